@@ -1,0 +1,50 @@
+# make train | test | lint | clean | help. Each sets up $(VENV) first if need be.
+#
+# Whatever exit code a command ends with, make itself ends with 2 and prints the code ("Error 75").
+
+PYTHON ?= python3
+VENV ?= .venv
+# Not taken from the environment, where these names may mean something else; given as `make train CONFIG=...`.
+CONFIG = configs/cnn_nadam.py
+ARGS =
+
+BIN = $(VENV)/bin
+# Newer than these files: the environment is as they want it.
+STAMP = $(VENV)/.installed
+PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
+
+.PHONY: help train test lint clean
+
+help:
+	@echo 'make train [CONFIG=configs/cnn_nadam.py] [ARGS="--config.epochs=2 ..."]   train one model'
+	@echo 'make test  [ARGS="-k name ..."]                                           run the tests'
+	@echo 'make lint                                                                 ruff and mypy'
+	@echo 'make clean                        remove environments, builds and caches; runs/ stays'
+	@echo 'All but clean install into VENV=$(VENV) when needed, with PYTHON=$(PYTHON) (3.11 or newer).'
+
+train: $(STAMP)
+	@$(BIN)/python -m trainer.main --config="$(CONFIG)" $(ARGS)
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest -q $(ARGS)
+
+lint: $(STAMP)
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m ruff format --check .
+	@$(BIN)/python -m mypy
+
+# An environment that lost its pip half-way through is made again on top of what is there.
+$(STAMP): requirements.txt setup.py
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo 'error: $(PYTHON) is no Python >= 3.11: name one that is, such as PYTHON=python3.12' >&2; exit 1; }
+	@"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null || \
+		{ echo 'error: $(PYTHON) lacks the venv module: install it (Debian, Ubuntu: the package python3-venv)' >&2; exit 1; }
+	@echo 'Installing into $(VENV) (once, about a minute)...'
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv $(VENV)
+	@$(PIP) install -r requirements.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+clean:
+	@rm -rf .venv .ci-venv build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@find benchmarks configs data_pipeline launch tests trainer -name __pycache__ -prune -exec rm -rf {} +

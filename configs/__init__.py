@@ -1,0 +1,1 @@
+"""What to train: plain Python, ml_collections."""

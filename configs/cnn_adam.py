@@ -1,0 +1,16 @@
+"""The CNN of 421,642 parameters on MNIST: Adam with Keras's defaults, 5 epochs.
+
+python -m trainer.main --config=configs/cnn_adam.py
+"""
+
+import ml_collections
+
+from configs import default
+
+
+def get_config() -> ml_collections.ConfigDict:
+    config = default.get_config()
+    config.model.name = 'cnn'
+    config.optimizer.name = 'Adam'
+    config.data.validation = 5000
+    return config

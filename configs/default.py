@@ -1,0 +1,177 @@
+"""Every field of a run, its default, and what it means: the one schema.
+
+A config is this one plus what differs (`configs/cnn_nadam.py`), and each field can be set on the command line:
+
+    python -m trainer.main --config=configs/default.py --config.epochs=2 --config.model.hidden="(512, 512)"
+
+Fields that come in pairs, one in steps and one in epochs, want exactly one of the two; the one given on the command
+line replaces the other. A field without a default (None) leaves the choice to what its comment names.
+"""
+
+import ml_collections
+from ml_collections.config_dict import placeholder
+
+
+#: Fields of which exactly one, or at most one, is given: the same length in epochs and in steps.
+PAIRS = (('epochs', 'steps'), ('eval_every_epochs', 'eval_every_steps'))
+OPTIONAL_PAIRS = (('schedule.warmup_epochs', 'schedule.warmup_steps'),)
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """Returns the default run: a multi-layer perceptron 784-128-10 on MNIST, Adam, 5 epochs."""
+    config = ml_collections.ConfigDict()
+
+    # Seed of everything random in the run: initial weights, validation split, order, augmentation, dropout. >= 0.
+    config.seed = 0
+    # Length of training, in epochs or steps (one of the two). 0: evaluation only, of what the workdir holds if anything.
+    config.epochs = placeholder(int)
+    config.epochs = 5
+    config.steps = placeholder(int)
+    # Examples in one optimizer step, over all replicas and workers; a multiple of the number of replicas.
+    config.global_batch_size = 128
+
+    config.data = ml_collections.ConfigDict()
+    # Any TFDS image-classification dataset (mnist, fashion_mnist, cifar10, ...), or the bundled 'digits'.
+    config.data.name = 'mnist'
+    # Folder of TFDS's prepared datasets. '': TFDS's own choice ($TFDS_DATA_DIR, else ~/tensorflow_datasets).
+    config.data.data_dir = ''
+    # Folder with the dataset's original files, for machines that cannot download. '': none.
+    config.data.manual_dir = ''
+    # Dataset that takes the place of one that cannot be had: 'digits' (said loudly) or '' (the run ends, exit code 2).
+    config.data.fallback = 'digits'
+    # Training examples held out for validation, drawn by the seed's own stream (why: data_pipeline/sources.py). 0: none.
+    config.data.validation = 0
+    # Largest dataset kept in memory as uint8, in MiB; a larger one is streamed from its TFDS shards.
+    config.data.memory_limit_mb = 4096
+    # Augmentation of training images, drawn anew for each example and epoch. 0: off.
+    config.data.augment = ml_collections.ConfigDict()
+    config.data.augment.shift = 0.0  # largest shift along each axis, in pixels
+    config.data.augment.rotate = 0.0  # largest rotation either way, in degrees
+    config.data.augment.zoom = 0.0  # largest relative change of scale, in [0, 1): 0.1 scales by 0.9 to 1.1
+
+    config.model = ml_collections.ConfigDict()
+    # 'mlp' (dense layers) or 'cnn' (convolutions, each followed by 2x2 max pooling, then dense layers).
+    config.model.name = 'mlp'
+    # cnn: number of filters of each convolution, input side first.
+    config.model.filters = (32, 64)
+    # cnn: side of the square kernels, in pixels ('same' padding).
+    config.model.kernel_size = 3
+    # Units of each hidden dense layer, input side first; () for none.
+    config.model.hidden = (128,)
+    # Activation of all hidden layers: a Keras name, or 'maxout' (the larger of two linear maps: twice the weights).
+    config.model.activation = 'relu'
+    # Initializer of all kernels, by its Keras name; biases start at zero.
+    config.model.kernel_initializer = 'glorot_uniform'
+    # Batch normalisation between a hidden layer's linear map and its activation: 'none', 'every', 'first' or 'last'.
+    config.model.batch_norm = 'none'
+    # Dropout after a hidden layer's activation: 'none', 'every', 'first' or 'last'.
+    config.model.dropout = 'none'
+    # Fraction of units that dropout sets to zero, in [0, 1).
+    config.model.dropout_rate = 0.5
+
+    config.loss = ml_collections.ConfigDict()
+    # categorical_crossentropy, sparse_categorical_crossentropy, kl_divergence or mean_squared_error.
+    config.loss.name = 'categorical_crossentropy'
+    # Weight moved from the true class to all classes alike (Szegedy et al. 2016, section 7), in [0, 1).
+    config.loss.label_smoothing = 0.0
+
+    config.optimizer = ml_collections.ConfigDict()
+    # Any Keras 3 optimizer by its Keras name: SGD, Adam, Nadam, RMSprop, ...
+    config.optimizer.name = 'Adam'
+    # Base learning rate, > 0. None: the optimizer's own Keras default. What a schedule starts from.
+    config.optimizer.learning_rate = placeholder(float)
+    # Gradient clipping, at most one of: each value to [-x, x], each tensor's norm, or the norm of all together to x.
+    config.optimizer.clipvalue = placeholder(float)
+    config.optimizer.clipnorm = placeholder(float)
+    config.optimizer.global_clipnorm = placeholder(float)
+    # Decoupled weight decay, per step and unit of learning rate (Loshchilov & Hutter 2019).
+    config.optimizer.weight_decay = placeholder(float)
+    # Exponential moving average of the weights, with its decay; it replaces the weights every n steps.
+    config.optimizer.use_ema = placeholder(bool)
+    config.optimizer.ema_momentum = placeholder(float)
+    config.optimizer.ema_overwrite_frequency = placeholder(int)
+    # The optimizer's own arguments under their Keras names; None: the Keras default. One that the chosen optimizer
+    # does not take is refused, with those that it does.
+    config.optimizer.momentum = placeholder(float)  # Muon, RMSprop, SGD
+    config.optimizer.nesterov = placeholder(bool)  # Muon, SGD
+    config.optimizer.rho = placeholder(float)  # Adadelta, RMSprop
+    config.optimizer.centered = placeholder(bool)  # RMSprop
+    config.optimizer.beta_1 = placeholder(float)  # Adam and its kin, Lamb, Lion
+    config.optimizer.beta_2 = placeholder(float)
+    config.optimizer.epsilon = placeholder(float)
+    config.optimizer.amsgrad = placeholder(bool)  # Adam, AdamW
+    config.optimizer.initial_accumulator_value = placeholder(float)  # Adagrad, Ftrl
+    config.optimizer.beta_2_decay = placeholder(float)  # Adafactor
+    config.optimizer.epsilon_1 = placeholder(float)
+    config.optimizer.epsilon_2 = placeholder(float)
+    config.optimizer.clip_threshold = placeholder(float)
+    config.optimizer.relative_step = placeholder(bool)
+    config.optimizer.learning_rate_power = placeholder(float)  # Ftrl
+    config.optimizer.l1_regularization_strength = placeholder(float)
+    config.optimizer.l2_regularization_strength = placeholder(float)
+    config.optimizer.l2_shrinkage_regularization_strength = placeholder(float)
+    config.optimizer.beta = placeholder(float)
+    config.optimizer.adam_beta_1 = placeholder(float)  # Muon
+    config.optimizer.adam_beta_2 = placeholder(float)
+    config.optimizer.adam_weight_decay = placeholder(float)
+    config.optimizer.adam_lr_ratio = placeholder(float)
+    config.optimizer.muon_a = placeholder(float)
+    config.optimizer.muon_b = placeholder(float)
+    config.optimizer.muon_c = placeholder(float)
+    config.optimizer.ns_steps = placeholder(int)
+    config.optimizer.rms_rate = placeholder(float)
+    config.optimizer.warmup_steps = placeholder(int)  # ScheduleFreeAdamW
+
+    config.schedule = ml_collections.ConfigDict()
+    # Learning rate over training: 'constant', 'cosine', 'exponential' or 'piecewise'.
+    config.schedule.name = 'constant'
+    # Linear warm-up from 0 to the base learning rate, in steps or epochs (at most one of the two). None: no warm-up.
+    config.schedule.warmup_steps = placeholder(int)
+    config.schedule.warmup_epochs = placeholder(int)
+    # cosine: final learning rate as a fraction of the base, reached at the end of training. >= 0.
+    config.schedule.final_fraction = 0.0
+    # exponential: factor by which the learning rate has changed at the end of training, continuously. > 0.
+    config.schedule.decay_rate = 0.1
+    # piecewise: fractions of training, rising, in (0, 1), at which the learning rate changes ...
+    config.schedule.boundaries = (0.5, 0.75)
+    # ... and the factors of the base learning rate from each of them on.
+    config.schedule.factors = (0.1, 0.01)
+
+    # Evaluate on validation every n epochs or steps (one of the two), and at the end.
+    config.eval_every_epochs = placeholder(int)
+    config.eval_every_epochs = 1
+    config.eval_every_steps = placeholder(int)
+    # The test set is opened once, after training. True opens it at each evaluation (to redo studies that did so).
+    config.test_every_evaluation = False
+    # Stop after n evaluations in a row without a lower validation loss. 0: never. Needs data.validation > 0.
+    config.early_stopping_patience = 0
+
+    # auto, one_device, mirrored, multi_worker or tpu. auto: the first there is of TPU, cluster, GPUs, CPU.
+    config.strategy = 'auto'
+    # Replicas over all workers. 0: one for each device. On a machine without GPUs, n splits its CPU into n devices.
+    config.replicas = 0
+    # Name or address of the TPU, for strategy tpu. '': what the environment names, else 'local'.
+    config.tpu = ''
+    # CPU threads of one worker process. 0: all cores. (More threads sum in another order: the last bits differ.)
+    config.threads = 0
+    # float32, float64, mixed_bfloat16, or mixed_float16 (with dynamic loss scaling).
+    config.precision = 'float32'
+    # XLA for the training step: 'auto', 'on' or 'off'. auto: on where one device trains, but for convolutions on a CPU.
+    config.jit = 'auto'
+    # Most training steps in one compiled call; scalars are logged once a call.
+    config.steps_per_call = 100
+
+    # What follows decides what is kept of a run, never its result: it is left out of the config's hash.
+    config.checkpoint = ml_collections.ConfigDict()
+    # Save every n steps and every n seconds, whichever comes first; 0: not by that. A run also saves on SIGTERM.
+    config.checkpoint.every_steps = 0
+    config.checkpoint.every_seconds = 60.0
+    # Checkpoints kept, the newest. >= 1.
+    config.checkpoint.keep = 2
+
+    config.tensorboard = ml_collections.ConfigDict()
+    # Write TensorBoard events at all.
+    config.tensorboard.enabled = True
+    # Profile n steps (into tensorboard/train/plugins/profile), starting after the first compiled call. 0: none.
+    config.tensorboard.profile_steps = 0
+    return config.lock()

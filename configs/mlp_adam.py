@@ -1,0 +1,14 @@
+"""784-128-10 on MNIST: Adam with Keras's defaults, 5 epochs.
+
+python -m trainer.main --config=configs/mlp_adam.py
+"""
+
+import ml_collections
+
+from configs import default
+
+
+def get_config() -> ml_collections.ConfigDict:
+    config = default.get_config()
+    config.optimizer.name = 'Adam'
+    return config

@@ -1,0 +1,21 @@
+"""784-512-512-10 on MNIST with batch normalisation and dropout on every hidden layer: Adam, cosine learning rate, 20 epochs.
+
+python -m trainer.main --config=configs/mlp_dropout.py
+"""
+
+import ml_collections
+
+from configs import default
+
+
+def get_config() -> ml_collections.ConfigDict:
+    config = default.get_config()
+    config.model.hidden = (512, 512)
+    config.model.batch_norm = 'every'
+    config.model.dropout = 'every'
+    config.model.dropout_rate = 0.2
+    config.optimizer.name = 'Adam'
+    config.schedule.name = 'cosine'
+    config.data.validation = 5000
+    config.epochs = 20
+    return config

@@ -1,0 +1,1 @@
+"""What the model sees: sources of examples and the tf.data pipeline."""

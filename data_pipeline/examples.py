@@ -1,0 +1,150 @@
+"""The examples of a split, in memory or in TFDS shards, as streams of keys that are fetched a batch at a time.
+
+A key is what names an example: its index in memory, or its serialized record. Order, sharding and batching work on keys
+(`pipeline.py`); images are gathered or decoded only for the examples that a worker needs.
+"""
+
+import dataclasses
+import functools
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+# Streams of random numbers; each is used for one thing, so that none repeats another's numbers.
+_ORDER, _SHARD_ORDER, _SPLIT, AUGMENT = range(4)
+
+
+def key_of(seed: int, stream: int, first=0, second=0):
+    """Returns the key, shape [2], of one draw: `first` < 2^31 and `second` < 2^24 count within a seed's stream."""
+    high = tf.constant(seed * 8 + stream, tf.int64)
+    low = tf.cast(first, tf.int64) * 2**24 + tf.cast(second, tf.int64)
+    return tf.stack([high, low])
+
+
+def permutation(n, key):
+    """Returns a random order of range(n), int32: a pure function of the key.
+
+    Not `index_shuffle`, which needs no array: with its default 4 rounds the orders of two epochs of 60,000 examples
+    correlate by 0.89, and with 16 rounds the position of a given index is still not uniform (chi-square test).
+    """
+    return tf.random.experimental.stateless_shuffle(tf.range(n), key)
+
+
+class InMemory:
+    """A split, or a part of one, held as arrays.
+
+    Attributes:
+      count: number of examples.
+    """
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray, indices: np.ndarray | None = None):
+        """Takes images uint8 [n, height, width, channels], labels int32 [n] and the part's indices (None: all)."""
+        self.images = images
+        self.labels = labels
+        self.indices = np.arange(len(labels), dtype=np.int32) if indices is None else indices
+        self.count = len(self.indices)
+
+    def split(self, seed: int, held_out: int) -> tuple['InMemory', 'InMemory']:
+        """Returns the examples less `held_out` of them, and those."""
+        order = permutation(self.count, key_of(seed, _SPLIT)).numpy()
+        parts = self.indices[np.sort(order[held_out:])], self.indices[np.sort(order[:held_out])]
+        return InMemory(self.images, self.labels, parts[0]), InMemory(self.images, self.labels, parts[1])
+
+    def shuffled(self, seed: int, epoch: tf.Tensor) -> tf.data.Dataset:
+        """Returns the keys of one epoch, in its order, in batches of any size."""
+        order = permutation(self.count, key_of(seed, _ORDER, epoch))
+        return tf.data.Dataset.from_tensors(tf.gather(self._tensors[2], order))
+
+    def in_order(self) -> tf.data.Dataset:
+        """Returns the keys of all examples once, in the source's order, in batches of any size."""
+        return tf.data.Dataset.from_tensors(self._tensors[2])
+
+    def fetch(self, keys: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the images and labels of keys of any shape."""
+        images, labels, _ = self._tensors
+        return tf.gather(images, keys), tf.gather(labels, keys)
+
+    @functools.cached_property
+    def _tensors(self):
+        with tf.init_scope(), tf.device('CPU:0'):
+            return tf.constant(self.images), tf.constant(self.labels), tf.constant(self.indices)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Sharded:
+    """A split, or a part of one, streamed from TFDS's shards.
+
+    The order of an epoch is one of its shards, and one of the examples within each shard. One shard is held as serialized
+    records at a time.
+    """
+
+    paths: tuple[str, ...]
+    lengths: tuple[int, ...]  # records in each shard
+    features: Any  # tfds.features.FeaturesDict
+    supervised_keys: tuple[str, str]
+    chosen: np.ndarray  # bool [records]: those in this part
+
+    @classmethod
+    def of(cls, info: Any, split: str) -> 'Sharded':
+        """Returns a whole split of a prepared dataset, from its `tfds.core.DatasetInfo`."""
+        paths = tuple(str(path) for path in info.splits[split].filepaths)
+        lengths = tuple(info.splits[split].shard_lengths)
+        return cls(paths, lengths, info.features, tuple(info.supervised_keys[:2]), np.ones(sum(lengths), bool))
+
+    @property
+    def count(self) -> int:
+        return int(self.chosen.sum())
+
+    def split(self, seed: int, held_out: int) -> tuple['Sharded', 'Sharded']:
+        """Returns the examples less `held_out` of them, and those."""
+        indices = np.flatnonzero(self.chosen)
+        drawn = np.zeros_like(self.chosen)
+        drawn[indices[permutation(len(indices), key_of(seed, _SPLIT)).numpy()[:held_out]]] = True
+        return dataclasses.replace(self, chosen=self.chosen & ~drawn), dataclasses.replace(self, chosen=drawn)
+
+    def shuffled(self, seed: int, epoch: tf.Tensor) -> tf.data.Dataset:
+        """Returns the keys of one epoch, in its order, in batches of any size."""
+
+        def records(shard):
+            keys = self._records(shard)
+            return keys.map(lambda k: tf.gather(k, permutation(tf.size(k), key_of(seed, _ORDER, epoch, shard))))
+
+        order = permutation(len(self.paths), key_of(seed, _SHARD_ORDER, epoch))
+        return tf.data.Dataset.from_tensor_slices(order).flat_map(records)
+
+    def in_order(self) -> tf.data.Dataset:
+        """Returns the keys of all examples once, in the source's order, in batches of any size."""
+        return tf.data.Dataset.range(len(self.paths)).flat_map(self._records)
+
+    def fetch(self, keys: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the images and labels of keys of any shape."""
+        image, label = self.supervised_keys
+        shape = self.features[image].shape
+
+        def decode(key):
+            example = self.features.deserialize_example(key)
+            return example[image], tf.cast(example[label], tf.int32)
+
+        signature = (tf.TensorSpec(shape, tf.uint8), tf.TensorSpec((), tf.int32))
+        images, labels = tf.map_fn(decode, tf.reshape(keys, [-1]), fn_output_signature=signature)
+        return tf.reshape(images, tf.concat([tf.shape(keys), shape], 0)), tf.reshape(labels, tf.shape(keys))
+
+    def read(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns all examples as arrays: images uint8 [n, height, width, channels], labels int32 [n]."""
+        image, label = self.supervised_keys
+
+        def decode(record):
+            example = self.features.deserialize_example(record)
+            return example[image], tf.cast(example[label], tf.int32)
+
+        records = self.in_order().unbatch()
+        batches = list(records.map(decode, num_parallel_calls=tf.data.AUTOTUNE).batch(10_000).as_numpy_iterator())
+        return np.concatenate([b[0] for b in batches]), np.concatenate([b[1] for b in batches])
+
+    def _records(self, shard: tf.Tensor) -> tf.data.Dataset:
+        starts = tf.constant(np.cumsum((0, *self.lengths)), tf.int64)
+        length = tf.gather(tf.constant(self.lengths, tf.int64), shard)
+        chosen = tf.slice(tf.constant(self.chosen), [tf.gather(starts, shard)], [length])
+        batch = tf.data.TFRecordDataset(tf.gather(tf.constant(self.paths), shard)).batch(length)
+        return batch.map(lambda records: tf.boolean_mask(records, chosen))

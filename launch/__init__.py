@@ -1,0 +1,1 @@
+"""How a job reaches a cluster. Nothing here is imported by the job itself."""

@@ -1,0 +1,40 @@
+"""What `pip install -e .` installs. The exact versions that were tested are in requirements.txt."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+PACKAGES = ('configs', 'data_pipeline', 'trainer', 'launch')
+
+setup(
+    name='seedwise',
+    version='0.1.0',
+    description='Which optimizer, loss, architecture or regulariser is better, with an interval around the answer.',
+    long_description=Path(__file__).with_name('README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    python_requires='>=3.11',
+    packages=find_packages(include=[pattern for name in PACKAGES for pattern in (name, f'{name}.*')]),
+    install_requires=[
+        'tensorflow>=2.20,<2.22',
+        'keras>=3.12,<4',
+        'tensorflow-datasets>=4.9.10',
+        'importlib_resources',  # tensorflow-datasets imports it and does not declare it
+        'ml-collections',
+        'absl-py',
+        'tensorboard',
+        'scikit-learn',  # brings the digits that need no network
+        'scipy',
+        'rich',
+        'filelock',
+        'portpicker',
+        'statsmodels',
+        'matplotlib',
+        'jinja2',
+        'pandas',
+    ],
+    extras_require={
+        'test': ['pytest', 'pytest-xdist', 'ruff', 'mypy', 'psutil', 'hypothesis'],
+        'gpu': ['tensorflow[and-cuda]'],
+    },
+)

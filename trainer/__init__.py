@@ -1,0 +1,1 @@
+"""One run from config to result (`trainer.main`), many runs to a verdict (`trainer.compare`)."""

@@ -1,0 +1,1 @@
+"""Many runs, one verdict: `python -m trainer.compare --study=...`."""

@@ -1,0 +1,57 @@
+"""Loss of each example, from logits.
+
+Each function takes labels (int, shape [batch]), logits (float, [batch, classes]) and the label smoothing s in [0, 1), and
+returns the unreduced loss, shape [batch], in nats (but for the squared error). The log-probabilities come from
+`log_softmax`, which neither overflows nor clips; Keras's losses on probabilities clip at 1e-7.
+
+Importing this module does not import TensorFlow.
+"""
+
+from collections.abc import Callable
+
+
+def _targets(labels, logits, smoothing: float):
+    """One-hot rows y, smoothed to y (1 - s) + s / classes (Szegedy et al. 2016, section 7)."""
+    import tensorflow as tf
+
+    one_hot = tf.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
+    return one_hot * (1.0 - smoothing) + smoothing / logits.shape[-1]
+
+
+def categorical_crossentropy(labels, logits, smoothing: float):
+    """-sum_c y_c log p_c."""
+    import tensorflow as tf
+
+    return tf.nn.softmax_cross_entropy_with_logits(_targets(labels, logits, smoothing), logits)
+
+
+def sparse_categorical_crossentropy(labels, logits, smoothing: float):
+    """-log p_label: categorical cross-entropy for integer labels, the same number without the one-hot row."""
+    import tensorflow as tf
+
+    if smoothing:
+        return categorical_crossentropy(labels, logits, smoothing)
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+
+
+def kl_divergence(labels, logits, smoothing: float):
+    """sum_c y_c (log y_c - log p_c): cross-entropy less the entropy of y, which no weight changes."""
+    import tensorflow as tf
+
+    targets = _targets(labels, logits, smoothing)
+    return tf.reduce_sum(tf.math.xlogy(targets, targets) - targets * tf.nn.log_softmax(logits), axis=-1)
+
+
+def mean_squared_error(labels, logits, smoothing: float):
+    """mean_c (y_c - p_c)^2, on probabilities, as Keras computes it behind a softmax layer (Brier 1950 without the mean)."""
+    import tensorflow as tf
+
+    return tf.reduce_mean(tf.square(_targets(labels, logits, smoothing) - tf.nn.softmax(logits)), axis=-1)
+
+
+LOSSES: dict[str, Callable] = {
+    'categorical_crossentropy': categorical_crossentropy,
+    'sparse_categorical_crossentropy': sparse_categorical_crossentropy,
+    'kl_divergence': kl_divergence,
+    'mean_squared_error': mean_squared_error,
+}

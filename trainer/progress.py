@@ -1,0 +1,66 @@
+"""What a run shows while it trains: a bar with an ETA on a terminal, a line for each evaluation elsewhere."""
+
+import sys
+import time
+
+from rich import progress as rich_progress
+from rich.console import Console
+
+
+class Progress:
+    """Progress of `total` steps on standard error; shows nothing where `show` is false (workers but the chief)."""
+
+    def __init__(self, total: int, start: int, *, show: bool):
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._bar = None
+        self._show = show
+        self._total = total
+        self._started, self._start = time.monotonic(), start
+        if show and self._console.is_terminal:
+            columns = rich_progress.TextColumn, rich_progress.BarColumn
+            self._bar = rich_progress.Progress(
+                columns[0]('{task.description}'),
+                columns[1](),
+                rich_progress.MofNCompleteColumn(),
+                columns[0]('steps'),
+                rich_progress.TimeElapsedColumn(),
+                columns[0]('ETA'),
+                rich_progress.TimeRemainingColumn(),
+                console=self._console,
+            )
+            self._task = self._bar.add_task('training', total=total, completed=start)
+            self._bar.start()
+
+    def step(self, step: int) -> None:
+        """Shows that `step` steps are done."""
+        if self._bar:
+            self._bar.update(self._task, completed=step)
+
+    def evaluation(self, row: dict) -> None:
+        """Shows an evaluation, as it goes into the history."""
+        if not self._show:
+            return
+        values = [f'epoch {row["epoch"]:g}', f'step {row["step"]:,}/{self._total:,}']
+        for split in ('train', 'validation', 'test'):
+            if row.get(f'{split}_loss') is not None:
+                values.append(f'{split} loss {row[f"{split}_loss"]:.4f} accuracy {row[f"{split}_accuracy"]:.4f}')
+        done, elapsed = row['step'] - self._start, time.monotonic() - self._started
+        if not self._bar and done and row['step'] < self._total:
+            values.append(f'ETA {elapsed / done * (self._total - row["step"]):.0f} s')
+        self._console.print('  '.join(values))
+
+    def say(self, text: str) -> None:
+        """Shows a line."""
+        if self._show:
+            self._console.print(text)
+
+    def close(self) -> None:
+        if self._bar:
+            self._bar.stop()
+
+
+def warn(text: str) -> None:
+    """Shows a line that is not to be missed."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(
+        f'[bold yellow]{text}[/]' if sys.stderr.isatty() else text
+    )

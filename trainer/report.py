@@ -1,0 +1,43 @@
+"""The summary of one run on the screen."""
+
+import shlex
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+
+def print_summary(result: dict, workdir: Path) -> None:
+    """Prints a short table of a result, where it lies, and how to look at it."""
+    console = Console(highlight=False, soft_wrap=True)
+    data, where, seconds = result['dataset'], result['strategy'], result['seconds']
+    table = Table(box=box.SIMPLE, show_header=True, pad_edge=False)
+    table.add_column('split')
+    for title in ('loss', 'accuracy', 'examples'):
+        table.add_column(title, justify='right')
+    last = result['history'][-1] if result['history'] else {}
+    best = min(
+        (r for r in result['history'] if r.get('validation_loss') is not None),
+        default=last,
+        key=lambda r: r['validation_loss'],
+    )
+    for split, row in (('train', last), ('validation', best)):
+        if row.get(f'{split}_loss') is not None:
+            table.add_row(split, f'{row[f"{split}_loss"]:.4f}', f'{row[f"{split}_accuracy"]:.4f}', f'{data[split]:,}')
+    test = result['test']
+    if test['loss'] is not None:
+        table.add_row('test', f'{test["loss"]:.4f}', f'{test["accuracy"]:.4f}', f'{test["examples"]:,}')
+    console.print(table)
+    if result['status'] == 'diverged':
+        first, final = result['diverged_steps']
+        console.print(f'DIVERGED: the loss was not finite between steps {first:,} and {final:,}.')
+    replicas = f'{where["replicas"]} replica{"s" * (where["replicas"] > 1)}'
+    workers = f' on {where["workers"]} workers' if where['workers'] > 1 else ''
+    console.print(
+        f'{data["name"]}, {result["parameters"]:,} parameters, {result["steps"]:,} steps of {where["global_batch_size"]} '
+        f'({where["name"]}, {replicas}{workers}), {seconds["total"]:.1f} s'
+    )
+    folder = shlex.quote(str(workdir))
+    console.print(f'results      {folder}')
+    console.print(f'TensorBoard  tensorboard --logdir={folder}')

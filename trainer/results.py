@@ -1,0 +1,142 @@
+"""A run's folder: config.json, result.json, and who may write there. Needs no TensorFlow."""
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from configs.errors import UserError
+
+#: Fields that say where things are and what is kept of a run, not what it computes.
+NOT_HASHED = ('checkpoint', 'tensorboard', 'data.data_dir', 'data.manual_dir', 'data.fallback', 'tpu')
+
+
+def config_hash(config) -> str:
+    """Returns the SHA-256 of what decides the result: the resolved config without `NOT_HASHED`."""
+    fields = json.loads(to_json(config))
+    for path in NOT_HASHED:
+        parent, _, key = path.rpartition('.')
+        (fields[parent] if parent else fields).pop(key)
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def to_json(config) -> str:
+    """Returns a config as JSON, its keys sorted."""
+    return json.dumps(json.loads(config.to_json()), indent=2, sort_keys=True)
+
+
+def default_workdir(config_file: str, config) -> Path:
+    """runs/<config name>-<first 8 digits of the hash>, below the current folder."""
+    return Path('runs') / f'{Path(config_file).stem}-{config_hash(config)[:8]}'
+
+
+def read_result(workdir: Path) -> dict | None:
+    """Returns the result of a finished run, or None."""
+    try:
+        return json.loads((workdir / 'result.json').read_text())
+    except FileNotFoundError:
+        return None
+
+
+def check_workdir(workdir: Path, config) -> None:
+    """Raises `UserError` where `workdir` holds another config or cannot be written."""
+    existing = workdir
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        raise UserError(f'workdir {workdir} is not a folder: {existing} is a file')
+    if not os.access(existing, os.W_OK):
+        raise UserError(f'workdir {workdir} cannot be written: no permission in {existing}')
+    path = workdir / 'config.json'
+    if not path.exists():
+        return
+    try:
+        other = json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(f'workdir {workdir} holds a config.json that is no JSON: choose another --workdir') from error
+    differences = _differences(other, json.loads(to_json(config)))
+    if differences:
+        raise UserError(
+            f'workdir {workdir} holds another config ({"; ".join(differences[:3])}): choose another --workdir'
+        )
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = '') -> list[str]:
+    found = []
+    for key in sorted({*old, *new}):
+        path = f'{prefix}{key}'
+        if path in NOT_HASHED:
+            continue
+        before, now = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(now, Mapping):
+            found += _differences(before, now, f'{path}.')
+        elif before != now:
+            found.append(f'{path} was {before!r}, is {now!r}')
+    return found
+
+
+@contextlib.contextmanager
+def locked(workdir: Path):
+    """Holds `workdir` for this process; `UserError` where another process has it."""
+    workdir.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(workdir / '.lock', timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise UserError(f'workdir {workdir} is in use by another process: wait for it or choose another') from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def write_json(path: Path, content: str | Mapping[str, Any]) -> None:
+    """Writes a file all at once: a reader sees the old one or the new one, and a torn one never takes its name."""
+    text = content if isinstance(content, str) else json.dumps(content, indent=2, allow_nan=False)
+    partial = path.with_name(f'.{path.name}.partial')
+    with open(partial, 'w') as file:
+        file.write(text + '\n')
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+@functools.cache
+def environment() -> dict[str, Any]:
+    """Returns what a result is to be reproduced with: versions, git revision and host."""
+    packages = ('tensorflow', 'tensorflow-cpu', 'keras', 'tensorflow-datasets', 'numpy', 'ml-collections', 'seedwise')
+    versions = {'python': platform.python_version()}
+    for package in packages:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return {'versions': versions, 'git_revision': _git_revision(), 'host': _host()}
+
+
+def _git_revision() -> str | None:
+    """Returns the revision of this source tree, with '+' where files differ from it; None outside of git."""
+    here = Path(__file__).parent
+    try:
+        git = functools.partial(subprocess.run, cwd=here, capture_output=True, text=True, timeout=10, check=True)
+        revision = git(['git', 'rev-parse', 'HEAD']).stdout.strip()
+        return revision + ('+' if git(['git', 'status', '--porcelain', '--untracked-files=no']).stdout else '')
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _host() -> dict[str, Any]:
+    model = platform.processor()
+    with contextlib.suppress(OSError):
+        for line in Path('/proc/cpuinfo').read_text().splitlines():
+            if line.startswith('model name'):
+                model = line.partition(':')[2].strip()
+                break
+    return {'name': platform.node(), 'system': platform.platform(), 'cpu': model, 'cores': os.cpu_count()}

@@ -1,0 +1,218 @@
+"""The compiled training and evaluation steps, one loop for every strategy.
+
+Keras 3's own `fit` fails on two workers, so the loop is here: each replica computes the gradients of its share of the
+global batch, the shares are summed across replicas, and each replica applies the same update. Many steps run in one
+compiled call, and no metric leaves the device, nor crosses workers, before the call ends.
+"""
+
+import dataclasses
+import threading
+
+import keras
+import tensorflow as tf
+
+from trainer import losses, models, optimizers
+
+#: Examples of one evaluation batch over all replicas (rounded up to a multiple of their number).
+EVAL_BATCH = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainStats:
+    """What one call of training steps reports."""
+
+    loss: float  # mean over the examples of the call
+    accuracy: float
+    learning_rate: float  # as the last step used it
+    gradient_norm: float  # global norm of the last step's gradient, before clipping
+    stop: bool  # some worker asked to stop
+
+
+class Program:
+    """Model, optimizer and the compiled steps of one run.
+
+    Attributes:
+      model: the Keras model, images in [0, 1] -> logits.
+      optimizer: the Keras optimizer, built.
+      workers: number of worker processes.
+    """
+
+    def __init__(
+        self, config, strategy, image_shape: tuple[int, int, int], classes: int, *, total_steps: int, warmup_steps: int
+    ):
+        self._strategy = strategy
+        self._replicas = strategy.num_replicas_in_sync
+        self._local_replicas = len(strategy.extended.worker_devices)
+        self.workers = self._replicas // self._local_replicas
+        self._batch = config.global_batch_size
+        self._loss = losses.LOSSES[config.loss.name]
+        self._smoothing = config.loss.label_smoothing
+        # Sums are kept in float64; TPUs have none.
+        self._sum_dtype = tf.float32 if isinstance(strategy, tf.distribute.TPUStrategy) else tf.float64
+        with strategy.scope():
+            self.model = models.build(config, image_shape, classes, self._replicas)
+            self.optimizer = optimizers.build(
+                config.optimizer, config.schedule, total_steps, warmup_steps, config.precision
+            )
+            self.optimizer.build(self.model.trainable_variables)
+        self._inner_optimizer = getattr(self.optimizer, 'inner_optimizer', self.optimizer)
+        # The gradients that `_train_step` applies are summed over replicas already; Keras would sum them once more.
+        self._inner_optimizer._all_reduce_sum_gradients = list
+        self._draws = _Draws(self.model, self._replicas)
+        self._step = self._train_step
+        if use_xla(config, strategy):
+            self._step = tf.function(self._train_step, jit_compile=True, autograph=False)
+        self._train = tf.function(self._train_block)
+        self._evaluate = tf.function(self._eval_block)
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """All that training changes: weights, moving averages, optimizer state."""
+        return [variable.value for variable in self.model.weights + self.optimizer.variables]
+
+    def train(self, iterator, seed: int, first_step: int, stop: bool = False) -> TrainStats:
+        """Trains one block of the iterator of `pipeline.train_blocks`. `stop`: this worker wants to end after it."""
+        sums, learning_rate, norm = self._train(iterator, tf.constant(seed), tf.constant(first_step), tf.constant(stop))
+        loss, correct, count, stops = sums.numpy()
+        return TrainStats(loss / count, correct / count, float(learning_rate), float(norm), stops > 0)
+
+    def evaluate(self, dataset, blocks: int) -> tuple[float, float, int]:
+        """Returns mean loss, accuracy and number of examples over the blocks of `pipeline.eval_blocks`."""
+        iterator = iter(dataset)
+        loss, correct, count = sum(self._evaluate(iterator).numpy() for _ in range(blocks))
+        return loss / count, correct / count, round(count)
+
+    def _train_block(self, iterator, seed, first_step, stop):
+        images, labels = next(iterator)
+        steps = tf.shape(self._strategy.experimental_local_results(labels)[0])[0]
+        sums = tf.zeros([3], self._sum_dtype)
+        learning_rate = norm = tf.constant(0.0)
+        for i in tf.range(steps):
+            per_replica = self._strategy.run(self._replica_step, args=(images, labels, i, seed, first_step + i))
+            local = [self._strategy.experimental_local_results(value) for value in per_replica]
+            sums += tf.add_n(local[0])
+            learning_rate, norm = local[1][0], local[2][0]
+        sums = tf.concat([sums, [tf.cast(stop, sums.dtype)]], 0)
+        return self._sum_over_workers(sums), learning_rate, norm
+
+    def _replica_step(self, images, labels, i, seed, step):
+        # Sliced out here: XLA would compile the slice, and so the step, anew for each length of block.
+        return self._step(images[i], labels[i], seed, step)
+
+    def _train_step(self, images, labels, seed, step):
+        """One step of one replica on its share of a global batch, uint8 images and int32 labels."""
+        with tf.GradientTape() as tape, self._draws.at(seed, step):
+            logits = self.model(_scaled(images, self.model), training=True)
+            loss = self._loss(labels, _full(logits), self._smoothing)
+            mean = tf.reduce_sum(loss) / self._batch  # the share in the mean over the global batch
+            scaled = self.optimizer.scale_loss(mean)
+        gradients = self._sum_over_replicas(tape.gradient(scaled, self.model.trainable_variables))
+        learning_rate = tf.cast(self._inner_optimizer.learning_rate, tf.float32)
+        norm = tf.cast(tf.linalg.global_norm(gradients), tf.float32)
+        if self.optimizer is not self._inner_optimizer:
+            norm /= tf.cast(self.optimizer.dynamic_scale, tf.float32)
+        self.optimizer.apply(gradients, self.model.trainable_variables)
+        return self._sums(loss, logits, labels, tf.ones_like(labels, tf.bool)), learning_rate, norm
+
+    def _eval_block(self, iterator):
+        images, labels, mask = next(iterator)
+        sums = tf.zeros([3], self._sum_dtype)
+        steps = tf.shape(self._strategy.experimental_local_results(labels)[0])[0]
+        for i in tf.range(steps):
+            per_replica = self._strategy.run(self._eval_step, args=(images, labels, mask, i))
+            sums += tf.add_n(self._strategy.experimental_local_results(per_replica))
+        return self._sum_over_workers(sums)
+
+    def _eval_step(self, images, labels, mask, i):
+        logits = self.model(_scaled(images[i], self.model), training=False)
+        loss = self._loss(labels[i], _full(logits), self._smoothing)
+        return self._sums(loss, logits, labels[i], mask[i])
+
+    def _sums(self, loss, logits, labels, mask):
+        """[sum of losses, number of correct predictions, number of examples] over those in the mask."""
+        correct = tf.equal(tf.argmax(logits, -1, tf.int32), labels)
+        loss = tf.where(mask, tf.cast(loss, self._sum_dtype), 0)
+        return tf.stack(
+            [
+                tf.reduce_sum(loss),
+                tf.reduce_sum(tf.cast(correct & mask, self._sum_dtype)),
+                tf.reduce_sum(tf.cast(mask, self._sum_dtype)),
+            ]
+        )
+
+    def _sum_over_replicas(self, gradients):
+        """Sums gradients across replicas as one vector: one collective a step, whatever the number of tensors."""
+        if self._replicas == 1:
+            return gradients
+        flat = tf.concat([tf.reshape(gradient, [-1]) for gradient in gradients], 0)
+        flat = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, flat)
+        parts = tf.split(flat, [gradient.shape.num_elements() for gradient in gradients])
+        return [tf.reshape(part, gradient.shape) for part, gradient in zip(parts, gradients, strict=True)]
+
+    def _sum_over_workers(self, sums):
+        """Sums a worker's totals over all workers; on one worker, returns them."""
+        if self.workers == 1:
+            return sums
+
+        def share(sums):
+            context = tf.distribute.get_replica_context()
+            first_local = context.replica_id_in_sync_group % self._local_replicas == 0
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.where(first_local, sums, tf.zeros_like(sums)))
+
+        return self._strategy.experimental_local_results(self._strategy.run(share, args=(sums,)))[0]
+
+
+def use_xla(config, strategy) -> bool:
+    """Whether the training step is compiled by XLA.
+
+    'auto', from measurements on 2 CPU cores: XLA trains dense networks 1.3 to 2 times as fast and convolutional ones at a
+    third of the speed; on several logical CPUs it fails, and TPUs compile everything anyway.
+    """
+    if config.jit != 'auto':
+        return config.jit == 'on'
+    on_cpu = not tf.config.list_logical_devices('GPU')
+    return isinstance(strategy, tf.distribute.OneDeviceStrategy) and not (on_cpu and config.model.name == 'cnn')
+
+
+def _scaled(images, model):
+    """uint8 -> [0, 1] in the dtype that the model takes."""
+    return tf.cast(images, model.compute_dtype if model.compute_dtype == 'float64' else 'float32') / 255
+
+
+def _full(logits):
+    """Logits in the loss's precision: under a mixed policy they come in 16 bits, and the loss wants 32."""
+    return logits if logits.dtype == tf.float64 else tf.cast(logits, tf.float32)
+
+
+class _Draws:
+    """Makes the dropout masks of a model a function of (seed, layer, step, replica).
+
+    Keras's seed generators count their calls in a variable that is the same on all replicas: all would drop the same
+    units, and a resumed run would have to restore the count. Here the generators of the model's layers are asked for
+    nothing but what this step on this replica is to draw.
+    """
+
+    def __init__(self, model: keras.Model, replicas: int):
+        self._now = threading.local()  # replicas of a MirroredStrategy are traced in threads of their own
+        self._replicas = replicas
+        layers = [layer for layer in model.layers if hasattr(layer, 'seed_generator')]
+        for number, layer in enumerate(layers):
+            layer.seed_generator.next = lambda ordered=True, number=number: self._draw(number)
+
+    def at(self, seed, step):
+        """Returns a context in which layers draw for this step."""
+        self._now.seed, self._now.step = seed, step
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        del self._now.seed, self._now.step
+
+    def _draw(self, number: int):
+        replica = tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int32)
+        # Two draws of Threefry/Philox: the layer's stream of this seed, then this step and replica in it.
+        stream = tf.random.stateless_uniform([2], tf.stack([self._now.seed, number]), None, None, tf.int32)
+        place = tf.stack([self._now.step, replica])
+        return tf.random.stateless_uniform([2], tf.bitwise.bitwise_xor(stream, place), None, None, tf.int32)

@@ -1,0 +1,336 @@
+"""One run, from config to result, in the order in which things happen."""
+
+import contextlib
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from data_pipeline import pipeline, quiet, sources
+from trainer import results, strategy
+from trainer.checkpoints import Checkpoints, save_model, weights_sha256
+from trainer.cluster import Cluster
+from trainer.progress import Progress
+from trainer.steps import EVAL_BATCH, Program
+from trainer.summaries import Summaries
+
+#: Largest block of training images handed to one compiled call, in bytes.
+BLOCK_BYTES = 64 * 2**20
+
+
+class Interrupted(Exception):
+    """The run was asked to stop, and has saved; the same command continues it."""
+
+
+def train(
+    config, location: sources.Location, workdir: Path, cluster: Cluster | None = None, *, show: bool = True
+) -> dict:
+    """Trains one run in this process and returns its result, which is then in `workdir`/result.json too.
+
+    Args:
+      config: a checked config (`trainer.check`).
+      location: where `sources.locate` found the dataset.
+      workdir: the run's folder; an unfinished run in it is continued.
+      cluster: the workers, where there are several.
+      show: whether to show progress.
+
+    Raises:
+      UserError: what the config wants is not to be had here.
+      Interrupted: SIGTERM or SIGINT came; all is saved.
+    """
+    started = time.perf_counter()
+    chief = cluster is None or cluster.is_chief
+    with quiet.stderr_held_back():
+        strategy_ = strategy.start(config, cluster)
+    dataset = sources.load(
+        location,
+        seed=config.seed,
+        validation=config.data.validation,
+        memory_limit_mb=config.data.memory_limit_mb,
+    )
+    run = Run(config, strategy_, dataset, workdir, chief=chief)
+    return run.run(started, show=show and chief)
+
+
+class Run:
+    """A run whose devices and data are at hand."""
+
+    def __init__(self, config, strategy_, dataset: sources.Dataset, workdir: Path, *, chief: bool = True):
+        self.config, self.strategy, self.dataset, self.workdir, self.chief = config, strategy_, dataset, workdir, chief
+        self.batch = config.global_batch_size
+        self.total_steps = config.steps if config.steps is not None else self.step_of_epoch(config.epochs)
+        self.program = Program(
+            config,
+            strategy_,
+            dataset.image_shape,
+            dataset.classes,
+            total_steps=self.total_steps,
+            warmup_steps=config.schedule.warmup_steps or self.step_of_epoch(config.schedule.warmup_epochs or 0),
+        )
+        self.model = self.program.model
+        self.splits = {'validation': dataset.validation, 'test': dataset.test}
+        self.evaluated = {name: self._eval_dataset(split) for name, split in self.splits.items() if split is not None}
+        # The best weights so far, kept in the checkpoint so that they are always those that belong to its step.
+        weights = self.model.get_weights() if dataset.validation is not None else []
+        self.best = [tf.Variable(weight, trainable=False) for weight in weights]
+        self.checkpoints = Checkpoints(
+            workdir / 'checkpoints',
+            [*self.program.variables, *self.best],
+            keep=config.checkpoint.keep,
+            every_steps=config.checkpoint.every_steps,
+            every_seconds=config.checkpoint.every_seconds,
+        )
+        self.step = 0
+        self.status = 'completed'
+        self.diverged_steps: tuple[int, int] | None = None
+        self.history: list[dict] = []
+        self.seconds = {'total': 0.0, 'training': 0.0, 'evaluation': 0.0, 'startup': 0.0}
+        self.since_evaluation = np.zeros(3)  # sums of loss and accuracy over steps, number of steps
+        self.asked_to_stop = False
+
+    def step_of_epoch(self, epochs: float) -> int:
+        """Returns the number of steps in which each training example has been seen `epochs` times."""
+        return math.ceil(epochs * self.dataset.train.count / self.batch)
+
+    def run(self, started: float, *, show: bool = True) -> dict:
+        """Trains to the end and returns the result. `started`: what `time.perf_counter` said when the run began."""
+        progress_made = self.checkpoints.restore()
+        if progress_made:
+            self._set_progress(progress_made)
+        self.seconds['startup'] += time.perf_counter() - started
+        earlier = self.seconds['total']
+
+        summaries = Summaries(self.workdir / 'tensorboard' if self.chief and self.config.tensorboard.enabled else None)
+        progress = Progress(self.total_steps, self.step, show=show)
+        with _signals(self._ask_to_stop):
+            try:
+                summaries.config(self.config, self.dataset.name)
+                if progress_made:
+                    progress.say(f'continuing at step {self.step:,} of {self.total_steps:,}')
+                self._train(summaries, progress, lambda: earlier + time.perf_counter() - started)
+                test = self._test(summaries)
+            finally:
+                progress.close()
+                summaries.close()
+        self.seconds['total'] = earlier + time.perf_counter() - started
+        return self._finish(test)
+
+    def _train(self, summaries: Summaries, progress: Progress, now) -> None:
+        """Trains from the current step to the last, or to divergence, or to where early stopping ends it."""
+        blocks = self._blocks()
+        iterator = iter(self._distributed_train_blocks(blocks)) if blocks else None
+        eval_steps = self._eval_steps()
+        first_call = True
+        for steps in blocks:
+            first, self.step = self.step, self.step + steps
+            clock = time.perf_counter()
+            stats = self.program.train(iterator, self.config.seed, first, self.asked_to_stop)
+            elapsed = time.perf_counter() - clock
+            self.seconds['training'] += elapsed
+            self.since_evaluation += [stats.loss * steps, stats.accuracy * steps, steps]
+            train_scalars = {
+                'loss': stats.loss,
+                'accuracy': stats.accuracy,
+                'learning_rate': stats.learning_rate,
+                'gradient_norm': stats.gradient_norm,
+                # The first call compiles: its speed is nobody's.
+                'examples_per_second': None if first_call else steps * self.batch / elapsed,
+            }
+            summaries.scalars('train', self.step, train_scalars)
+            summaries.profile_until(self.step)
+            if first_call:
+                summaries.profile(self.step, self.config.tensorboard.profile_steps)
+            first_call = False
+            progress.step(self.step)
+            if not math.isfinite(stats.loss):
+                self.status, self.diverged_steps = 'diverged', (first + 1, self.step)
+                return
+            if self.step in eval_steps:
+                self._evaluate_and_log(summaries, progress)
+                if self._stops_early():
+                    return
+            if self.checkpoints.due(self.step) or stats.stop:
+                summaries.flush()
+                self.seconds['total'] = now()
+                self._save()
+            if stats.stop:
+                raise Interrupted(f'stopped at step {self.step:,} of {self.total_steps:,}')
+
+    def _blocks(self) -> list[int]:
+        """Returns the lengths of the blocks from the current step on: cut at evaluations, and where they grow too long."""
+        image_bytes = int(np.prod(self.dataset.image_shape))
+        longest = min(self.config.steps_per_call, max(1, BLOCK_BYTES // (self.batch * image_bytes)))
+        blocks, step = [], self.step
+        for end in sorted(end for end in self._eval_steps() if end > self.step):
+            while step < end:
+                blocks.append(min(longest, end - step))
+                step += blocks[-1]
+        return blocks
+
+    def _eval_steps(self) -> set[int]:
+        """Returns the steps after which the model is evaluated; the last step is one."""
+        config = self.config
+        if config.eval_every_steps is not None:
+            steps = set(range(config.eval_every_steps, self.total_steps, config.eval_every_steps))
+        else:
+            epochs = math.ceil(self.total_steps * self.batch / self.dataset.train.count)
+            steps = {
+                self.step_of_epoch(e) for e in range(config.eval_every_epochs, epochs + 1, config.eval_every_epochs)
+            }
+        return {step for step in steps if step < self.total_steps} | {self.total_steps}
+
+    def _distributed_train_blocks(self, blocks: list[int]):
+        return strategy.distribute(
+            self.strategy,
+            lambda part: pipeline.train_blocks(
+                self.dataset.train,
+                seed=self.config.seed,
+                batch=self.batch,
+                start=self.step,
+                blocks=blocks,
+                part=part,
+                augment=pipeline.Augment(**self.config.data.augment),
+            ),
+        )
+
+    def _eval_dataset(self, examples):
+        replicas = self.strategy.num_replicas_in_sync
+        batch = -(-min(EVAL_BATCH, examples.count) // replicas) * replicas
+        steps = max(1, BLOCK_BYTES // (batch * int(np.prod(self.dataset.image_shape))))
+        blocks = strategy.distribute(
+            self.strategy, lambda part: pipeline.eval_blocks(examples, batch=batch, steps=steps, part=part)
+        )
+        return blocks, pipeline.eval_block_count(examples, batch=batch, steps=steps)
+
+    def _evaluate(self, split: str) -> tuple[float, float, int]:
+        clock = time.perf_counter()
+        dataset, blocks = self.evaluated[split]
+        loss, accuracy, count = self.program.evaluate(dataset, blocks)
+        self.seconds['evaluation'] += time.perf_counter() - clock
+        if count != self.splits[split].count:
+            raise AssertionError(f'evaluated {count} of {self.splits[split].count} {split} examples')
+        return loss, accuracy, count
+
+    def _evaluate_and_log(self, summaries: Summaries, progress: Progress) -> None:
+        """Adds an entry to the history, and keeps the weights if they are the best so far."""
+        loss, accuracy, steps = self.since_evaluation
+        self.since_evaluation = np.zeros(3)
+        row: dict = {
+            'epoch': round(self.step * self.batch / self.dataset.train.count, 4),
+            'step': self.step,
+            'train_loss': loss / steps,
+            'train_accuracy': accuracy / steps,
+            'validation_loss': None,
+            'validation_accuracy': None,
+        }
+        wanted = ['validation'] * ('validation' in self.evaluated) + ['test'] * self.config.test_every_evaluation
+        for split in wanted:
+            row[f'{split}_loss'], row[f'{split}_accuracy'], _ = self._evaluate(split)
+            scalars = {'loss': row[f'{split}_loss'], 'accuracy': row[f'{split}_accuracy']}
+            summaries.scalars(split, self.step, scalars)
+        row['seconds'] = round(self.seconds['training'], 3)
+        self.history.append(row)
+        progress.evaluation(row)
+        if self.best and row is self._best_row():
+            for best, weight in zip(self.best, self.model.weights, strict=True):
+                best.assign(weight.numpy())
+
+    def _best_row(self) -> dict:
+        """The evaluation of the lowest validation loss; the first of equals."""
+        return min(self.history, key=lambda row: row['validation_loss'])
+
+    def _stops_early(self) -> bool:
+        patience = self.config.early_stopping_patience
+        if not patience:
+            return False
+        return len(self.history) - 1 - self.history.index(self._best_row()) >= patience
+
+    def _test(self, summaries: Summaries) -> dict:
+        """Opens the test set, with the best weights by validation where there are any."""
+        self.final_sha256 = weights_sha256(self.model)
+        if self.status == 'diverged':
+            return {'loss': None, 'accuracy': None, 'examples': 0}
+        if self.best and self.history:
+            self.model.set_weights([best.numpy() for best in self.best])
+        loss, accuracy, count = self._evaluate('test')
+        if not self.config.test_every_evaluation:
+            summaries.scalars('test', self.step, {'loss': loss, 'accuracy': accuracy})
+        return {'loss': loss, 'accuracy': accuracy, 'examples': count}
+
+    def _finish(self, test: dict) -> dict:
+        """Writes model.keras, then result.json, which says that the run is done."""
+        examples = {name: split.count for name, split in self.splits.items() if split is not None}
+        trained = self.step * self.batch
+        result = {
+            'status': self.status,
+            **({'diverged_steps': self.diverged_steps} if self.diverged_steps else {}),
+            'config_hash': results.config_hash(self.config),
+            'seed': self.config.seed,
+            'dataset': {
+                'name': self.dataset.name,
+                'source': self.dataset.source,
+                'fingerprint': self.dataset.fingerprint,
+                'train': self.dataset.train.count,
+                'validation': examples.get('validation', 0),
+                'test': examples['test'],
+            },
+            'strategy': {
+                'name': strategy.name_of(self.strategy),
+                'replicas': self.strategy.num_replicas_in_sync,
+                'workers': self.program.workers,
+                'global_batch_size': self.batch,
+            },
+            'parameters': self.model.count_params(),
+            'steps': self.step,
+            'history': self.history,
+            'test': test,
+            'weights_sha256': self.final_sha256,
+            'seconds': {key: round(value, 3) for key, value in self.seconds.items()},
+            'examples_per_second': round(trained / self.seconds['training'], 1) if trained else None,
+            **results.environment(),
+        }
+        if self.chief:
+            save_model(self.model, self.workdir / 'model.keras')
+            results.write_json(self.workdir / 'result.json', result)
+        return result
+
+    def _save(self) -> None:
+        if self.chief:
+            progress = {
+                'step': self.step,
+                'history': self.history,
+                'since_evaluation': self.since_evaluation.tolist(),
+                'seconds': self.seconds,
+            }
+            self.checkpoints.save(progress)
+
+    def _set_progress(self, progress: dict) -> None:
+        self.step, self.history, self.seconds = progress['step'], progress['history'], progress['seconds']
+        self.since_evaluation = np.array(progress['since_evaluation'])
+
+    def _ask_to_stop(self) -> None:
+        self.asked_to_stop = True
+
+
+@contextlib.contextmanager
+def _signals(stop: Callable[[], None]):
+    """Calls `stop` on SIGTERM and on the first SIGINT; a second SIGINT interrupts at once, as ever."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may handle signals; whoever runs us in another has its own way to stop
+        return
+
+    def handle(number, frame):
+        stop()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
