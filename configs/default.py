@@ -11,7 +11,6 @@ line replaces the other. A field without a default (None) leaves the choice to w
 import ml_collections
 from ml_collections.config_dict import placeholder
 
-
 #: Fields of which exactly one, or at most one, is given: the same length in epochs and in steps.
 PAIRS = (('epochs', 'steps'), ('eval_every_epochs', 'eval_every_steps'))
 OPTIONAL_PAIRS = (('schedule.warmup_epochs', 'schedule.warmup_steps'),)

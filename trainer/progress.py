@@ -40,7 +40,7 @@ class Progress:
         """Shows an evaluation, as it goes into the history."""
         if not self._show:
             return
-        values = [f'epoch {row["epoch"]:g}', f'step {row["step"]:,}/{self._total:,}']
+        values = [f'epoch {round(row["epoch"], 2):g}', f'step {row["step"]:,}/{self._total:,}']
         for split in ('train', 'validation', 'test'):
             if row.get(f'{split}_loss') is not None:
                 values.append(f'{split} loss {row[f"{split}_loss"]:.4f} accuracy {row[f"{split}_accuracy"]:.4f}')

@@ -1,0 +1,102 @@
+"""Promises 1 and 6: a run is a function of its config, also when it was killed, and nothing is lost."""
+
+import json
+import os
+import random
+import signal
+import time
+
+import pytest
+
+from tests.conftest import command, run
+
+DIGITS = ('--config.data.name=digits', '--config.checkpoint.every_seconds=0', '--config.checkpoint.every_steps=7')
+CNN = ('--config=configs/cnn_nadam.py', *DIGITS, '--config.data.validation=100', '--config.epochs=20')
+MLP = ('--config=configs/mlp_dropout.py', *DIGITS, '--config.data.validation=100', '--config.epochs=60')
+SHORT = ('--config=configs/mlp_adam.py', *DIGITS, '--config.epochs=4')
+
+
+def last_checkpoint(workdir) -> int:
+    """Returns the step of the newest checkpoint, 0 where there is none."""
+    steps = [int(path.stem.rpartition('-')[2]) for path in (workdir / 'checkpoints').glob('step-*.index')]
+    return max(steps, default=0)
+
+
+def kill_after_progress(workdir, arguments, launch, chance) -> None:
+    """Starts the run, waits until it has got further than before, and at a random moment after that kills all of it."""
+    before = last_checkpoint(workdir)
+    process = command(*arguments, f'--workdir={workdir}', launch=launch, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while last_checkpoint(workdir) <= before and process.poll() is None:
+        assert time.monotonic() < deadline, 'no checkpoint within two minutes'
+        time.sleep(0.01)
+    time.sleep(chance.uniform(0, 0.5))
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'launch'),
+    [(CNN, 0), (MLP, 0), (MLP, 2)],
+    ids=['cnn', 'mlp with dropout and batch normalisation', 'two workers'],
+)
+def test_killed_at_five_random_moments_ends_with_the_same_weights(tmp_path, arguments, launch):
+    whole = run(tmp_path / 'whole', *arguments, launch=launch)
+    chance = random.Random()  # anew each time: any moment must do
+    for _ in range(5):
+        kill_after_progress(tmp_path / 'killed', arguments, launch, chance)
+    killed = run(tmp_path / 'killed', *arguments, launch=launch)
+    assert killed['weights_sha256'] == whole['weights_sha256']
+    assert killed['test'] == whole['test']
+    without_times = [[{k: v for k, v in row.items() if k != 'seconds'} for row in r['history']] for r in (killed, whole)]
+    assert without_times[0] == without_times[1]
+
+
+def test_the_same_config_twice_gives_the_same_weights_and_another_seed_others(tmp_path):
+    first, second = (run(tmp_path / name, *SHORT) for name in 'ab')
+    other = run(tmp_path / 'c', *SHORT, '--config.seed=1')
+    assert first['weights_sha256'] == second['weights_sha256'] != other['weights_sha256']
+
+
+@pytest.mark.parametrize('launch', [0, 2], ids=['one process', 'two workers'])
+def test_sigterm_saves_and_the_same_command_continues(tmp_path, launch):
+    arguments = [a for a in MLP if 'every_steps' not in a]
+    process = command(*arguments, f'--workdir={tmp_path / "run"}', launch=launch)
+    while not (tmp_path / 'run' / 'tensorboard' / 'validation').exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 75, err
+    assert 'the same command continues' in err
+    assert not (tmp_path / 'run' / 'result.json').exists()
+    stopped_at = last_checkpoint(tmp_path / 'run')
+    assert stopped_at > 0
+    result = run(tmp_path / 'run', *arguments, launch=launch)
+    assert f'continuing at step {stopped_at:,}' in result['stderr']
+    assert result['weights_sha256'] == run(tmp_path / 'whole', *arguments, launch=launch)['weights_sha256']
+
+
+def test_a_finished_run_is_reported_not_trained_again(tmp_path):
+    first = run(tmp_path / 'run', *SHORT)
+    written = (tmp_path / 'run' / 'result.json').stat().st_mtime_ns
+    started = time.monotonic()
+    again = run(tmp_path / 'run', *SHORT)
+    assert time.monotonic() - started < 3, 'TensorFlow must not be needed to report'
+    assert (tmp_path / 'run' / 'result.json').stat().st_mtime_ns == written
+    assert again['stdout'] == first['stdout']
+
+
+def test_only_the_last_checkpoints_are_kept(tmp_path):
+    run(tmp_path / 'run', *SHORT, '--config.checkpoint.keep=3')
+    assert len(list((tmp_path / 'run' / 'checkpoints').glob('*.index'))) == 3
+
+
+def test_a_torn_result_is_not_read_as_one(tmp_path):
+    result = run(tmp_path / 'run', *SHORT)
+    path = tmp_path / 'run' / 'result.json'
+    partial = path.with_name('.result.json.partial')
+    partial.write_text(path.read_text()[:100])
+    path.unlink()
+    assert run(tmp_path / 'run', *SHORT)['weights_sha256'] == result['weights_sha256']
+    assert json.loads(path.read_text())['status'] == 'completed'
