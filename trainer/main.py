@@ -3,6 +3,7 @@
 Exit codes: 0 done, 2 the command or its config is wrong, 3 diverged, 75 stopped and saved (the same command continues).
 """
 
+import contextlib
 import sys
 from pathlib import Path
 
@@ -12,6 +13,11 @@ from configs import commands
 from data_pipeline import quiet, sources
 from trainer import cluster, results
 from trainer.check import check
+from trainer.progress import warn
+from trainer.report import print_summary
+
+#: Exit code of a run whose loss was not finite.
+DIVERGED = 3
 
 _CONFIG = commands.define_config('config', 'configs/*.py: what to train; --config.x=y sets a field of it.')
 _WORKDIR = flags.DEFINE_string('workdir', '', "The run's folder. Default: runs/<config name>-<hash of the config>.")
@@ -22,36 +28,37 @@ def main(argv: list[str]) -> int:
     config = commands.parse(argv, __doc__, 'config', 'configs/cnn_nadam.py')
     check(config)
     found = cluster.find()
-    location = sources.locate(config.data.name, config.data.data_dir, config.data.manual_dir, config.data.fallback)
-    if location.warning:
-        config.data.name = location.name
-        config.data.validation = min(config.data.validation, sources.DIGITS_TRAIN // 5)
-    workdir = (
-        Path(_WORKDIR.value).expanduser()
-        if _WORKDIR.value
-        else results.default_workdir(commands.config_file('config'), config)
-    )
-    results.check_workdir(workdir, config)
-    result = results.read_result(workdir)
     chief = found is None or found.is_chief
+    workdir = _workdir(config)
+    evaluation_only = 0 in (config.epochs, config.steps) and (workdir / 'model.keras').exists()
+    result = None if evaluation_only else results.read_result(workdir, config)
     if result is None:
-        if found:
-            cluster.check_port_free(found)
-        if location.warning and chief:
-            from trainer.progress import warn
-
-            warn(location.warning)
-        result = _train(config, location, workdir, found)
+        location = sources.locate(config.data.name, config.data.data_dir, config.data.manual_dir, config.data.fallback)
+        if location.warning:
+            config.data.name = location.name
+            config.data.validation = min(config.data.validation, sources.DIGITS_TRAIN // 5)
+            workdir = _workdir(config)
+            if chief:
+                warn(location.warning)
+        results.check_workdir(workdir, config, ignored=('epochs', 'steps') if evaluation_only else ())
+        if evaluation_only:
+            result = _evaluate(config, location, workdir)
+        else:
+            result = results.read_result(workdir, config) or _train(config, location, workdir, found)
     if chief:
-        from trainer.report import print_summary
-
         print_summary(result, workdir)
-    return 3 if result['status'] == 'diverged' else 0
+    return DIVERGED if result['status'] == 'diverged' else 0
+
+
+def _workdir(config) -> Path:
+    if _WORKDIR.value:
+        return Path(_WORKDIR.value).expanduser()
+    return results.default_workdir(commands.config_file('config'), config)
 
 
 def _train(config, location: sources.Location, workdir: Path, found: cluster.Cluster | None) -> dict:
-    import contextlib
-
+    if found:
+        cluster.check_port_free(found)
     chief = found is None or found.is_chief
     with results.locked(workdir) if chief else contextlib.nullcontext():
         if chief:
@@ -60,6 +67,13 @@ def _train(config, location: sources.Location, workdir: Path, found: cluster.Clu
         from trainer.train import train
 
         return train(config, location, workdir, found)
+
+
+def _evaluate(config, location: sources.Location, workdir: Path) -> dict:
+    quiet.import_tensorflow()
+    from trainer.train import evaluate
+
+    return evaluate(config, location, workdir)
 
 
 if __name__ == '__main__':

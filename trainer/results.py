@@ -39,16 +39,24 @@ def default_workdir(config_file: str, config) -> Path:
     return Path('runs') / f'{Path(config_file).stem}-{config_hash(config)[:8]}'
 
 
-def read_result(workdir: Path) -> dict | None:
-    """Returns the result of a finished run, or None."""
+def read_result(workdir: Path, config=None) -> dict | None:
+    """Returns the result of a finished run, or None; with a config, only if it is that config's.
+
+    Raises:
+      UserError: result.json is no JSON, and so no result.
+    """
+    path = workdir / 'result.json'
     try:
-        return json.loads((workdir / 'result.json').read_text())
-    except FileNotFoundError:
+        result = json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except ValueError as error:
+        raise UserError(f'{path} is damaged: delete it, and the same command trains the run again') from error
+    return result if config is None or result.get('config_hash') == config_hash(config) else None
 
 
-def check_workdir(workdir: Path, config) -> None:
-    """Raises `UserError` where `workdir` holds another config or cannot be written."""
+def check_workdir(workdir: Path, config, ignored: tuple[str, ...] = ()) -> None:
+    """Raises `UserError` where `workdir` holds another config, but for `ignored` fields, or cannot be written."""
     existing = workdir
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent
@@ -63,22 +71,24 @@ def check_workdir(workdir: Path, config) -> None:
         other = json.loads(path.read_text())
     except ValueError as error:
         raise UserError(f'workdir {workdir} holds a config.json that is no JSON: choose another --workdir') from error
-    differences = _differences(other, json.loads(to_json(config)))
+    differences = _differences(other, json.loads(to_json(config)), ignored=(*NOT_HASHED, *ignored))
     if differences:
         raise UserError(
             f'workdir {workdir} holds another config ({"; ".join(differences[:3])}): choose another --workdir'
         )
 
 
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = '') -> list[str]:
+def _differences(
+    old: Mapping[str, Any], new: Mapping[str, Any], ignored: tuple[str, ...], prefix: str = ''
+) -> list[str]:
     found = []
     for key in sorted({*old, *new}):
         path = f'{prefix}{key}'
-        if path in NOT_HASHED:
+        if path in ignored:
             continue
         before, now = old.get(key), new.get(key)
         if isinstance(before, Mapping) and isinstance(now, Mapping):
-            found += _differences(before, now, f'{path}.')
+            found += _differences(before, now, ignored, f'{path}.')
         elif before != now:
             found.append(f'{path} was {before!r}, is {now!r}')
     return found

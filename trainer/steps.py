@@ -210,9 +210,13 @@ class _Draws:
     def __exit__(self, *exception):
         del self._now.seed, self._now.step
 
+    @staticmethod
+    def replica():
+        """The replica that is running, int32."""
+        return tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int32)
+
     def _draw(self, number: int):
-        replica = tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int32)
         # Two draws of Threefry/Philox: the layer's stream of this seed, then this step and replica in it.
         stream = tf.random.stateless_uniform([2], tf.stack([self._now.seed, number]), None, None, tf.int32)
-        place = tf.stack([self._now.step, replica])
+        place = tf.stack([self._now.step, self.replica()])
         return tf.random.stateless_uniform([2], tf.bitwise.bitwise_xor(stream, place), None, None, tf.int32)

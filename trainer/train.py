@@ -3,6 +3,7 @@
 import contextlib
 import math
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -55,6 +56,20 @@ def train(
     )
     run = Run(config, strategy_, dataset, workdir, chief=chief)
     return run.run(started, show=show and chief)
+
+
+def evaluate(config, location: sources.Location, workdir: Path) -> dict:
+    """Returns the result in `workdir` with its model evaluated anew on the test set; writes nothing."""
+    import keras
+
+    with quiet.stderr_held_back():
+        strategy_ = strategy.start(config, None)
+    dataset = sources.load(location, seed=config.seed, memory_limit_mb=config.data.memory_limit_mb)
+    with tempfile.TemporaryDirectory() as scratch:
+        run = Run(config, strategy_, dataset, Path(scratch))
+        run.model.set_weights(keras.models.load_model(workdir / 'model.keras', compile=False).get_weights())
+        loss, accuracy, count = run._evaluate('test')
+    return (results.read_result(workdir) or {}) | {'test': {'loss': loss, 'accuracy': accuracy, 'examples': count}}
 
 
 class Run:

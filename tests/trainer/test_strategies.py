@@ -1,0 +1,64 @@
+"""Promises 2 and 3: the same answer on every strategy, and every example counts once."""
+
+import pytest
+
+from tests.conftest import relative_l2, run, weights
+
+MIRRORED = ('--config.strategy=mirrored', '--config.replicas=2')
+
+
+def on_each_strategy(folder, *arguments, **options):
+    """Runs on one device, two mirrored replicas and two workers; returns the three results and the three weights."""
+    results = [
+        run(folder / 'one_device', *arguments, '--config.strategy=one_device', **options),
+        run(folder / 'mirrored', *arguments, *MIRRORED, **options),
+        run(folder / 'multi_worker', *arguments, launch=2, **options),
+    ]
+    assert [r['strategy']['name'] for r in results] == ['one_device', 'mirrored', 'multi_worker']
+    assert [r['strategy']['replicas'] for r in results] == [1, 2, 2]
+    assert [r['strategy']['workers'] for r in results] == [1, 1, 2]
+    return results, [weights(folder / name) for name in ('one_device', 'mirrored', 'multi_worker')]
+
+
+@pytest.mark.parametrize('optimizer', ['SGD', 'Nadam'])
+def test_mlp_on_mnist_ends_with_the_same_weights_on_every_strategy(tmp_path, mnist, optimizer):
+    arguments = ('--config=configs/mlp_sgd.py', f'--config.optimizer.name={optimizer}', '--config.epochs=2')
+    results, (one, mirrored, workers) = on_each_strategy(tmp_path, *arguments, env=mnist)
+    assert relative_l2(one, mirrored) < 1e-5
+    assert relative_l2(one, workers) < 1e-5
+    assert all(r['dataset']['name'] == 'mnist' and r['test']['examples'] == 10_000 for r in results)
+
+
+def test_cnn_with_nadam_in_float64_ends_with_the_same_weights_on_every_strategy(tmp_path, mnist):
+    arguments = ('--config=configs/cnn_nadam.py', '--config.precision=float64', '--config.steps=300')
+    arguments += ('--config.data.validation=0', '--config.eval_every_steps=300')
+    _, (one, mirrored, workers) = on_each_strategy(tmp_path, *arguments, env=mnist)
+    assert relative_l2(one, mirrored) < 1e-12
+    assert relative_l2(one, workers) < 1e-12
+
+
+def test_batch_normalisation_clipping_and_augmentation_are_those_of_the_global_batch(tmp_path):
+    arguments = ('--config=configs/mlp_dropout.py', '--config.model.dropout=none', '--config.data.name=digits')
+    arguments += ('--config.data.validation=100', '--config.precision=float64', '--config.epochs=4')
+    arguments += ('--config.optimizer.global_clipnorm=0.1', '--config.data.augment.shift=2')
+    _, (one, mirrored, workers) = on_each_strategy(tmp_path, *arguments)
+    assert relative_l2(one, mirrored) < 1e-12
+    assert relative_l2(one, workers) < 1e-12
+
+
+def test_evaluation_counts_every_example_once_whatever_the_replicas(tmp_path):
+    arguments = ('--config=configs/mlp_adam.py', '--config.data.name=digits', '--config.data.validation=101')
+    arguments += ('--config.epochs=1', '--config.global_batch_size=126')
+    one = run(tmp_path / '1', *arguments)
+    three = run(tmp_path / '3', *arguments, '--config.strategy=mirrored', '--config.replicas=3')
+    assert one['test']['examples'] == three['test']['examples'] == 360
+    assert one['dataset']['train'] + one['dataset']['validation'] == 1437
+    assert one['test']['loss'] == pytest.approx(three['test']['loss'], rel=1e-5)
+    assert one['test']['accuracy'] == three['test']['accuracy']
+
+
+def test_runs_with_dropout_are_reproducible_on_the_same_strategy(tmp_path):
+    arguments = ('--config=configs/mlp_dropout.py', '--config.data.name=digits', '--config.data.validation=100')
+    arguments += ('--config.epochs=2', *MIRRORED)
+    first, second = (run(tmp_path / name, *arguments) for name in 'ab')
+    assert first['weights_sha256'] == second['weights_sha256']
