@@ -9,9 +9,12 @@ variants are compared seed by seed, and those of one seed share its split.
 """
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import hashlib
+import io
 import os
+import sys
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -220,22 +223,34 @@ def prepare(location: Location):
     import filelock
     import tensorflow_datasets as tfds
 
+    if location.source == 'prepared':
+        return _builder(location)
+    # TFDS's bars are for downloads that somebody watches.
+    if location.source != 'download' or not sys.stderr.isatty():
+        tfds.disable_progress_bar()
     try:
-        builder = tfds.builder(location.name, data_dir=location.data_dir)
+        os.makedirs(location.data_dir, exist_ok=True)
+        with filelock.FileLock(os.path.join(location.data_dir, f'.{location.name.replace("/", ".")}.lock')):
+            builder = _builder(location)  # within the lock: it knows only what was prepared when it was made
+            if not builder.is_prepared():
+                print(f'preparing {location.name} in {location.data_dir} (once)', file=sys.stderr)
+                options = tfds.download.DownloadConfig(manual_dir=location.manual_dir or None)
+                with contextlib.redirect_stdout(io.StringIO()):
+                    builder.download_and_prepare(download_config=options)
+            return builder
+    except PermissionError as error:
+        raise UserError(f'data.data_dir {location.data_dir} cannot be written: {error.strerror}') from error
+    except (tfds.download.DownloadError, OSError) as error:
+        raise UserError(f"dataset '{location.name}' could not be prepared: {str(error).splitlines()[0]}") from error
+
+
+def _builder(location: Location):
+    import tensorflow_datasets as tfds
+
+    try:
+        return tfds.builder(location.name, data_dir=location.data_dir)
     except (ValueError, tfds.core.registered.DatasetNotFoundError) as error:
         raise UserError(f"data.name '{location.name}': {str(error).splitlines()[0]}") from error
-    if location.source != 'prepared':
-        try:
-            os.makedirs(location.data_dir, exist_ok=True)
-            lock = filelock.FileLock(os.path.join(location.data_dir, f'.{builder.name}.lock'))
-            with lock:
-                options = tfds.download.DownloadConfig(manual_dir=location.manual_dir or None)
-                builder.download_and_prepare(download_config=options)
-        except PermissionError as error:
-            raise UserError(f'data.data_dir {location.data_dir} cannot be written: {error.strerror}') from error
-        except (tfds.download.DownloadError, OSError) as error:
-            raise UserError(f"dataset '{location.name}' could not be prepared: {str(error).splitlines()[0]}") from error
-    return builder
 
 
 def _tfds(location: Location, memory_limit_mb: int) -> Dataset:

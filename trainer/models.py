@@ -25,12 +25,12 @@ ACTIVATIONS = (
         'silu',
     ),
     *('soft_shrink', 'softmax', 'softplus', 'softsign', 'sparse_plus', 'sparse_sigmoid', 'sparsemax', 'squareplus'),
-    *('swish', 'tanh', 'tanh_shrink', 'threshold'),
+    *('swish', 'tanh', 'tanh_shrink'),
 )
 
 #: Keras initializers that need no argument.
 INITIALIZERS = (
-    *('constant', 'glorot_normal', 'glorot_uniform', 'he_normal', 'he_uniform', 'lecun_normal', 'lecun_uniform'),
+    *('glorot_normal', 'glorot_uniform', 'he_normal', 'he_uniform', 'lecun_normal', 'lecun_uniform'),
     *('ones', 'orthogonal', 'random_normal', 'random_uniform', 'truncated_normal', 'variance_scaling', 'zeros'),
 )
 
