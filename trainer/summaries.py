@@ -9,6 +9,11 @@ from typing import Any
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hp
 
+from trainer.results import NOT_HASHED
+
+#: Hyperparameters that the HParams table shows unasked: it shows the first five.
+_FIRST_COLUMNS = ('model.name', 'optimizer.name', 'optimizer.learning_rate', 'loss.name', 'seed')
+
 
 class Summaries:
     """Writes a run's events below `folder`; with `folder` None (a worker that is not the chief) writes nothing."""
@@ -39,10 +44,10 @@ class Summaries:
                 for split in ('validation', 'test')
                 for tag in ('accuracy', 'loss')
             ]
-            flat = dict(_flat(fields))
-            flat['data.name'] = dataset_name
-            hp.hparams_config(hparams=[hp.HParam(name) for name in sorted(flat)], metrics=metrics)
-            hp.hparams(flat, trial_id=str(self._folder))
+            flat = {name: value for name, value in _flat(fields) if not name.startswith(NOT_HASHED)}
+            columns = sorted(flat, key=lambda name: (name not in _FIRST_COLUMNS, name))
+            hp.hparams_config(hparams=[hp.HParam(name) for name in columns], metrics=metrics)
+            hp.hparams(flat, trial_id='/'.join(self._folder.parent.parts[-2:]))
 
     def profile(self, step: int, steps: int) -> None:
         """Starts a profile of the next `steps` steps."""

@@ -1,0 +1,109 @@
+"""What TensorBoard is given."""
+
+import json
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tests.conftest import run
+
+ARGUMENTS = ('--config=configs/mlp_adam.py', '--config.data.name=digits', '--config.data.validation=200')
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp('runs') / 'run'
+    extra = ('--config.schedule.name=cosine', '--config.tensorboard.profile_steps=5')
+    return workdir, run(workdir, *ARGUMENTS, '--config.epochs=4', '--config.steps_per_call=5', *extra)
+
+
+def events(workdir, split):
+    accumulator = EventAccumulator(str(workdir / 'tensorboard' / split), {'tensors': 0})
+    accumulator.Reload()
+    return accumulator
+
+
+def scalars(workdir, split, tag):
+    import tensorflow as tf
+
+    return [(e.step, float(tf.make_ndarray(e.tensor_proto))) for e in events(workdir, split).Tensors(tag)]
+
+
+def test_splits_share_their_tags(finished):
+    workdir, _ = finished
+    for split in ('train', 'validation', 'test'):
+        assert {'loss', 'accuracy'} <= set(events(workdir, split).Tags()['tensors'])
+
+
+def test_scalars_are_those_of_the_history(finished):
+    workdir, result = finished
+    for quantity in ('loss', 'accuracy'):
+        wanted = [(row['step'], pytest.approx(row[f'validation_{quantity}'])) for row in result['history']]
+        assert scalars(workdir, 'validation', quantity) == wanted
+        test = [(result['steps'], pytest.approx(result['test'][quantity]))]
+        assert scalars(workdir, 'test', quantity) == test
+
+
+def test_the_learning_rate_is_the_one_that_the_step_used(finished):
+    import math
+
+    workdir, result = finished
+    total = result['steps']
+    for step, rate in scalars(workdir, 'train', 'learning_rate'):
+        # The value at `step` is of the last step before it, number step - 1 from 0.
+        assert rate == pytest.approx(0.001 * 0.5 * (1 + math.cos(math.pi * (step - 1) / total)), abs=1e-9)
+
+
+def test_gradient_norm_and_throughput_are_there(finished):
+    workdir, _ = finished
+    assert all(value > 0 for _, value in scalars(workdir, 'train', 'gradient_norm'))
+    assert all(value > 0 for _, value in scalars(workdir, 'train', 'examples_per_second'))
+
+
+def test_config_text_and_hyperparameters(finished):
+    import tensorflow as tf
+
+    workdir, _ = finished
+    text = tf.make_ndarray(events(workdir, '').Tensors('config')[0].tensor_proto).item().decode()
+    assert '"name": "Adam"' in text
+    assert '**digits**' in text
+    assert '_hparams_/session_start_info' in events(workdir, '').summary_metadata
+
+
+def test_a_profile_is_written_when_asked_for(finished):
+    workdir, _ = finished
+    assert list((workdir / 'tensorboard' / 'train' / 'plugins' / 'profile').glob('*/*.xplane.pb'))
+
+
+def test_no_events_when_turned_off(tmp_path):
+    run(tmp_path / 'run', *ARGUMENTS, '--config.epochs=1', '--config.tensorboard.enabled=false')
+    assert not (tmp_path / 'run' / 'tensorboard').exists()
+
+
+def test_the_result_has_every_promised_field(finished):
+    workdir, result = finished
+    stored = json.loads((workdir / 'result.json').read_text())
+    assert {
+        *('status', 'config_hash', 'seed', 'dataset', 'strategy', 'parameters', 'steps', 'history', 'test'),
+        *('weights_sha256', 'seconds', 'examples_per_second', 'versions', 'git_revision', 'host'),
+    } <= set(stored)
+    assert set(stored['dataset']) == {'name', 'source', 'fingerprint', 'train', 'validation', 'test'}
+    assert set(stored['strategy']) == {'name', 'replicas', 'workers', 'global_batch_size'}
+    assert set(stored['seconds']) == {'total', 'training', 'evaluation', 'startup'}
+    row = {'epoch', 'step', 'train_loss', 'train_accuracy', 'validation_loss', 'validation_accuracy'}
+    assert row <= set(stored['history'][0])
+    assert json.loads((workdir / 'config.json').read_text())['optimizer']['name'] == 'Adam'
+
+
+def test_the_model_kept_is_the_best_by_validation_and_plain_keras_reads_it(finished):
+    import keras
+    import numpy as np
+
+    from data_pipeline import sources
+
+    workdir, result = finished
+    model = keras.models.load_model(workdir / 'model.keras', compile=False)
+    test = sources.load(sources.locate('digits')).test
+    indices = test.indices
+    predictions = model.predict(test.images[indices] / 255.0, verbose=0).argmax(-1)
+    assert np.mean(predictions == test.labels[indices]) == pytest.approx(result['test']['accuracy'])
