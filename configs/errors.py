@@ -3,15 +3,33 @@
 import difflib
 from collections.abc import Iterable
 
+#: A longer list of names is cut to the nearest.
+LONGEST = 400
+
 
 class UserError(Exception):
     """Something the user asked for cannot be done. The message is one line and says what can."""
 
 
-def unknown(what: str, value: object, accepted: Iterable[str]) -> UserError:
-    """Returns the error for a name that is in no table: what is accepted, and the nearest of it."""
+def unknown(what: str, value: object, accepted: Iterable[str], others: Iterable[str] = ()) -> UserError:
+    """Returns the error for a name that is in no table: what is accepted, and the nearest of it.
+
+    Args:
+      what: what the name is of.
+      value: the name.
+      accepted: the table.
+      others: more that is accepted, too much to list: named only where it is the nearest.
+    """
     names = sorted(accepted)
+    close = _nearest(value, [*names, *others], 1, cutoff=0.5)
+    hint = f" Did you mean '{close[0]}'?" if close else ''
+    shown = ', '.join(name or "''" for name in names)
+    if len(shown) > LONGEST:
+        shown = f'{", ".join(_nearest(value, names, 8, cutoff=0))}, ... ({len(names)} in all)'
+    return UserError(f"unknown {what} '{value}': accepted are {shown}.{hint}")
+
+
+def _nearest(value: object, names: Iterable[str], count: int, cutoff: float) -> list[str]:
+    """Returns the names most like `value`, whatever their case, the most like it first."""
     lower = {name.lower(): name for name in names}
-    close = difflib.get_close_matches(str(value).lower(), lower, n=1, cutoff=0.5)
-    hint = f" Did you mean '{lower[close[0]]}'?" if close else ''
-    return UserError(f"unknown {what} '{value}': accepted are {', '.join(names)}.{hint}")
+    return [lower[name] for name in difflib.get_close_matches(str(value).lower(), lower, count, cutoff)]

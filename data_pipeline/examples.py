@@ -31,6 +31,12 @@ def permutation(n, key):
     return tf.random.experimental.stateless_shuffle(tf.range(n), key)
 
 
+@functools.lru_cache(maxsize=256)  # the variants of a study have the same seeds
+def _order(count: int, seed: int, epoch: int) -> np.ndarray:
+    with tf.device('CPU:0'):
+        return permutation(count, key_of(seed, _ORDER, epoch)).numpy()
+
+
 class InMemory:
     """A split, or a part of one, held as arrays.
 
@@ -49,26 +55,40 @@ class InMemory:
         """Returns the examples less `held_out` of them, and those."""
         order = permutation(self.count, key_of(seed, _SPLIT)).numpy()
         parts = self.indices[np.sort(order[held_out:])], self.indices[np.sort(order[:held_out])]
-        return InMemory(self.images, self.labels, parts[0]), InMemory(self.images, self.labels, parts[1])
+        return self._part(parts[0]), self._part(parts[1])
 
     def shuffled(self, seed: int, epoch: tf.Tensor) -> tf.data.Dataset:
         """Returns the keys of one epoch, in its order, in batches of any size."""
         order = permutation(self.count, key_of(seed, _ORDER, epoch))
-        return tf.data.Dataset.from_tensors(tf.gather(self._tensors[2], order))
+        return tf.data.Dataset.from_tensors(tf.gather(self._keys, order))
+
+    def order(self, seed: int, epoch: int) -> np.ndarray:
+        """Returns the keys of `shuffled` as an array."""
+        return self.indices[_order(self.count, seed, epoch)]
 
     def in_order(self) -> tf.data.Dataset:
         """Returns the keys of all examples once, in the source's order, in batches of any size."""
-        return tf.data.Dataset.from_tensors(self._tensors[2])
+        return tf.data.Dataset.from_tensors(self._keys)
 
     def fetch(self, keys: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the images and labels of keys of any shape."""
-        images, labels, _ = self._tensors
+        images, labels = self._tensors
         return tf.gather(images, keys), tf.gather(labels, keys)
+
+    def _part(self, indices: np.ndarray) -> 'InMemory':
+        part = InMemory(self.images, self.labels, indices)
+        part._tensors = self._tensors  # not copied once more
+        return part
 
     @functools.cached_property
     def _tensors(self):
         with tf.init_scope(), tf.device('CPU:0'):
-            return tf.constant(self.images), tf.constant(self.labels), tf.constant(self.indices)
+            return tf.constant(self.images), tf.constant(self.labels)
+
+    @functools.cached_property
+    def _keys(self):
+        with tf.init_scope(), tf.device('CPU:0'):
+            return tf.constant(self.indices)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -147,4 +167,5 @@ class Sharded:
         length = tf.gather(tf.constant(self.lengths, tf.int64), shard)
         chosen = tf.slice(tf.constant(self.chosen), [tf.gather(starts, shard)], [length])
         batch = tf.data.TFRecordDataset(tf.gather(tf.constant(self.paths), shard)).batch(length)
+        batch = batch.apply(tf.data.experimental.assert_cardinality(1))  # an empty file would pass for no examples
         return batch.map(lambda records: tf.boolean_mask(records, chosen))

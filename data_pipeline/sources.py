@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import hashlib
 import io
+import json
 import os
 import sys
 import urllib.error
@@ -40,6 +41,7 @@ class Location:
     data_dir: str
     manual_dir: str
     warning: str = ''  # why this is not the dataset that was asked for
+    train: int | None = None  # number of training examples, where it is known before they are read
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,16 +73,18 @@ def locate(name: str, data_dir: str = '', manual_dir: str = '', fallback: str = 
     data_dir = os.path.abspath(os.path.expanduser(data_dir or default_data_dir()))
     manual_dir = os.path.abspath(os.path.expanduser(manual_dir)) if manual_dir else ''
     if name == 'digits':
-        return Location('digits', 'bundled', data_dir, '')
-    if _is_prepared(name, data_dir):
-        return Location(name, 'prepared', data_dir, manual_dir)
+        return Location('digits', 'bundled', data_dir, '', train=DIGITS_TRAIN)
+    if _prepared(name, data_dir):
+        return Location(name, 'prepared', data_dir, manual_dir, train=_train_count(name, data_dir))
     _check_name(name)
     files = _registered_files(name)
     if manual_dir:
         _check_manual_dir(name, manual_dir, files)
+        _make_folder(data_dir)
         return Location(name, 'manual', data_dir, manual_dir)
     reachable, reason = _reachable([url for url, *_ in files])
     if reachable:
+        _make_folder(data_dir)
         return Location(name, 'download', data_dir, '')
     ways = (
         f'a copy that TFDS prepared in {data_dir}, its original files in --config.data.manual_dir, or a network that '
@@ -94,8 +98,43 @@ def locate(name: str, data_dir: str = '', manual_dir: str = '', fallback: str = 
     raise UserError(f"dataset '{name}' cannot be had here: it takes {ways}")
 
 
-def _is_prepared(name: str, data_dir: str) -> bool:
-    return any(Path(data_dir, *name.split('/')).glob('*.*.*/dataset_info.json'))
+def _make_folder(data_dir: str) -> None:
+    try:
+        os.makedirs(data_dir, exist_ok=True)
+    except OSError as error:
+        raise UserError(f'data.data_dir {data_dir} cannot be written: {error.strerror}') from error
+
+
+def _prepared(name: str, data_dir: str) -> list[Path]:
+    """Returns the dataset_info.json of each prepared version of `name` ('mnist', 'emnist/letters', 'mnist:3.0.1')."""
+    path, _, version = name.partition(':')
+    folder = os.path.join(data_dir, path.strip('/'))
+    versions = [version] if version else os.listdir(folder) if os.path.isdir(folder) else []
+    infos = [os.path.join(folder, version, 'dataset_info.json') for version in versions]
+    return sorted(Path(info) for info in infos if os.path.isfile(info))
+
+
+def _train_count(name: str, data_dir: str) -> int | None:
+    """Returns the number of training examples that TFDS noted when it prepared `name`."""
+    try:
+        splits = [split for info in _prepared(name, data_dir) for split in json.loads(info.read_text())['splits']]
+        return max((sum(map(int, s['shardLengths'])) for s in splits if s['name'] == 'train'), default=None)
+    except (ValueError, KeyError, TypeError) as error:
+        raise damaged(name, data_dir) from error
+
+
+def damaged(name: str, data_dir: str) -> UserError:
+    """The error for a prepared dataset whose files are not as TFDS wrote them."""
+    folders = ' or '.join(str(info.parent) for info in _prepared(name, data_dir))
+    return UserError(f"dataset '{name}' in {folders} is damaged: delete that folder, and it is prepared anew")
+
+
+def check_validation(name: str, train: int, validation: int) -> None:
+    """Raises `UserError` where holding out `validation` of `train` examples leaves nothing to train on."""
+    if validation >= train:
+        raise UserError(
+            f'data.validation is {validation:,}: {name} has {train:,} training examples, so at most {train - 1:,}'
+        )
 
 
 def _check_name(name: str) -> None:
@@ -103,13 +142,8 @@ def _check_name(name: str) -> None:
 
     names = tfds.list_builders(with_community_datasets=False)
     if name.split('/')[0].split(':')[0] not in names:
-        few = ('digits', 'mnist', 'fashion_mnist', 'kmnist', 'emnist', 'cifar10', 'cifar100', 'svhn_cropped')
-        nearest = str(unknown('', name, names)).partition(' Did you mean')
-        hint = f' Did you mean{nearest[2]}' if nearest[1] else ''
-        raise UserError(
-            f"unknown data.name '{name}': accepted are {', '.join(few)} and all other TFDS image classification "
-            f'datasets.{hint}'
-        )
+        few = ('digits', 'mnist', 'fashion_mnist', 'kmnist', 'emnist', 'cifar10', 'cifar100')
+        raise unknown('dataset (data.name)', name, [*few, 'or any other image classification dataset of TFDS'], names)
 
 
 def _registered_files(name: str) -> list[tuple[str, int, str, str]]:
@@ -130,12 +164,15 @@ def _check_manual_dir(name: str, manual_dir: str, files: list[tuple[str, int, st
         raise UserError(f'data.manual_dir {manual_dir} is not a folder')
     for _, size, sha256, filename in files:
         path = Path(manual_dir, filename)
-        if not path.exists():
+        if not path.is_file():
             raise UserError(f'data.manual_dir {manual_dir} lacks {filename} of {name}')
         if path.stat().st_size != size:
-            raise UserError(f'{path} has {path.stat().st_size:,} bytes: {filename} of {name} has {size:,}')
+            raise UserError(
+                f'{path} is cut off or another file: it has {path.stat().st_size:,} bytes, and {filename} of {name} has '
+                f'{size:,}'
+            )
         if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
-            raise UserError(f'{path} is not {filename} of {name}: its SHA-256 is not the registered {sha256}')
+            raise UserError(f'{path} is another file: its SHA-256 is not that of {filename} of {name}, {sha256}')
 
 
 def _reachable(urls: list[str]) -> tuple[bool, str]:
@@ -180,13 +217,14 @@ def load(location: Location, *, seed: int = 0, validation: int = 0, memory_limit
       UserError: the dataset is not one of equally sized images with one label each, or `validation` leaves nothing.
     """
     dataset = _digits() if location.name == 'digits' else _tfds(location, memory_limit_mb)
+    return hold_out(dataset, seed=seed, validation=validation)
+
+
+def hold_out(dataset: Dataset, *, seed: int, validation: int) -> Dataset:
+    """Returns a dataset with `validation` of its training examples held out. Raises `UserError` where none would be left."""
     if not validation:
         return dataset
-    if validation >= dataset.train.count:
-        raise UserError(
-            f'data.validation is {validation:,}: {dataset.name} has {dataset.train.count:,} training examples, so at most '
-            f'{dataset.train.count - 1:,}'
-        )
+    check_validation(dataset.name, dataset.train.count, validation)
     train, held_out = dataset.train.split(seed, validation)
     return dataclasses.replace(dataset, train=train, validation=held_out)
 
@@ -229,7 +267,6 @@ def prepare(location: Location):
     if location.source != 'download' or not sys.stderr.isatty():
         tfds.disable_progress_bar()
     try:
-        os.makedirs(location.data_dir, exist_ok=True)
         with filelock.FileLock(os.path.join(location.data_dir, f'.{location.name.replace("/", ".")}.lock')):
             builder = _builder(location)  # within the lock: it knows only what was prepared when it was made
             if not builder.is_prepared():
@@ -254,6 +291,7 @@ def _builder(location: Location):
 
 
 def _tfds(location: Location, memory_limit_mb: int) -> Dataset:
+    import tensorflow as tf
     import tensorflow_datasets as tfds
 
     from data_pipeline.examples import Sharded
@@ -281,7 +319,10 @@ def _tfds(location: Location, memory_limit_mb: int) -> Dataset:
     size = sum(split.count for split in splits) * int(np.prod(shape))
     classes = features[keys[1]].num_classes
     if size <= memory_limit_mb * 2**20:
-        train, test = (split.read() for split in splits)
+        try:
+            train, test = (split.read() for split in splits)
+        except tf.errors.OpError as error:  # which one, depends on the damage
+            raise damaged(location.name, location.data_dir) from error
         return _in_memory(location.name, location.source, train, test, classes)
     # Too large to hash: name and version stand for the content, which TFDS checks when it prepares it.
     fingerprint = hashlib.sha256(f'{info.full_name} {[split.lengths for split in splits]}'.encode()).hexdigest()

@@ -1,26 +1,33 @@
 """Is this config one that can be run? Answered before TensorFlow is imported, in one line."""
 
+import itertools
 import math
 from collections.abc import Callable
 
 import ml_collections
 
-from configs.commands import get
+from configs import default
+from configs.commands import KINDS, fields, get, unknown_field
 from configs.default import OPTIONAL_PAIRS, PAIRS
 from configs.errors import UserError, unknown
 from trainer import models, optimizers
+from trainer.cluster import Cluster
 from trainer.losses import LOSSES
 
 STRATEGIES = ('auto', 'one_device', 'mirrored', 'multi_worker', 'tpu')
 PRECISIONS = ('float32', 'float64', 'mixed_bfloat16', 'mixed_float16')
+CLIPS = ('clipvalue', 'clipnorm', 'global_clipnorm')
 
 #: Beyond these a number is a slip of the pen: it would run for ever or fill the memory.
 MOST_STEPS = 10**9
+MOST_CALLS = 10**7
 MOST_UNITS = 10**6
+MOST_WEIGHTS = 10**9
 
 
 def check(config: ml_collections.ConfigDict) -> None:
     """Raises `UserError` at the first field whose value cannot be run."""
+    _check_schema(config)
     for path, accepted in {
         'model.name': models.MODELS,
         'model.activation': models.ACTIVATIONS,
@@ -40,49 +47,116 @@ def check(config: ml_collections.ConfigDict) -> None:
 
     for path, rule, holds in _NUMBERS:
         value = get(config, path)
-        if value is not None and not (math.isfinite(value) and holds(value)):
+        if value is not None and not (abs(value) < math.inf and holds(value)):
             raise UserError(f'{path} is {value}: it must be {rule}')
-    for path in ('model.hidden', 'model.filters'):
-        for value in get(config, path):
-            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST_UNITS:
-                raise UserError(f'{path} holds {value!r}: each must be a whole number from 1 to {MOST_UNITS:,}')
-
+    _check_widths(config.model)
     for pair in PAIRS:
         if sum(get(config, path) is not None for path in pair) != 1:
             values = ' and '.join(f'{path} {get(config, path)}' for path in pair)
             raise UserError(f'exactly one of {" and ".join(pair)} is wanted: the config gives {values}')
     for pair in OPTIONAL_PAIRS:
         if all(get(config, path) is not None for path in pair):
-            raise UserError(f'at most one of {" and ".join(pair)} is wanted')
+            values = ' and '.join(f'{path} {get(config, path)}' for path in pair)
+            raise UserError(f'at most one of {" and ".join(pair)} is wanted: the config gives {values}')
     _check_together(config)
+
+
+def check_cluster(config: ml_collections.ConfigDict, cluster: Cluster | None) -> None:
+    """Raises `UserError` where the workers of `cluster` cannot run `config`."""
+    if cluster is None:
+        if config.strategy == 'multi_worker':
+            raise UserError(
+                'strategy multi_worker needs a cluster: set TF_CONFIG, or start with python -m launch local --workers=2'
+            )
+        return
+    workers = len(cluster.addresses)
+    if config.strategy in ('one_device', 'mirrored') and workers > 1:
+        raise UserError(f'strategy {config.strategy} is for one worker, but there is a cluster: {cluster}; use auto')
+    if config.replicas % workers:
+        raise UserError(f'replicas is {config.replicas}: it must be a multiple of the {workers} workers')
+    if config.global_batch_size % workers:
+        raise batch_not_divisible(config.global_batch_size, workers)
+
+
+def check_length(config: ml_collections.ConfigDict, total_steps: int) -> None:
+    """Raises `UserError` where a run of so many steps, known once the dataset is, would never end."""
+    if total_steps > MOST_STEPS:
+        raise UserError(f'epochs {config.epochs:,} are {total_steps:,} steps here: at most {MOST_STEPS:,} are possible')
+    call = min(config.steps_per_call, config.eval_every_steps or config.steps_per_call)
+    if total_steps // call > MOST_CALLS:
+        raise UserError(
+            f'{total_steps:,} steps in calls of {call} (steps_per_call, eval_every_steps) are {total_steps // call:,} '
+            f'calls: at most {MOST_CALLS:,} are possible'
+        )
+
+
+def _check_schema(config: ml_collections.ConfigDict) -> None:
+    """Fields and their types are those of `configs.default`: a config file could have made up others."""
+    schema = default.get_config()
+    given, wanted = fields(config), fields(schema)
+    missing = [path for path in wanted if path not in given]
+    if missing:
+        raise UserError(
+            f'the config lacks {", ".join(missing[:3])}{", ..." * (len(missing) > 3)}: it must start from '
+            'configs.default.get_config() (a study is for python -m trainer.compare --study)'
+        )
+    for path, kind in wanted.items():
+        value = get(config, path)
+        optional = get(schema, path) is None or any(path in pair for pair in PAIRS)
+        if not (isinstance(value, kind) and isinstance(value, bool) == (kind is bool) or (value is None and optional)):
+            raise UserError(f'{path} is {value!r}: it must be {KINDS[kind]}{" or None" * optional}')
+    for path in given:
+        if path not in wanted:
+            raise unknown_field('field', path, wanted)
+
+
+def _check_widths(model: ml_collections.ConfigDict) -> None:
+    for path in ('hidden', 'filters'):
+        for value in model[path]:
+            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST_UNITS:
+                raise UserError(f'model.{path} holds {value!r}: each must be a whole number from 1 to {MOST_UNITS:,}')
+        area = model.kernel_size**2 if path == 'filters' else 1
+        for units, more in itertools.pairwise(model[path]):
+            if units * more * area > MOST_WEIGHTS:
+                raise UserError(
+                    f'model.{path} has {units:,} before {more:,}: that makes {units * more * area:,} weights, '
+                    f'and a layer may have {MOST_WEIGHTS:,}'
+                )
+    if not model.hidden and (model.name == 'mlp' or not model.filters):
+        for path in ('batch_norm', 'dropout'):
+            if model[path] != 'none':
+                raise UserError(f"model.{path} is '{model[path]}', but the model has no hidden layer: accepted is none")
 
 
 def _check_together(config: ml_collections.ConfigDict) -> None:
     """Rules that span several fields."""
-    clips = [name for name in ('clipvalue', 'clipnorm', 'global_clipnorm') if config.optimizer[name] is not None]
+    clips = [name for name in CLIPS if config.optimizer[name] is not None]
     if len(clips) > 1:
-        raise UserError(f'at most one of optimizer.clipvalue, .clipnorm, .global_clipnorm: the config gives {clips}')
+        raise UserError(
+            f'at most one of optimizer.{", ".join(CLIPS)} is wanted: the config gives {" and ".join(clips)}'
+        )
     if config.replicas and config.global_batch_size % config.replicas:
         raise batch_not_divisible(config.global_batch_size, config.replicas)
     if config.strategy == 'one_device' and config.replicas > 1:
         raise UserError(f'strategy one_device has one replica: replicas is {config.replicas}; accepted are 0 and 1')
     if config.early_stopping_patience and not config.data.validation:
         raise UserError('early_stopping_patience watches the validation loss: it needs data.validation > 0')
+    if optimizers.canonical_name(config.optimizer.name) == 'Lion' and config.optimizer.beta_1 == 0:
+        raise UserError('optimizer.beta_1 is 0: for Lion it must be above 0 and below 1')
     schedule = config.schedule
     if schedule.name == 'piecewise':
         inside = all(isinstance(b, int | float) and 0 < b < 1 for b in schedule.boundaries)
         if not inside or list(schedule.boundaries) != sorted(set(schedule.boundaries)):
-            raise UserError(f'schedule.boundaries is {schedule.boundaries}: rising fractions of training in (0, 1)')
-        if len(schedule.factors) != len(schedule.boundaries):
-            raise UserError(f'schedule.factors {schedule.factors} must be as many as boundaries {schedule.boundaries}')
-        if not all(isinstance(f, int | float) and f >= 0 for f in schedule.factors):
+            raise UserError(
+                f'schedule.boundaries is {schedule.boundaries}: it must be rising fractions of training, each above 0 and '
+                'below 1, such as (0.5, 0.75)'
+            )
+        if not all(isinstance(f, int | float) and 0 <= f < math.inf for f in schedule.factors):
             raise UserError(f'schedule.factors is {schedule.factors}: each must be a number of at least 0')
-    if config.model.name == 'mlp' and not config.model.hidden:
-        for path in ('batch_norm', 'dropout'):
-            if config.model[path] != 'none':
-                raise UserError(
-                    f'model.{path} is {config.model[path]!r}, but model.hidden is (): there is no hidden layer'
-                )
+        if len(schedule.factors) != len(schedule.boundaries):
+            raise UserError(
+                f'schedule.factors is {schedule.factors}: it must be as many as schedule.boundaries, {schedule.boundaries}'
+            )
 
 
 def batch_not_divisible(batch: int, replicas: int) -> UserError:
@@ -108,7 +182,12 @@ def _not_negative(value: float) -> bool:
     return value >= 0
 
 
+def _not_positive(value: float) -> bool:
+    return value <= 0
+
+
 _STEPS = f'from 1 to {MOST_STEPS:,}'
+#: Every field that is a number, what it may be, and whether it is (that it is finite goes without saying).
 _NUMBERS: tuple[tuple[str, str, Callable[[float], bool]], ...] = (
     ('seed', 'from 0 to 2^31 - 1', _between(0, 2**31 - 1)),
     ('epochs', 'from 0 to 1,000,000', _between(0, 10**6)),
@@ -122,7 +201,7 @@ _NUMBERS: tuple[tuple[str, str, Callable[[float], bool]], ...] = (
     ('early_stopping_patience', 'at least 0', _not_negative),
     ('data.validation', 'at least 0', _not_negative),
     ('data.memory_limit_mb', 'at least 0', _not_negative),
-    ('data.augment.shift', 'at least 0 pixels', _not_negative),
+    ('data.augment.shift', 'from 0 to 1,000 pixels', _between(0, 1000)),
     ('data.augment.rotate', 'from 0 to 180 degrees', _between(0, 180)),
     ('data.augment.zoom', 'at least 0 and below 1', _below_one),
     ('model.kernel_size', 'from 1 to 100', _between(1, 100)),
@@ -139,7 +218,27 @@ _NUMBERS: tuple[tuple[str, str, Callable[[float], bool]], ...] = (
     ('optimizer.beta_2', 'at least 0 and below 1', _below_one),
     ('optimizer.epsilon', 'at least 0', _not_negative),
     ('optimizer.ema_momentum', 'from 0 to 1', _between(0, 1)),
-    ('optimizer.ema_overwrite_frequency', 'at least 1 step', lambda value: value >= 1),
+    ('optimizer.ema_overwrite_frequency', _STEPS, _between(1, MOST_STEPS)),
+    ('optimizer.initial_accumulator_value', 'at least 0', _not_negative),
+    ('optimizer.beta_2_decay', 'at most 0', _not_positive),
+    ('optimizer.epsilon_1', 'at least 0', _not_negative),
+    ('optimizer.epsilon_2', 'at least 0', _not_negative),
+    ('optimizer.clip_threshold', 'above 0', _positive),
+    ('optimizer.learning_rate_power', 'at most 0', _not_positive),
+    ('optimizer.l1_regularization_strength', 'at least 0', _not_negative),
+    ('optimizer.l2_regularization_strength', 'at least 0', _not_negative),
+    ('optimizer.l2_shrinkage_regularization_strength', 'at least 0', _not_negative),
+    ('optimizer.beta', 'at least 0', _not_negative),
+    ('optimizer.adam_beta_1', 'at least 0 and below 1', _below_one),
+    ('optimizer.adam_beta_2', 'at least 0 and below 1', _below_one),
+    ('optimizer.adam_weight_decay', 'at least 0', _not_negative),
+    ('optimizer.adam_lr_ratio', 'at least 0', _not_negative),
+    ('optimizer.muon_a', 'finite', lambda value: True),
+    ('optimizer.muon_b', 'finite', lambda value: True),
+    ('optimizer.muon_c', 'finite', lambda value: True),
+    ('optimizer.ns_steps', 'from 1 to 100', _between(1, 100)),
+    ('optimizer.rms_rate', 'at least 0', _not_negative),
+    ('optimizer.warmup_steps', f'from 0 to {MOST_STEPS:,}', _between(0, MOST_STEPS)),
     ('schedule.warmup_steps', f'from 0 to {MOST_STEPS:,}', _between(0, MOST_STEPS)),
     ('schedule.warmup_epochs', 'from 0 to 1,000,000', _between(0, 10**6)),
     ('schedule.final_fraction', 'at least 0', _not_negative),

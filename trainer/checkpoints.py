@@ -3,39 +3,57 @@
 import hashlib
 import json
 import time
+import zipfile
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
+from configs.errors import UserError
+
 
 class Checkpoints:
     """Saves and restores a run.
 
-    Every worker restores; only the chief saves, since all that is saved is the same on every worker.
+    Every worker restores; only the chief saves, since all that is saved is the same on every worker. What there is, is
+    read from the folder: TensorFlow's own list of it (`tf.train.CheckpointManager`) is one more file that can be torn.
     """
 
     def __init__(
         self, folder: Path, variables: list[tf.Variable], *, keep: int, every_steps: int, every_seconds: float
     ):
         self._progress = tf.Variable('', dtype=tf.string, trainable=False)
-        checkpoint = tf.train.Checkpoint(variables=variables, progress=self._progress)
-        self._checkpoint = checkpoint
-        self._manager = tf.train.CheckpointManager(checkpoint, str(folder), max_to_keep=keep, checkpoint_name='step')
+        self._checkpoint = tf.train.Checkpoint(variables=variables, progress=self._progress)
+        self._folder = folder
+        self._keep = keep
         self._every_steps = every_steps
         self._every_seconds = every_seconds
         self._saved_step = 0
         self._saved_at = time.monotonic()
 
     def restore(self) -> dict | None:
-        """Restores the newest checkpoint; returns the progress saved with it, or None where there is none."""
-        path = self._manager.latest_checkpoint
-        if not path:
-            return None
-        self._checkpoint.restore(path).assert_consumed()
-        progress = json.loads(self._progress.numpy())
-        self._saved_step = progress['step']
-        return progress
+        """Restores the newest checkpoint that is whole; returns the progress saved with it, or None where there is none.
+
+        Raises:
+          UserError: there are checkpoints, and all of them are damaged.
+        """
+        saved = self._saved()
+        for path in saved:
+            try:
+                self._checkpoint.read(str(path)).assert_consumed()
+            except (tf.errors.OpError, AssertionError, IndexError, ValueError):  # which one, depends on the damage
+                continue
+            progress = json.loads(self._progress.numpy())
+            self._saved_step = progress['step']
+            return progress
+        if saved:
+            raise UserError(f'no checkpoint in {self._folder} can be read: delete that folder to train from the start')
+        return None
+
+    def _saved(self) -> list[Path]:
+        """Returns the checkpoints, the newest first."""
+        paths = [path.with_suffix('') for path in self._folder.glob('step-*.index')]
+        return sorted(paths, key=lambda path: int(path.name.removeprefix('step-')), reverse=True)
 
     def due(self, step: int) -> bool:
         """Whether it is time to save, by steps or by seconds."""
@@ -46,7 +64,11 @@ class Checkpoints:
     def save(self, progress: dict) -> None:
         """Saves variables and `progress` (JSON, with its 'step') as one; a kill at any moment leaves the one before."""
         self._progress.assign(json.dumps(progress))
-        self._manager.save(checkpoint_number=progress['step'])
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._checkpoint.write(str(self._folder / f'step-{progress["step"]}'))
+        for path in self._saved()[self._keep :]:
+            for file in self._folder.glob(f'{path.name}.*'):
+                file.unlink()
         self._saved_step = progress['step']
         self._saved_at = time.monotonic()
 
@@ -56,6 +78,14 @@ def save_model(model: keras.Model, path: Path) -> None:
     partial = path.with_name(f'.{path.stem}.partial.keras')
     model.save(partial)
     partial.replace(path)
+
+
+def load_model(path: Path) -> keras.Model:
+    """Reads a model that `save_model` wrote; `UserError` where the file is damaged."""
+    try:
+        return keras.models.load_model(path, compile=False)
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:  # which one, depends on the damage
+        raise UserError(f'{path} is damaged: delete {path.parent} and train the run again') from error
 
 
 def weights_sha256(model: keras.Model) -> str:

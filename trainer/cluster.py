@@ -41,22 +41,27 @@ def find(environ: Mapping[str, str] = os.environ) -> Cluster | None:
     except json.JSONDecodeError as error:
         raise UserError(f'TF_CONFIG is not JSON ({error}): wanted is {example}') from error
     try:
-        jobs, task = config['cluster'], config['task']
-        addresses = (*jobs.get('chief', ()), *jobs['worker'])
-        index = int(task['index']) + (len(jobs.get('chief', ())) if task['type'] == 'worker' else 0)
-        kinds_known = set(jobs) <= {'chief', 'worker'} and task['type'] in jobs
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f'TF_CONFIG lacks or garbles {error}: wanted is {example}') from error
-    if not kinds_known:
-        raise UserError(
-            f"TF_CONFIG has jobs {sorted(jobs)} and task type '{task['type']}': accepted are chief and worker"
-        )
+        jobs, task = dict(config['cluster']), config['task']
+        kind, index = task['type'], int(task['index'])
+        chiefs, workers = ([str(address) for address in jobs.get(job, ())] for job in ('chief', 'worker'))
+        known = set(jobs) <= {'chief', 'worker'} and len(jobs[kind]) > 0
+    except KeyError as error:
+        raise UserError(f'TF_CONFIG lacks {error}: wanted is {example}') from error
+    except (TypeError, ValueError) as error:
+        raise UserError(f'TF_CONFIG is garbled ({error}): wanted is {example}') from error
+    if not known:
+        raise UserError(f"TF_CONFIG has jobs {', '.join(jobs)} and task type '{kind}': accepted are chief and worker")
+    addresses = (*chiefs, *workers)
     for address in addresses:
-        host, _, port = str(address).rpartition(':')
-        if not host or not port.isdigit() or not 0 < int(port) < 65536:
-            raise UserError(f"TF_CONFIG has worker address '{address}': wanted is host:port")
-    if not 0 <= index < len(addresses):
-        raise UserError(f'TF_CONFIG has task index {task["index"]}: accepted are 0 to {len(jobs[task["type"]]) - 1}')
+        host, _, port = address.rpartition(':')
+        if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+            raise UserError(f'TF_CONFIG has the address \'{address}\': wanted is ["host:port", ...]')
+    if len(set(addresses)) < len(addresses):
+        raise UserError(f'TF_CONFIG has an address twice: {", ".join(addresses)}')
+    if not 0 <= index < len(jobs[kind]):
+        raise UserError(f'TF_CONFIG has task index {index}: accepted are 0 to {len(jobs[kind]) - 1}')
+    if kind == 'worker':
+        index += len(chiefs)
     return Cluster(addresses, index, 'TF_CONFIG')
 
 

@@ -12,7 +12,7 @@ from absl import flags
 from configs import commands
 from data_pipeline import quiet, sources
 from trainer import cluster, results
-from trainer.check import check
+from trainer.check import check, check_cluster
 from trainer.progress import warn
 from trainer.report import print_summary
 
@@ -28,6 +28,7 @@ def main(argv: list[str]) -> int:
     config = commands.parse(argv, __doc__, 'config', 'configs/cnn_nadam.py')
     check(config)
     found = cluster.find()
+    check_cluster(config, found)
     chief = found is None or found.is_chief
     workdir = _workdir(config)
     evaluation_only = 0 in (config.epochs, config.steps) and (workdir / 'model.keras').exists()
@@ -40,6 +41,8 @@ def main(argv: list[str]) -> int:
             workdir = _workdir(config)
             if chief:
                 warn(location.warning)
+        if location.train is not None:
+            sources.check_validation(location.name, location.train, config.data.validation)
         results.check_workdir(workdir, config, ignored=('epochs', 'steps') if evaluation_only else ())
         if evaluation_only:
             result = _evaluate(config, location, workdir)

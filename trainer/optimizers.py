@@ -53,7 +53,7 @@ def canonical_name(name: str) -> str:
     for known in ARGUMENTS:
         if known.lower() == name.lower():
             return known
-    raise unknown('optimizer', name, ARGUMENTS)
+    raise unknown('optimizer.name', name, ARGUMENTS)
 
 
 def arguments(optimizer: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,8 +66,7 @@ def arguments(optimizer: Mapping[str, Any]) -> dict[str, Any]:
     given = {key: value for key, value in optimizer.items() if key != 'name' and value is not None}
     for key in given:
         if key not in ARGUMENTS[name] + COMMON:
-            error = unknown(f'argument of {name}', key, ARGUMENTS[name] + COMMON)
-            raise UserError(f'optimizer.{key}: {error}')
+            raise unknown(f'argument of optimizer {name}', key, ARGUMENTS[name] + COMMON)
     return given
 
 

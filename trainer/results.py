@@ -43,39 +43,39 @@ def read_result(workdir: Path, config=None) -> dict | None:
     """Returns the result of a finished run, or None; with a config, only if it is that config's.
 
     Raises:
-      UserError: result.json is no JSON, and so no result.
+      UserError: result.json is no result.
     """
-    path = workdir / 'result.json'
-    try:
-        result = json.loads(path.read_text())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except ValueError as error:
-        raise UserError(f'{path} is damaged: delete it, and the same command trains the run again') from error
-    return result if config is None or result.get('config_hash') == config_hash(config) else None
+    result = _read_json(workdir / 'result.json', 'delete it, and the same command trains the run again')
+    return result if config is None or result is None or result.get('config_hash') == config_hash(config) else None
 
 
 def check_workdir(workdir: Path, config, ignored: tuple[str, ...] = ()) -> None:
-    """Raises `UserError` where `workdir` holds another config, but for `ignored` fields, or cannot be written."""
-    existing = workdir
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
-    if not existing.is_dir():
-        raise UserError(f'workdir {workdir} is not a folder: {existing} is a file')
-    if not os.access(existing, os.W_OK):
-        raise UserError(f'workdir {workdir} cannot be written: no permission in {existing}')
-    path = workdir / 'config.json'
-    if not path.exists():
+    """Raises `UserError` where `workdir` holds another config, but for `ignored` fields."""
+    other = _read_json(workdir / 'config.json', f'delete {workdir} or choose another --workdir')
+    if other is None:
+        if any((workdir / name).exists() for name in ('checkpoints', 'result.json')):
+            raise UserError(f'workdir {workdir} holds a run without its config.json: choose another --workdir')
         return
-    try:
-        other = json.loads(path.read_text())
-    except ValueError as error:
-        raise UserError(f'workdir {workdir} holds a config.json that is no JSON: choose another --workdir') from error
     differences = _differences(other, json.loads(to_json(config)), ignored=(*NOT_HASHED, *ignored))
     if differences:
         raise UserError(
             f'workdir {workdir} holds another config ({"; ".join(differences[:3])}): choose another --workdir'
         )
+
+
+def _read_json(path: Path, remedy: str) -> dict | None:
+    """Returns the JSON object in a file, or None where there is no such file."""
+    try:
+        content = json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise UserError(f'{path} cannot be read: {error.strerror}') from error
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise UserError(f'{path} is damaged: {remedy}')
+    return content
 
 
 def _differences(
@@ -94,15 +94,22 @@ def _differences(
     return found
 
 
+class InUse(UserError):
+    """Another process works on the run."""
+
+
 @contextlib.contextmanager
 def locked(workdir: Path):
-    """Holds `workdir` for this process; `UserError` where another process has it."""
-    workdir.mkdir(parents=True, exist_ok=True)
+    """Holds `workdir` for this process; `InUse` where another process has it, `UserError` where it cannot be written."""
     lock = filelock.FileLock(workdir / '.lock', timeout=0)
     try:
+        workdir.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except filelock.Timeout as error:
-        raise UserError(f'workdir {workdir} is in use by another process: wait for it or choose another') from error
+        raise InUse(f'workdir {workdir} is in use by another process: wait for it or choose another') from error
+    except OSError as error:
+        reason = 'it is a file' if isinstance(error, FileExistsError) else error.strerror
+        raise UserError(f'workdir {workdir} cannot be written ({reason}): choose another --workdir') from error
     try:
         yield
     finally:

@@ -8,8 +8,11 @@ import tensorflow as tf
 
 from configs.errors import UserError
 from data_pipeline.pipeline import Part
-from trainer.check import batch_not_divisible
+from trainer.check import batch_not_divisible, check_cluster
 from trainer.cluster import Cluster
+
+#: Replicas that one CPU is split into: each is compiled by itself, so more would take minutes to start.
+MOST_CPU_DEVICES = 64
 
 
 def start(config, cluster: Cluster | None) -> tf.distribute.Strategy:
@@ -20,6 +23,7 @@ def start(config, cluster: Cluster | None) -> tf.distribute.Strategy:
     Raises:
       UserError: the devices or the cluster that the strategy needs are not there, or they do not divide the batch.
     """
+    check_cluster(config, cluster)
     name = _choose(config, cluster)
     if name == 'tpu':
         strategy = _tpu(config)
@@ -76,10 +80,6 @@ def set_threads(threads: int) -> None:
 
 
 def _choose(config, cluster: Cluster | None) -> str:
-    if config.strategy == 'multi_worker' and cluster is None:
-        raise UserError('strategy multi_worker needs a cluster: set TF_CONFIG, or start with python -m launch local')
-    if config.strategy in ('one_device', 'mirrored') and cluster and len(cluster.addresses) > 1:
-        raise UserError(f'strategy {config.strategy} is for one worker, but there is a cluster: {cluster}; use auto')
     if config.strategy != 'auto':
         return config.strategy
     if config.tpu or tpu_name():
@@ -97,8 +97,6 @@ def _devices(config, workers: int) -> list[str]:
     gpus = tf.config.list_physical_devices('GPU')
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
-    if config.replicas % workers:
-        raise UserError(f'replicas is {config.replicas}: it must be a multiple of the {workers} workers')
     wanted = config.replicas // workers
     if config.strategy == 'one_device':
         wanted = 1
@@ -107,6 +105,8 @@ def _devices(config, workers: int) -> list[str]:
             raise UserError(f'replicas is {config.replicas}, but each worker has {len(gpus)} GPUs')
         return [f'GPU:{i}' for i in range(wanted or len(gpus))]
     wanted = wanted or 1
+    if wanted > MOST_CPU_DEVICES:
+        raise UserError(f'replicas is {config.replicas}: without GPUs it may be {MOST_CPU_DEVICES * workers} here')
     if wanted > 1:
         cpu = tf.config.list_physical_devices('CPU')[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * wanted)

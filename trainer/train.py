@@ -1,20 +1,24 @@
 """One run, from config to result, in the order in which things happen."""
 
 import contextlib
+import itertools
 import math
 import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from configs.errors import UserError
 from data_pipeline import pipeline, quiet, sources
+from data_pipeline.examples import InMemory
 from trainer import results, strategy
-from trainer.checkpoints import Checkpoints, save_model, weights_sha256
+from trainer.check import check_length
+from trainer.checkpoints import Checkpoints, load_model, save_model, weights_sha256
 from trainer.cluster import Cluster
 from trainer.progress import Progress
 from trainer.steps import EVAL_BATCH, Program
@@ -55,31 +59,53 @@ def train(
         memory_limit_mb=config.data.memory_limit_mb,
     )
     run = Run(config, strategy_, dataset, workdir, chief=chief)
-    return run.run(started, show=show and chief)
+    try:
+        return run.run(started, show=show and chief)
+    except tf.errors.DataLossError as error:  # of a dataset that is streamed, only found out now
+        raise sources.damaged(location.name, location.data_dir) from error
 
 
 def evaluate(config, location: sources.Location, workdir: Path) -> dict:
-    """Returns the result in `workdir` with its model evaluated anew on the test set; writes nothing."""
-    import keras
+    """Returns the result in `workdir` with its model evaluated anew on the test set; writes nothing.
 
+    Raises:
+      UserError: there is no whole model of a finished run.
+    """
+    result = results.read_result(workdir)
+    if result is None:
+        raise UserError(f'{workdir} has a model but no result.json: its run has not ended; continue it first')
+    model = load_model(workdir / 'model.keras')
     with quiet.stderr_held_back():
         strategy_ = strategy.start(config, None)
     dataset = sources.load(location, seed=config.seed, memory_limit_mb=config.data.memory_limit_mb)
     with tempfile.TemporaryDirectory() as scratch:
         run = Run(config, strategy_, dataset, Path(scratch))
-        run.model.set_weights(keras.models.load_model(workdir / 'model.keras', compile=False).get_weights())
+        run.model.set_weights(model.get_weights())
         loss, accuracy, count = run._evaluate('test')
-    return (results.read_result(workdir) or {}) | {'test': {'loss': loss, 'accuracy': accuracy, 'examples': count}}
+    return result | {'test': {'loss': loss, 'accuracy': accuracy, 'examples': count}}
 
 
 class Run:
     """A run whose devices and data are at hand."""
 
-    def __init__(self, config, strategy_, dataset: sources.Dataset, workdir: Path, *, chief: bool = True):
+    def __init__(
+        self,
+        config,
+        strategy_,
+        dataset: sources.Dataset,
+        workdir: Path,
+        *,
+        chief: bool = True,
+        program: Program | None = None,
+    ):
+        """`program`: that of an earlier run, to be used again; its config differed as `Program.reset` says."""
         self.config, self.strategy, self.dataset, self.workdir, self.chief = config, strategy_, dataset, workdir, chief
         self.batch = config.global_batch_size
         self.total_steps = config.steps if config.steps is not None else self.step_of_epoch(config.epochs)
-        self.program = Program(
+        check_length(config, self.total_steps)
+        if program:
+            program.reset(config)
+        self.program = program or Program(
             config,
             strategy_,
             dataset.image_shape,
@@ -89,7 +115,6 @@ class Run:
         )
         self.model = self.program.model
         self.splits = {'validation': dataset.validation, 'test': dataset.test}
-        self.evaluated = {name: self._eval_dataset(split) for name, split in self.splits.items() if split is not None}
         # The best weights so far, kept in the checkpoint so that they are always those that belong to its step.
         weights = self.model.get_weights() if dataset.validation is not None else []
         self.best = [tf.Variable(weight, trainable=False) for weight in weights]
@@ -138,7 +163,7 @@ class Run:
     def _train(self, summaries: Summaries, progress: Progress, now) -> None:
         """Trains from the current step to the last, or to divergence, or to where early stopping ends it."""
         blocks = self._blocks()
-        iterator = iter(self._distributed_train_blocks(blocks)) if blocks else None
+        iterator = self._train_blocks(blocks) if blocks else None
         eval_steps = self._eval_steps()
         first_call = True
         for steps in blocks:
@@ -180,11 +205,15 @@ class Run:
         """Returns the lengths of the blocks from the current step on: cut at evaluations, and where they grow too long."""
         image_bytes = int(np.prod(self.dataset.image_shape))
         longest = min(self.config.steps_per_call, max(1, BLOCK_BYTES // (self.batch * image_bytes)))
-        blocks, step = [], self.step
-        for end in sorted(end for end in self._eval_steps() if end > self.step):
-            while step < end:
-                blocks.append(min(longest, end - step))
-                step += blocks[-1]
+        ends = [0, *sorted(self._eval_steps())]
+        blocks = [
+            # Of much the same length, since all are padded to the longest. A resumed run has the blocks that were left.
+            len(block)
+            for first, end in itertools.pairwise(ends)
+            for block in np.array_split(range(first, end), -(-(end - first) // longest))
+            if block[0] >= self.step
+        ]
+        assert sum(blocks) == self.total_steps - self.step, 'a checkpoint within a block'
         return blocks
 
     def _eval_steps(self) -> set[int]:
@@ -199,36 +228,39 @@ class Run:
             }
         return {step for step in steps if step < self.total_steps} | {self.total_steps}
 
-    def _distributed_train_blocks(self, blocks: list[int]):
-        return strategy.distribute(
-            self.strategy,
-            lambda part: pipeline.train_blocks(
-                self.dataset.train,
-                seed=self.config.seed,
-                batch=self.batch,
-                start=self.step,
-                blocks=blocks,
-                part=part,
-                augment=pipeline.Augment(**self.config.data.augment),
-            ),
+    @property
+    def _at_once(self) -> bool:
+        """Whether examples are fetched when they are wanted, not ahead of time in other threads: there are none."""
+        return self.config.threads == 1 and self.strategy.num_replicas_in_sync == 1
+
+    def _train_blocks(self, blocks: list[int]) -> Iterator:
+        train, augment = self.dataset.train, pipeline.Augment(**self.config.data.augment)
+        options = {'seed': self.config.seed, 'batch': self.batch, 'start': self.step, 'blocks': blocks}
+        if self._at_once and isinstance(train, InMemory) and not augment:
+            return pipeline.train_blocks_at_once(train, **options)
+        return iter(
+            strategy.distribute(
+                self.strategy, lambda part: pipeline.train_blocks(train, **options, part=part, augment=augment)
+            )
         )
 
-    def _eval_dataset(self, examples):
+    def _eval_blocks(self, examples) -> tuple[Iterator, int]:
         replicas = self.strategy.num_replicas_in_sync
         batch = -(-min(EVAL_BATCH, examples.count) // replicas) * replicas
-        steps = max(1, BLOCK_BYTES // (batch * int(np.prod(self.dataset.image_shape))))
-        blocks = strategy.distribute(
-            self.strategy, lambda part: pipeline.eval_blocks(examples, batch=batch, steps=steps, part=part)
-        )
-        return blocks, pipeline.eval_block_count(examples, batch=batch, steps=steps)
+        size = {'batch': batch, 'steps': max(1, BLOCK_BYTES // (batch * int(np.prod(self.dataset.image_shape))))}
+        count = pipeline.eval_block_count(examples, **size)
+        if self._at_once and isinstance(examples, InMemory):
+            return pipeline.eval_blocks_at_once(examples, **size), count
+        blocks = strategy.distribute(self.strategy, lambda part: pipeline.eval_blocks(examples, **size, part=part))
+        return iter(blocks), count
 
     def _evaluate(self, split: str) -> tuple[float, float, int]:
         clock = time.perf_counter()
-        dataset, blocks = self.evaluated[split]
-        loss, accuracy, count = self.program.evaluate(dataset, blocks)
+        examples = self.splits[split]
+        loss, accuracy, count = self.program.evaluate(*self._eval_blocks(examples))
         self.seconds['evaluation'] += time.perf_counter() - clock
-        if count != self.splits[split].count:
-            raise AssertionError(f'evaluated {count} of {self.splits[split].count} {split} examples')
+        if count != examples.count:
+            raise AssertionError(f'evaluated {count} of {examples.count} {split} examples')
         return loss, accuracy, count
 
     def _evaluate_and_log(self, summaries: Summaries, progress: Progress) -> None:
@@ -243,7 +275,7 @@ class Run:
             'validation_loss': None,
             'validation_accuracy': None,
         }
-        wanted = ['validation'] * ('validation' in self.evaluated) + ['test'] * self.config.test_every_evaluation
+        wanted = ['validation'] * (self.splits['validation'] is not None) + ['test'] * self.config.test_every_evaluation
         for split in wanted:
             row[f'{split}_loss'], row[f'{split}_accuracy'], _ = self._evaluate(split)
             scalars = {'loss': row[f'{split}_loss'], 'accuracy': row[f'{split}_accuracy']}

@@ -48,7 +48,9 @@ def test_killed_at_five_random_moments_ends_with_the_same_weights(tmp_path, argu
     killed = run(tmp_path / 'killed', *arguments, launch=launch)
     assert killed['weights_sha256'] == whole['weights_sha256']
     assert killed['test'] == whole['test']
-    without_times = [[{k: v for k, v in row.items() if k != 'seconds'} for row in r['history']] for r in (killed, whole)]
+    without_times = [
+        [{k: v for k, v in row.items() if k != 'seconds'} for row in r['history']] for r in (killed, whole)
+    ]
     assert without_times[0] == without_times[1]
 
 

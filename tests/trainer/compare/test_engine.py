@@ -1,0 +1,233 @@
+"""The engine of studies: nothing is lost, nothing is trained twice, and a run is the run it would be on its own."""
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import ROOT, command
+
+#: Two variants x three seeds of half a second each.
+STUDY = '''
+import ml_collections
+from configs import default
+
+
+def get_config():
+    config = ml_collections.ConfigDict()
+    config.base = default.get_config()
+    config.base.data.name = 'digits'
+    config.base.model.hidden = (32,)
+    config.base.model.dropout = 'every'
+    config.base.epochs = 4
+    config.axes = {'optimizer': {name: {'optimizer': {'name': name}} for name in ('ScheduleFreeAdamW', 'SGD')}}
+    config.seeds = 3
+    return config
+'''
+
+
+def compare(*arguments: str, **options) -> subprocess.Popen:
+    """Starts `python -m trainer.compare` with the arguments."""
+    words = [sys.executable, '-m', 'trainer.compare', *arguments]
+    return subprocess.Popen(words, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+
+
+def finish(*arguments: str, code: int = 0, **options) -> str:
+    """Runs a study to its end and returns what it printed; fails where the exit code is not `code`."""
+    out, err = (process := compare(*arguments, **options)).communicate(timeout=300)
+    assert process.returncode == code, f'exit code {process.returncode}\n{out}\n{err}'
+    return out + err
+
+
+@pytest.fixture(scope='module')
+def file(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp('study') / 'small.py'
+    path.write_text(STUDY)
+    return path
+
+
+@pytest.fixture(scope='module')
+def finished(file) -> Path:
+    """The folder of the study, finished undisturbed by one worker."""
+    workdir = file.parent / 'finished'
+    finish(f'--study={file}', f'--workdir={workdir}', '--workers=1')
+    return workdir
+
+
+def results_of(workdir: Path) -> dict[str, dict]:
+    return {
+        str(path.parent.relative_to(workdir)): json.loads(path.read_text()) for path in workdir.glob('*/*/result.json')
+    }
+
+
+def hashes(workdir: Path) -> dict[str, str]:
+    return {run: result['weights_sha256'] for run, result in results_of(workdir).items()}
+
+
+def written(workdir: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in workdir.glob('*/*/result.json')}
+
+
+def wait_for(condition, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, 'it did not happen in time'
+        time.sleep(0.02)
+
+
+def workers_of(process: subprocess.Popen) -> list[psutil.Process]:
+    try:
+        children = psutil.Process(process.pid).children()
+        return [child for child in children if 'trainer.compare.worker' in child.cmdline()]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def test_all_runs_are_done_and_reported(finished):
+    assert len(results_of(finished)) == 6
+    assert (finished / 'report' / 'index.html').exists()
+    assert 'SGD' in (finished / 'report' / 'table.csv').read_text()
+
+
+def test_a_run_with_reused_steps_is_the_run_it_would_be_on_its_own(finished, tmp_path):
+    """The third of its worker, of an optimizer whose state begins with the weights; and with them, model.keras."""
+    folder = finished / 'ScheduleFreeAdamW' / '2'
+    config = ['--config.data.name=digits', '--config.data.fallback=', '--config.model.hidden=(32,)', '--config.epochs=4']
+    config += ['--config.model.dropout=every', '--config.optimizer.name=ScheduleFreeAdamW', '--config.seed=2']
+    alone = command('--config=configs/default.py', *config, '--config.threads=1', f'--workdir={tmp_path / "alone"}')
+    out, err = alone.communicate(timeout=120)
+    assert alone.returncode == 0, err
+    expected = json.loads((tmp_path / 'alone' / 'result.json').read_text())
+    result = json.loads((folder / 'result.json').read_text())
+    for key in ('config_hash', 'weights_sha256', 'test'):
+        assert result[key] == expected[key]
+
+    saved = [
+        re.sub(rb'"shared_object_id": \d+', b'', zipfile.ZipFile(path / 'model.keras').read('config.json'))
+        for path in (folder, tmp_path / 'alone')
+    ]
+    assert saved[0] == saved[1]
+
+
+def test_a_finished_study_trains_nothing(finished, file, tmp_path):
+    before = written(finished)
+    started = time.monotonic()
+    finish(f'--study={file}', f'--workdir={finished}')
+    assert written(finished) == before
+    assert time.monotonic() - started < 30
+    # Fewer seeds are a part of it, more add to it.
+    workdir = shutil.copytree(finished, tmp_path / 'more')
+    kept = written(workdir)
+    said = finish(f'--study={file}', f'--workdir={workdir}', '--study.seeds=4')
+    assert '[8/8]' in said
+    assert kept.items() <= written(workdir).items()
+
+
+def test_another_study_in_the_same_folder_is_refused(finished, file):
+    said = finish(f'--study={file}', f'--workdir={finished}', '--study.base.epochs=5', code=2)
+    assert 'another config' in said
+    assert len(said.splitlines()) == 1
+
+
+def test_killed_workers_and_mains_at_random_moments_change_nothing(finished, file, tmp_path):
+    chance = random.Random()  # anew each time: any moment must do
+    arguments = [f'--study={file}', f'--workdir={tmp_path}', '--study.base.checkpoint.every_steps=7']
+    process = compare(*arguments, start_new_session=True)
+    wait_for(lambda: results_of(tmp_path) or process.poll() is not None)
+    time.sleep(chance.uniform(0, 0.5))
+    victims = workers_of(process)
+    if victims:
+        chance.choice(victims).kill()
+    time.sleep(chance.uniform(0, 0.5))
+    victims = workers_of(process)
+    process.kill()
+    process.communicate()
+    wait_for(lambda: not any(victim.is_running() for victim in victims), 40)  # no orphans
+    before = written(tmp_path)
+    finish(*arguments)
+    assert hashes(tmp_path) == hashes(finished)
+    assert before.items() <= written(tmp_path).items()  # what was finished was not trained again
+
+
+def test_a_worker_that_dies_costs_its_run_one_retry(finished, file, tmp_path):
+    process = compare(f'--study={file}', f'--workdir={tmp_path}', '--workers=1', '--study.base.steps_per_call=1')
+    wait_for(lambda: list(tmp_path.glob('*/*/tensorboard')) or process.poll() is not None)
+    for worker in workers_of(process):
+        worker.kill()
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    assert 'killed by SIGKILL), will be tried again' in err
+    assert len(results_of(tmp_path)) == 6
+    assert not list(tmp_path.glob('*/*/error.txt'))
+
+
+def test_shards_share_a_folder_and_do_each_run_once(finished, file, tmp_path):
+    arguments = [f'--study={file}', f'--workdir={tmp_path}', '--workers=1']
+    finish(*arguments, '--shard=1/3')
+    assert sorted(results_of(tmp_path)) == ['SGD/1', 'ScheduleFreeAdamW/1']
+    before = written(tmp_path)
+    both = [compare(*arguments), compare(*arguments)]  # two that want all: each run is done by one of them
+    for process in both:
+        _, err = process.communicate(timeout=200)
+        assert process.returncode == 0, err
+    assert hashes(tmp_path) == hashes(finished)
+    assert before.items() <= written(tmp_path).items()
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_the_same_command_continues(file, tmp_path, number):
+    arguments = [f'--study={file}', f'--workdir={tmp_path}', '--workers=1', '--study.base.epochs=300', '--study.seeds=1']
+    process = compare(*arguments)
+    wait_for(lambda: list(tmp_path.glob('*/*/tensorboard/train')) or process.poll() is not None)
+    workers = workers_of(process)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 75, err
+    assert 'the same command continues' in err
+    assert 'Traceback' not in err
+    assert not any(worker.is_running() for worker in workers)
+    assert list(tmp_path.glob('*/0/checkpoints/step-*.index'))
+    if number == signal.SIGTERM:
+        finish(*arguments)
+        assert len(results_of(tmp_path)) == 2
+
+
+def test_a_run_that_fails_is_tried_twice_and_named_and_the_others_go_on(file, tmp_path):
+    (tmp_path / 'SGD' / '1').mkdir(parents=True)
+    (tmp_path / 'SGD' / '1' / 'model.keras').mkdir()  # where the run will want to write a file
+    said = finish(f'--study={file}', f'--workdir={tmp_path}', code=1)
+    assert '1 run failed: SGD, seed 1' in said
+    assert said.count('will be tried again') == 1
+    assert 'Traceback' in (tmp_path / 'SGD' / '1' / 'error.txt').read_text()
+    assert len(results_of(tmp_path)) == 5
+    (tmp_path / 'SGD' / '1' / 'model.keras').rmdir()
+    finish(f'--study={file}', f'--workdir={tmp_path}')
+    assert len(results_of(tmp_path)) == 6
+    assert not (tmp_path / 'SGD' / '1' / 'error.txt').exists()
+
+
+def test_a_diverged_run_is_a_result(file, tmp_path):
+    rate = ['--study.base.optimizer.learning_rate=1e6', '--study.base.model.activation=linear', '--study.seeds=1']
+    said = finish(f'--study={file}', f'--workdir={tmp_path}', *rate, '--workers=1')
+    assert 'diverged' in said
+    assert {result['status'] for result in results_of(tmp_path).values()} >= {'diverged'}
+
+
+def test_a_missing_dataset_ends_the_study_at_once(file, tmp_path):
+    environment = os.environ | {'https_proxy': 'http://127.0.0.1:9', 'http_proxy': 'http://127.0.0.1:9'}
+    arguments = ['--study.base.data.name=mnist', f'--study.base.data.data_dir={tmp_path / "none"}']
+    said = finish(f'--study={file}', f'--workdir={tmp_path / "w"}', *arguments, code=2, env=environment)
+    assert "'mnist' cannot be had here" in said
+    assert '--study.base.data.manual_dir' in said
+    assert len(said.splitlines()) == 1
+    assert not (tmp_path / 'w').exists()

@@ -1,0 +1,183 @@
+"""A study as the list of its runs: what is accepted, and in which words the rest is refused."""
+
+import importlib
+import math
+import re
+
+import ml_collections
+import pytest
+
+from configs import default
+from configs.errors import UserError
+from tests.trainer.compare.test_engine import compare
+from trainer.compare import grid, tuning
+
+
+def study(**fields) -> ml_collections.ConfigDict:
+    config = ml_collections.ConfigDict()
+    config.base = default.get_config()
+    usual = {'axes': {'optimizer': {'Adam': {}, 'SGD': {'optimizer': {'name': 'SGD'}}}}, 'seeds': 2}
+    for key, value in (usual | fields).items():
+        if value is not None:
+            config[key] = value
+    return config
+
+
+def variants(config, given=()):
+    grid.prepare(config, given)
+    return grid.variants_of(config)
+
+
+def test_axes_make_their_product_and_variants_are_taken_as_they_are(tmp_path):
+    losses = {'CCE': {}, 'MSE': {'loss': {'name': 'mean_squared_error'}}}
+    axes = {'optimizer': {'Adam': {}, 'SGD': {'optimizer': {'name': 'SGD'}}}, 'loss': losses}
+    made = variants(study(axes=axes))
+    assert {(v.labels['optimizer'], v.labels['loss']) for v in made} == {
+        (o, lo) for o in ('Adam', 'SGD') for lo in losses
+    }
+    both = next(v for v in made if dict(v.labels) == {'optimizer': 'SGD', 'loss': 'MSE'})
+    assert (both.config.optimizer.name, both.config.loss.name) == ('SGD', 'mean_squared_error')
+    specs = grid.runs_of(made, [3, 5], tmp_path)
+    assert len({spec.workdir for spec in specs}) == 8
+    assert specs[1].workdir == tmp_path / made[0].name / '5'
+    assert specs[1].config.seed == 5
+
+    listed = {'small': {'labels': {'layers': '1'}, 'overrides': {'model': {'hidden': (8,)}}}}
+    (only,) = variants(study(axes=None, variants=listed))
+    assert (only.name, dict(only.labels), only.config.model.hidden) == ('small', {'layers': '1'}, (8,))
+
+
+def test_names_are_safe_for_files_and_numbers_say_of_what():
+    axes = {'learning_rate': {'1e-3': {}}, 'what': {'a/b c': {}}}
+    (only,) = variants(study(axes=axes))
+    assert set(only.name.split('-', 2)) >= {'learning_rate_1e'}
+    assert '/' not in only.name
+    assert ' ' not in only.name
+
+
+def test_a_length_in_steps_takes_the_place_of_one_in_epochs():
+    config = study()
+    config.base.steps = 7
+    assert all((v.config.steps, v.config.epochs) == (7, None) for v in variants(config, ['base.steps']))
+    in_steps = study(axes={'length': {'short': {'steps': 3}}})
+    assert [(v.config.steps, v.config.epochs) for v in variants(in_steps)] == [(3, None)]
+
+
+def test_a_study_runs_on_the_data_it_asks_for_with_one_thread():
+    assert {(v.config.data.fallback, v.config.threads) for v in variants(study())} == {('', 1)}
+
+
+def test_more_seeds_go_to_the_same_folder_and_another_base_to_another():
+    base = study()
+    more = study(seeds=10)
+    other = study()
+    other.base.epochs = 3
+    folders = [grid.default_workdir('configs/studies/x.py', one) for one in (base, more, other)]
+    assert folders[0] == folders[1] != folders[2]
+
+
+@pytest.mark.parametrize(
+    ('fields', 'words'),
+    [
+        ({'axis': {}}, "unknown field of a study 'axis'.*Did you mean 'axes'"),
+        ({'axes': {'o': {'Adam': {'optimiser': {'name': 'SGD'}}}}}, "variant 'Adam': unknown field 'optimiser.name'"),
+        ({'axes': {'o': {'Adem': {'optimizer': {'name': 'Adem'}}}}}, "variant 'Adem': .*Did you mean 'Adam'"),
+        ({'axes': {'o': {'Adam': {'epochs': 'five'}}}}, "variant 'Adam': epochs is 'five': it must be a whole number"),
+        ({'axes': {'o': {'a b': {}, 'a/b': {}}}}, "two variants would have the folder 'a_b'"),
+        ({'axes': {'o': {'report': {}}}}, "folder 'report'"),
+        ({'axes': {'o': {'Adam': 3}}}, "axis 'o' must be a mapping"),
+        ({'axes': {'o': {}}}, 'no variant'),
+        ({'axes': None}, "either 'axes'"),
+        ({'variants': {'a': {'overrides': {}}}}, "either 'axes'"),
+        ({'axes': None, 'variants': {'a': {'labels': {}}}}, "variant 'a' has no overrides"),
+        ({'axes': {'d': {'mnist': {}, 'digits': {'data': {'name': 'digits'}}}}}, 'differ in data.name'),
+        ({'axes': {'d': {'one': {}, 'two': {'threads': 2}}}}, 'differ in threads'),
+        ({'seeds': 0}, 'seeds is 0'),
+        ({'seeds': (1, 1)}, 'there twice'),
+        ({'seeds': 'all'}, "seeds is 'all'"),
+    ],
+)
+def test_what_is_wrong_with_a_study_is_said_in_one_line(fields, words):
+    with pytest.raises(UserError, match=words) as error:
+        variants(study(**fields))
+    assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'words'),
+    [
+        (['--study=configs/studies/raj_optimizer_losses.py'], 'raj_optimizers_losses.py'),
+        (['--study=configs/studies/raj_optimizers_losses.py', '--shard=4/4'], '0 <= i < n'),
+        (['--study=configs/studies/raj_optimizers_losses.py', '--engine=locale'], "Did you mean 'local'"),
+        (['--study=configs/studies/raj_optimizers_losses.py', '--study.seed=3'], "Did you mean 'seeds'"),
+        (['--study=configs/studies/raj_optimizers_losses.py', '--study.base.epochs=-1'], "variant '.*': epochs is -1"),
+        (['--study=configs/studies/raj_optimizers_losses.py', '--report-only', '--workdir=/nowhere'], 'no finished run'),
+        (['--study=configs/studies/raj_optimizers_losses.py', '--study.base.data.name=mnisd'], 'mnisd'),
+    ],
+)
+def test_a_wrong_command_ends_with_one_line(arguments, words):
+    process = compare(*arguments)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2, err
+    assert len(err.splitlines()) == 1
+    assert re.search(words, err)
+
+
+# Tuning --------------------------------------------------------------------------------------------------------------
+
+
+def tuned_study():
+    config = importlib.import_module('configs.studies.tuned_optimizers').get_config()
+    config.tune.trials = 8
+    grid.prepare(config)
+    return config, grid.variants_of(config)
+
+
+def test_all_variants_are_tried_at_the_same_points(tmp_path):
+    config, made = tuned_study()
+    trials = tuning.trials_of(config, made, tmp_path)
+    assert len(trials) == 2 * 28 * 8
+    rates: dict[tuple, set] = {}
+    for spec in trials:
+        low, high = tuning.bounds(config, spec, 'optimizer.learning_rate')
+        rate = spec.config.optimizer.learning_rate
+        assert low <= rate <= high
+        # Six digits are kept of what is drawn.
+        point = round(math.log(rate / low) / math.log(high / low), 4)
+        rates.setdefault(spec.variant.name, set()).add(point)
+        assert spec.seed >= tuning.FIRST_SEED
+    assert len(set(map(frozenset, rates.values()))) == 1
+    assert len(next(iter(rates.values()))) == 8
+
+
+def test_more_trials_only_add_to_those_there_are():
+    assert tuning._points(8, 4)[:5] == tuning._points(5, 4)
+
+
+def test_scales_reach_from_bound_to_bound():
+    for scale, low, high in (('linear', -1.0, 0.0), ('log', 1e-4, 10.0), ('log_1m', 0.0, 0.99)):
+        assert tuning.SCALES[scale](0.0, low, high) == pytest.approx(low)
+        assert tuning.SCALES[scale](1.0, low, high) == pytest.approx(high)
+    # 1 - b log-uniform on 0 .. 0.99: half way, 1 - b is 0.1.
+    assert tuning.SCALES['log_1m'](0.5, 0.0, 0.99) == pytest.approx(0.9)
+
+
+def test_the_winner_is_the_best_on_validation_and_waits_for_all_trials(tmp_path):
+    from trainer.results import write_json
+
+    config, made = tuned_study()
+    trials = [spec for spec in tuning.trials_of(config, made[:1], tmp_path) if spec.variant.labels['tuning'] == 'rate']
+    for i, spec in enumerate(trials[:-1]):
+        row = {'validation_loss': 1.0 - 0.1 * i, 'validation_accuracy': 0.5 + 0.01 * i}
+        worse = {'validation_loss': 2.0, 'validation_accuracy': 0.99}  # an evaluation whose weights were not kept
+        status = 'diverged' if i == 6 else 'completed'
+        spec.workdir.mkdir(parents=True)
+        result = {'status': status, 'config_hash': spec.hash, 'history': [row, worse]}
+        write_json(spec.workdir / 'result.json', result)
+    assert tuning.winners(config, trials) == ([], [trials[0].variant.name])
+    last = trials[-1]
+    last.workdir.mkdir(parents=True)
+    write_json(last.workdir / 'result.json', {'status': 'diverged', 'config_hash': last.hash, 'history': []})
+    (winner,), without = tuning.winners(config, trials)
+    assert without == []
+    assert winner.config.optimizer.learning_rate == trials[5].config.optimizer.learning_rate

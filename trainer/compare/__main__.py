@@ -1,0 +1,148 @@
+"""Trains every run of a study and reports what can be concluded:
+
+python -m trainer.compare --study=configs/studies/raj_optimizers_losses.py [--study.seeds=3 --study.base.epochs=1 ...]
+
+The same command continues a study that was stopped, and makes the report of a finished one anew. Exit codes: 0 done (also
+where runs diverged: that is a result), 1 a run failed, 2 the command or the study is wrong, 75 stopped and saved.
+"""
+
+import ast
+import re
+import shlex
+import signal
+import sys
+import time
+from pathlib import Path
+
+import ml_collections
+from absl import flags
+
+from configs import commands
+from configs.errors import UserError, unknown
+from data_pipeline import sources
+from trainer.compare import grid, study, tuning
+from trainer.compare.engines import ENGINES, Interrupted
+from trainer.compare.grid import RunSpec
+
+_STUDY = commands.define_config('study', 'configs/studies/*.py: what to compare; --study.x=y sets a field of it.')
+_WORKDIR = flags.DEFINE_string('workdir', '', "The study's folder. Default: runs/<study name>-<hash of the study>.")
+_WORKERS = flags.DEFINE_integer('workers', 0, 'Runs trained at a time. 0: one for each core.', 0, 1024)
+_SHARD = flags.DEFINE_string('shard', '', 'i/n: every n-th run from run i on, 0 <= i < n; several may share a workdir.')
+_ENGINE = flags.DEFINE_string('engine', 'local', f'Where the runs are trained: {", ".join(ENGINES)}.')
+_REPORT = flags.DEFINE_bool('report', True, 'Write the report at the end. --noreport suits shards but for the last.')
+_REPORT_ONLY = flags.DEFINE_bool('report_only', False, 'Train nothing: report on what is finished.')
+
+#: Flags that change where and when runs are trained, and none of the results.
+_HOW = re.compile(r'--?(workers|shard|engine|(no)?report([_-]only)?)\b')
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command and returns its exit code."""
+    config = commands.parse(
+        [re.sub('^--report-only', '--report_only', argument) for argument in argv],
+        __doc__,
+        'study',
+        'configs/studies/raj_optimizers_losses.py',
+    )
+    grid.prepare(config, flags.FLAGS['study'].override_values)  # type: ignore[attr-defined]
+    if _ENGINE.value not in ENGINES:
+        raise unknown('--engine', _ENGINE.value, ENGINES)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
+    file = commands.config_file('study')
+    workdir = Path(_WORKDIR.value).expanduser() if _WORKDIR.value else grid.default_workdir(file, config)
+    plan = Plan(config, workdir, *_shard(_SHARD.value))
+    failed = [] if _REPORT_ONLY.value else _train(plan)
+    if _REPORT.value or _REPORT_ONLY.value:
+        _report(config, plan.runs(), plan.trials, workdir, Path(file.partition(':')[0]), argv)
+    if failed:
+        names = '; '.join(spec.name for spec in failed[:3]) + ('; ...' if len(failed) > 3 else '')
+        print(
+            f'{len(failed)} run{"s" * (len(failed) > 1)} failed: {names}. Why is in error.txt of its folder below {workdir}'
+        )
+    return 1 if failed else 0
+
+
+class Plan:
+    """The runs of a study, and which of them this process does."""
+
+    def __init__(self, config: ml_collections.ConfigDict, workdir: Path, shard: int, shards: int):
+        self.config, self.workdir, self._shard, self._shards = config, workdir, shard, shards
+        self._seeds, self.variants = grid.seeds_of(config), grid.variants_of(config)
+        self.trials: list[RunSpec] = []
+        if config.get('tune'):
+            tuning.check_tune(config, self._seeds)
+            self.trials = tuning.trials_of(config, self.variants, workdir)
+            self.variants = tuning.untuned(self.variants)
+
+    def stages(self):
+        """Yields lists of runs to do: what is to be tried and what is known from the start, then what trials have chosen."""
+        yield self._mine([*self.trials, *grid.runs_of(self.variants, self._seeds, self.workdir)])
+        if self.trials:
+            yield self._mine(grid.runs_of(tuning.winners(self.config, self.trials)[0], self._seeds, self.workdir))
+
+    def runs(self) -> list[RunSpec]:
+        """Returns the runs that are compared, those of the other shards too."""
+        chosen, without = tuning.winners(self.config, self.trials) if self.trials else ([], [])
+        if without:
+            print(
+                f'{len(without)} tuned variants wait for trials, or all of theirs have diverged: {", ".join(without[:5])}'
+            )
+        return grid.runs_of([*self.variants, *chosen], self._seeds, self.workdir)
+
+    def _mine(self, specs: list[RunSpec]) -> list[RunSpec]:
+        return specs[self._shard :: self._shards]
+
+
+def _train(plan: Plan) -> list[RunSpec]:
+    """Trains what is not finished; returns what failed."""
+    base = plan.variants[0].config
+    try:
+        location = sources.locate(base.data.name, base.data.data_dir, base.data.manual_dir)
+    except UserError as error:
+        raise UserError(str(error).replace('--config.', '--study.base.')) from error
+    if location.train is not None:
+        for variant in plan.variants:
+            sources.check_validation(location.name, location.train, variant.config.data.validation)
+    started, failed = time.monotonic(), []
+    for specs in plan.stages():
+        failed += study.complete(specs, ENGINES[_ENGINE.value](_WORKERS.value, location))
+    print(f'trained in {time.monotonic() - started:.1f} s: {plan.workdir}')
+    return failed
+
+
+def _report(config, specs: list[RunSpec], trials: list[RunSpec], workdir: Path, file: Path, argv: list[str]) -> None:
+    """Writes the report on what is finished."""
+    from trainer.compare import runs
+    from trainer.compare.report import write_report
+
+    frame, unfinished = runs.read(specs)
+    if frame.empty:
+        raise UserError(f'there is no finished run in {workdir}')
+    write_report(
+        config,
+        frame,
+        runs.read_trials(config, trials) if trials else None,
+        workdir / 'report',
+        study_name=file.stem,
+        dataset_name=frame['dataset'].iloc[0]['name'],
+        unfinished=unfinished,
+        about=ast.get_docstring(ast.parse(file.read_text())) if file.is_file() else None,
+        command=shlex.join(['python', '-m', 'trainer.compare', *(a for a in argv[1:] if not _HOW.match(a))]),
+    )
+    print(f'report: {workdir / "report" / "index.html"}' + (f' ({unfinished:,} runs unfinished)' if unfinished else ''))
+
+
+def _shard(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r'(\d{1,6})/(\d{1,6})', text or '0/1')
+    if not match or int(match[1]) >= int(match[2]):
+        raise UserError(f"--shard is '{text}': it must be i/n with 0 <= i < n, such as 0/4, 1/4, 2/4 and 3/4")
+    return int(match[1]), int(match[2])
+
+
+def _stop(number, frame):
+    raise Interrupted('stopped')
+
+
+if __name__ == '__main__':
+    sys.exit(commands.run(main))

@@ -1,0 +1,227 @@
+"""A study as the list of its runs: every variant with every seed, each checked before the first one starts."""
+
+import dataclasses
+import functools
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ml_collections
+
+from configs.commands import KINDS, fields, prefer_given, unknown_field
+from configs.errors import UserError, unknown
+from trainer import results
+from trainer.check import check
+
+#: What a study may hold, beside the runs: what a paper says of them, claims of our own, and what must hold if all is well.
+FIELDS = ('base', 'axes', 'variants', 'seeds', 'tune', 'paper', 'claims', 'checks')
+
+#: Folders of a study that no variant may be called.
+RESERVED = ('report', 'trials')
+
+MOST_SEEDS = 10_000
+MOST_RUNS = 1_000_000
+
+#: Fields that decide what devices a process starts with: one choice for all runs of a study.
+DEVICES = ('strategy', 'replicas', 'threads', 'tpu')
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """What is compared. `labels`: its value on each axis."""
+
+    name: str
+    labels: Mapping[str, str]
+    config: ml_collections.ConfigDict
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RunSpec:
+    """A run of a study. `drawn`: the fields that a tuning trial tries, by dotted path; None: no trial."""
+
+    variant: Variant
+    seed: int
+    workdir: Path
+    drawn: Mapping[str, float] | None = None
+
+    @functools.cached_property
+    def config(self) -> ml_collections.ConfigDict:
+        config = self.variant.config.copy_and_resolve_references()
+        config.seed = self.seed
+        return config
+
+    @functools.cached_property
+    def hash(self) -> str:
+        return results.config_hash(self.config)
+
+    @property
+    def name(self) -> str:
+        return f'{self.variant.name}, {"seed" if self.drawn is None else "trial"} {self.workdir.name}'
+
+    def result(self) -> dict | None:
+        """Returns the result, or None where the run is not finished.
+
+        Raises:
+          UserError: the folder holds the result of another config.
+        """
+        result = results.read_result(self.workdir)
+        if result is not None and result.get('config_hash') != self.hash:
+            raise UserError(f'{self.workdir} holds a run of another config: choose another --workdir')
+        return result
+
+
+def default_workdir(study_file: str, study: ml_collections.ConfigDict) -> Path:
+    """runs/<study name>-<first 8 digits of a hash> below the current folder; more seeds of a study go to the same one."""
+    decides = {key: json.loads(study.to_json()).get(key) for key in ('axes', 'variants', 'tune')}
+    decides['base'] = results.config_hash(study.base)
+    digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+    return Path('runs') / f'{Path(study_file).stem}-{digest[:8]}'
+
+
+def prepare(study: ml_collections.ConfigDict, given: Iterable[str] = ()) -> None:
+    """Checks the fields of a study and settles those of its base that every study's runs have in common.
+
+    Args:
+      study: changed in place.
+      given: dotted paths of the fields that the command line set.
+
+    Raises:
+      UserError: a field is missing, unknown, or of the wrong kind.
+    """
+    for key in study:
+        if key not in FIELDS:
+            raise unknown('field of a study', key, FIELDS)
+    if not isinstance(study.get('base'), ml_collections.ConfigDict):
+        raise UserError("the study has no 'base': a run's config, which all its variants start from")
+    if bool(study.get('axes')) == bool(study.get('variants')):
+        raise UserError("a study has either 'axes' (name -> value name -> overrides) or 'variants' (name -> overrides)")
+    prefer_given(study.base, {path.removeprefix('base.') for path in given if path.startswith('base.')})
+    study.base.data.fallback = ''  # never another dataset than the one asked for
+    # Single-threaded runs, one for each core, are the fastest way through many.
+    study.base.threads = study.base.threads or 1
+    seeds_of(study)
+
+
+def seeds_of(study: ml_collections.ConfigDict) -> list[int]:
+    """Returns the seeds: 0, 1, ... where the study gives their number. Raises `UserError` where it gives neither."""
+    seeds = study.get('seeds')
+    if isinstance(seeds, int) and not isinstance(seeds, bool):
+        if not 1 <= seeds <= MOST_SEEDS:
+            raise UserError(f'seeds is {seeds}: it must be from 1 to {MOST_SEEDS:,}, the number of seeds')
+        return list(range(seeds))
+    ok = isinstance(seeds, Sequence) and not isinstance(seeds, str) and len(seeds) > 0
+    if not ok or not all(isinstance(s, int) and not isinstance(s, bool) and 0 <= s < 2**31 for s in seeds):
+        raise UserError(f'seeds is {seeds!r}: it must be how many, such as 10, or which, such as (0, 1, 2)')
+    if len(set(seeds)) < len(seeds):
+        raise UserError(f'seeds is {seeds!r}: one of them is there twice')
+    return list(seeds)
+
+
+def variants_of(study: ml_collections.ConfigDict) -> list[Variant]:
+    """Returns the variants of a prepared study, each checked.
+
+    Raises:
+      UserError: one cannot be run, two have the same name, or they differ in what must be the same for all.
+    """
+    known, variants = fields(study.base), []
+    for labels, given_name, overrides in _combinations(study):
+        name = _file_name(given_name or '-'.join(_word(axis, value) for axis, value in labels.items()))
+        try:
+            config = overridden(study.base, overrides, known)
+            check(config)
+        except UserError as error:
+            raise UserError(f"variant '{name}': {error}") from error
+        variants.append(Variant(name, labels, config))
+    if not variants:
+        raise UserError('the study has no variant: one of its axes has no values')
+    taken: dict[str, Variant] = {}
+    for variant in variants:
+        other = taken.setdefault(variant.name.lower(), variant)
+        if other is not variant or variant.name in RESERVED:
+            raise UserError(f"two variants would have the folder '{variant.name}': rename a value of an axis")
+    for path in DEVICES:
+        if len({config[path] for config in (variant.config for variant in variants)}) > 1:
+            raise UserError(
+                f'the variants differ in {path}: all runs of a study use the same devices; make two studies'
+            )
+    if len({variant.config.data.name for variant in variants}) > 1:
+        raise UserError(
+            'the variants differ in data.name: results on different datasets do not compare; make two studies'
+        )
+    return variants
+
+
+def runs_of(variants: Iterable[Variant], seeds: Sequence[int], workdir: Path) -> list[RunSpec]:
+    """Returns the runs, those of a variant one after the other."""
+    specs = [RunSpec(variant, seed, workdir / variant.name / str(seed)) for variant in variants for seed in seeds]
+    if len(specs) > MOST_RUNS:
+        raise UserError(f'the study has {len(specs):,} runs: at most {MOST_RUNS:,} are accepted')
+    return specs
+
+
+def overridden(
+    base: ml_collections.ConfigDict, overrides: Sequence[Mapping[str, Any]], known: Mapping[str, type]
+) -> ml_collections.ConfigDict:
+    """Returns a copy of `base` with nested overrides applied in their order.
+
+    Args:
+      base: a run's config.
+      overrides: nested as the config is.
+      known: the fields of `base` with their types.
+
+    Raises:
+      UserError: an override is of no field, or of the wrong type.
+    """
+    config = base.copy_and_resolve_references()
+    for nested in overrides:
+        flat = dict(flatten(nested))
+        for path, value in flat.items():
+            if path not in known:
+                raise unknown_field('field', path, known)
+            parent, _, key = path.rpartition('.')
+            try:
+                (functools.reduce(lambda c, k: c[k], parent.split('.'), config) if parent else config)[key] = value
+            except TypeError as error:
+                raise UserError(f'{path} is {value!r}: it must be {KINDS[known[path]]}') from error
+        prefer_given(config, set(flat))
+    return config
+
+
+def flatten(nested: Mapping[str, Any], prefix: str = '') -> Iterator[tuple[str, Any]]:
+    """Yields (dotted path, value) of nested dicts."""
+    for key, value in nested.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f'{prefix}{key}.')
+        else:
+            yield f'{prefix}{key}', value
+
+
+def _combinations(study: ml_collections.ConfigDict) -> Iterator[tuple[dict[str, str], str, list]]:
+    """Yields (labels, name if it has one, overrides) of each variant, in the ConfigDict's order: alphabetical."""
+    plain = study.to_dict()
+    if study.get('variants'):
+        for name, variant in plain['variants'].items():
+            if not isinstance(variant, Mapping) or not isinstance(variant.get('overrides'), Mapping):
+                raise UserError(f"variant '{name}' has no overrides: it must be a mapping with labels and overrides")
+            labels = {axis: str(value) for axis, value in variant.get('labels', {}).items()}
+            yield labels or {'variant': name}, name, [variant['overrides']]
+        return
+    for axis, values in plain['axes'].items():
+        if not isinstance(values, Mapping) or not all(isinstance(value, Mapping) for value in values.values()):
+            raise UserError(f"axis '{axis}' must be a mapping of value name -> overrides")
+    for names in itertools.product(*plain['axes'].values()):
+        labels = dict(zip(plain['axes'], map(str, names), strict=True))
+        yield labels, '', [plain['axes'][axis][name] for axis, name in labels.items()]
+
+
+def _word(axis: str, value: str) -> str:
+    """A value, behind its axis where it says nothing without it: 'Adam', 'layers_5'."""
+    return f'{axis}_{value}' if value[:1].isdigit() or value in ('none', 'every', 'first', 'last') else value
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r'[^\w.+-]+', '_', name).strip('.') or '_'

@@ -1,0 +1,80 @@
+"""The finished runs of a study as frames, with the columns that statistics, verdicts and the report go by."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import ml_collections
+import pandas as pd
+
+from configs.commands import get
+from configs.errors import UserError
+from trainer.compare.grid import RunSpec
+from trainer.compare.tuning import best_row, bounds
+
+RATE = 'optimizer.learning_rate'
+
+
+def read(specs: Iterable[RunSpec]) -> tuple[pd.DataFrame, int]:
+    """Returns the finished runs, one a row, and how many are not finished.
+
+    Columns: `variant`, an axis each, `seed`, `status`; `test_accuracy` and `test_loss`; `validation_*` of the weights that
+    were tested; `train_*` of the last evaluation; and `history`, `seconds_*` and the rest of result.json by its names.
+    Without a value: None.
+
+    Raises:
+      UserError: a result is damaged, is another config's, or was made on another dataset than the others.
+    """
+    rows, unfinished = [], 0
+    for spec in specs:
+        result = spec.result()
+        if result is None:
+            unfinished += 1
+            continue
+        rows.append(dict(spec.variant.labels) | {'variant': spec.variant.name, 'seed': spec.seed} | _metrics(result))
+    _check_one_dataset(rows)
+    return pd.DataFrame(rows), unfinished
+
+
+def read_trials(study: ml_collections.ConfigDict, specs: Iterable[RunSpec]) -> pd.DataFrame:
+    """Returns the finished trials, one a row: as `read`, with `learning_rate`, its bounds `low` and `high`, and all that
+    was drawn, under dotted paths. A diverged trial has no metrics.
+    """
+    rows = []
+    for spec in specs:
+        result = spec.result()
+        if result is None:
+            continue
+        low, high = bounds(study, spec, RATE) or (None, None)
+        rate = {'learning_rate': get(spec.config, RATE), 'low': low, 'high': high}
+        row = dict(spec.variant.labels) | {'variant': spec.variant.name, 'seed': spec.seed} | _metrics(result)
+        rows.append(row | rate | dict(spec.drawn or {}))
+    _check_one_dataset(rows)
+    return pd.DataFrame(rows)
+
+
+def _metrics(result: Mapping[str, Any]) -> dict[str, Any]:
+    last, best = (result['history'] or [{}])[-1], best_row(result)
+    if result['status'] == 'diverged':
+        last = best = {}
+    kept = ('status', 'history', 'parameters', 'steps', 'versions', 'host', 'git_revision', 'dataset', 'config_hash')
+    return (
+        {f'test_{name}': result['test'][name] for name in ('accuracy', 'loss')}
+        | {f'validation_{name}': best.get(f'validation_{name}') for name in ('accuracy', 'loss')}
+        | {f'train_{name}': last.get(f'train_{name}') for name in ('accuracy', 'loss')}
+        | {f'seconds_{name}': value for name, value in result['seconds'].items()}
+        | {name: result.get(name) for name in kept}
+        | {'weights_sha256': result['weights_sha256']}
+    )
+
+
+def _check_one_dataset(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Numbers of different datasets are never put side by side."""
+    first: dict[str, Any] = {}
+    for row in rows:
+        other = first.setdefault('row', row)
+        if any(row['dataset'][key] != other['dataset'][key] for key in ('name', 'fingerprint')):
+            (a, b) = (
+                f"'{r['variant']}', seed {r['seed']}, on {r['dataset']['name']} {r['dataset']['fingerprint'][:8]}"
+                for r in (other, row)
+            )
+            raise UserError(f'the runs are on different data, which does not compare: {a}, and {b}')

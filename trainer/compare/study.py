@@ -1,0 +1,83 @@
+"""A study from its list of runs to all of them finished, in the order in which things happen."""
+
+import collections
+import time
+from collections.abc import Sequence
+
+import filelock
+
+from trainer.compare.engines import Engine, Event
+from trainer.compare.grid import RunSpec
+from trainer.compare.progress import Board
+
+#: A run that failed is tried once more; its process may have been killed for reasons of its own.
+TRIES = 2
+
+#: Between looks at runs that another process works on.
+WAIT_SECONDS = 1.0
+
+
+def complete(specs: Sequence[RunSpec], engine: Engine) -> list[RunSpec]:
+    """Runs what is not finished, and returns what failed for good.
+
+    A run that another process works on is waited for at the end, and taken over where that process ends without a
+    result.
+    """
+    todo = [spec for spec in specs if spec.result() is None]
+    board = Board(len(specs), len(specs) - len(todo))
+    tries: collections.Counter[RunSpec] = collections.Counter()
+    failed: list[RunSpec] = []
+    again: list[RunSpec] = []
+
+    def on_event(event: Event) -> None:
+        spec = event.spec
+        if event.kind == 'started':
+            (spec.workdir / 'error.txt').unlink(missing_ok=True)
+            board.started()
+            return
+        board.ended()
+        result = spec.result()
+        if result is not None:  # also where its process died right after
+            board.finished(spec, result)
+        elif event.kind == 'busy':
+            again.append(spec)
+        else:
+            tries[spec] += 1
+            spec.workdir.mkdir(parents=True, exist_ok=True)
+            (spec.workdir / 'error.txt').write_text(event.error.rstrip() + '\n')
+            board.failed(spec, event.error, again=tries[spec] < TRIES)
+            (again if tries[spec] < TRIES else failed).append(spec)
+
+    try:
+        while todo:
+            again = []
+            engine.run(todo, on_event)
+            todo = _ready(again, board)
+    finally:
+        board.close()
+    return failed
+
+
+def _ready(specs: Sequence[RunSpec], board: Board) -> list[RunSpec]:
+    """Waits until one of the runs is in nobody's hands, and returns those that are not finished."""
+    left, waiting = list(specs), False
+    while left:
+        for spec in [spec for spec in left if not _in_use(spec)]:
+            result = spec.result()
+            if result is None:
+                return left
+            board.finished(spec, result)
+            left.remove(spec)
+        if left and not waiting:
+            board.say(f'waiting for {len(left)} run{"s" * (len(left) > 1)} that other processes work on')
+            waiting = True
+        time.sleep(WAIT_SECONDS * bool(left))
+    return []
+
+
+def _in_use(spec: RunSpec) -> bool:
+    try:
+        with filelock.FileLock(spec.workdir / '.lock', timeout=0):
+            return False
+    except filelock.Timeout:
+        return True
