@@ -34,7 +34,10 @@ def keras_fit(model: str, epochs: int) -> list[float]:
     images, labels = train.images.astype('float32') / 255, train.labels
     convolutions = []
     for filters in (32, 64) if model == 'cnn' else ():
-        convolutions += [keras.layers.Conv2D(filters, 3, padding='same', activation='relu'), keras.layers.MaxPooling2D()]
+        convolutions += [
+            keras.layers.Conv2D(filters, 3, padding='same', activation='relu'),
+            keras.layers.MaxPooling2D(),
+        ]
     dense = [keras.layers.Flatten(), keras.layers.Dense(128, 'relu'), keras.layers.Dense(10, 'softmax')]
     network = keras.Sequential([keras.Input((28, 28, 1)), *convolutions, *dense])
     network.compile(optimizer='nadam', loss='sparse_categorical_crossentropy', metrics=['accuracy'])

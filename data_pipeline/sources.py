@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from configs.errors import UserError, unknown
+from data_pipeline import decoded
 
 PROBE_SECONDS = 4.0
 
@@ -291,6 +292,16 @@ def _builder(location: Location):
 
 
 def _tfds(location: Location, memory_limit_mb: int) -> Dataset:
+    names = ('train_images', 'train_labels', 'test_images', 'test_labels', 'classes')
+    versions = [info.parent for info in _prepared(location.name, location.data_dir)]
+    copy = decoded.read(versions[0], names) if len(versions) == 1 else None
+    if copy and sum(array.nbytes for array in copy.values()) <= memory_limit_mb * 2**20:
+        *arrays, classes = copy.values()
+        return _in_memory(location.name, location.source, arrays[:2], arrays[2:], int(classes))
+    return _read_tfds(location, memory_limit_mb, names)
+
+
+def _read_tfds(location: Location, memory_limit_mb: int, names: tuple[str, ...]) -> Dataset:
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
@@ -323,6 +334,7 @@ def _tfds(location: Location, memory_limit_mb: int) -> Dataset:
             train, test = (split.read() for split in splits)
         except tf.errors.OpError as error:  # which one, depends on the damage
             raise damaged(location.name, location.data_dir) from error
+        decoded.write(Path(builder.data_dir), dict(zip(names, (*train, *test, np.array(classes)), strict=True)))
         return _in_memory(location.name, location.source, train, test, classes)
     # Too large to hash: name and version stand for the content, which TFDS checks when it prepares it.
     fingerprint = hashlib.sha256(f'{info.full_name} {[split.lengths for split in splits]}'.encode()).hexdigest()

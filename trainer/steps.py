@@ -11,7 +11,7 @@ import threading
 import keras
 import tensorflow as tf
 
-from trainer import losses, models, optimizers
+from trainer import losses, models, narrow, optimizers
 
 #: Examples of one evaluation batch over all replicas (rounded up to a multiple of their number).
 EVAL_BATCH = 1000
@@ -61,6 +61,8 @@ class Program:
         self._one_device = isinstance(strategy, tf.distribute.OneDeviceStrategy)
         jit = use_xla(config, strategy) or None
         self._apply = self._apply_gradients
+        if jit and not tf.config.list_logical_devices('GPU'):
+            narrow.use_in(self.model)
         if self._one_device:
             if not jit and config.jit == 'auto':
                 # XLA makes one pass over the weights of what are ten: a sixth of the time of the CNN's epoch.
@@ -70,7 +72,7 @@ class Program:
             self._step = tf.function(self._train_step, jit_compile=jit, autograph=False) if jit else self._train_step
             self._train = tf.function(self._train_block)
         self._evaluate = tf.function(lambda iterator: self._eval_steps(*next(iterator)))
-        self._evaluate_steps = tf.function(self._eval_steps)
+        self._evaluate_steps = tf.function(self._eval_steps, autograph=False)
         self._longest = 0
 
     def reset(self, config) -> None:
@@ -184,9 +186,12 @@ class Program:
         """Sums over a block of evaluation batches."""
         sums = tf.zeros([3], self._sum_dtype)
         steps = tf.shape(self._strategy.experimental_local_results(labels)[0])[0]
-        for i in tf.range(steps):
+
+        def step(i, sums):
             per_replica = self._strategy.run(self._eval_step, args=(images, labels, mask, i))
-            sums += tf.add_n(self._strategy.experimental_local_results(per_replica))
+            return i + 1, sums + tf.add_n(self._strategy.experimental_local_results(per_replica))
+
+        _, sums = tf.while_loop(lambda i, _: i < steps, step, (tf.constant(0), sums))
         return self._sum_over_workers(sums)
 
     def _eval_step(self, images, labels, mask, i):

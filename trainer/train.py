@@ -205,7 +205,7 @@ class Run:
         """Returns the lengths of the blocks from the current step on: cut at evaluations, and where they grow too long."""
         image_bytes = int(np.prod(self.dataset.image_shape))
         longest = min(self.config.steps_per_call, max(1, BLOCK_BYTES // (self.batch * image_bytes)))
-        ends = [0, *sorted(self._eval_steps())]
+        ends = [0, *sorted(self._eval_steps() - {0})]
         blocks = [
             # Of much the same length, since all are padded to the longest. A resumed run has the blocks that were left.
             len(block)

@@ -22,7 +22,7 @@ needs_files = pytest.mark.skipif(not MANUAL.is_dir(), reason='the four MNIST fil
 
 RUN = ('--config=configs/mlp_sgd.py', '--config.data.name=digits')
 # A proxy that nobody listens on: no network, on any machine.
-OFFLINE = {name: 'http://127.0.0.1:1' for name in ('http_proxy', 'https_proxy', 'HTTP_PROXY', 'HTTPS_PROXY')}
+OFFLINE = dict.fromkeys(('http_proxy', 'https_proxy', 'HTTP_PROXY', 'HTTPS_PROXY'), 'http://127.0.0.1:1')
 
 
 @pytest.fixture(scope='session')

@@ -5,11 +5,13 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 INK, MUTED, FAINT, PAPER = '#1f2328', '#656d76', '#d9dee4', '#ffffff'
@@ -38,7 +40,7 @@ DARK = {
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 #: Sizes are in points, which are the pixels of a page at the figure's full width.
-STYLE = {
+STYLE: dict[str, Any] = {
     'svg.fonttype': 'none',
     'font.size': 11.5,
     'axes.titlesize': 12.5,
@@ -118,14 +120,14 @@ def adaptive_css() -> str:
 @contextlib.contextmanager
 def style(name: str) -> Iterator[None]:
     """The look of a figure. Its name makes the ids within the SVG: the same in each report, and its own on a page."""
-    with mpl.rc_context(STYLE | {'svg.hashsalt': name}):
+    with mpl.rc_context(STYLE | {'svg.hashsalt': name}):  # type: ignore[arg-type]
         yield
 
 
 def canvas(height: float, width: float = WIDTH, columns: int = 1) -> tuple[Figure, list[Axes]]:
     """Returns a figure of this size in points, with that many charts side by side."""
-    figure = Figure(figsize=(width / 72, height / 72), layout='constrained')
-    figure.get_layout_engine().set(w_pad=2 / 72, h_pad=3 / 72)  # type: ignore[union-attr]
+    layout = ConstrainedLayoutEngine(w_pad=2 / 72, h_pad=3 / 72)
+    figure = Figure(figsize=(width / 72, height / 72), layout=layout)
     return figure, list(figure.subplots(1, columns, squeeze=False)[0])
 
 
@@ -186,7 +188,8 @@ def scale(axes: Axes, which: str, metric: str, values: np.ndarray) -> bool:
 
 def _spread(candidates: np.ndarray, where, low: float, high: float, gap: float = 0.11) -> list[float]:
     """Returns those of the candidates that are within bounds and not too close to the last one taken, from the top."""
-    width, taken = where(high) - where(low), []
+    width = where(high) - where(low)
+    taken: list[float] = []
     for value in candidates[(candidates >= low) & (candidates <= high)][::-1]:
         if not taken or abs(where(taken[-1]) - where(value)) >= gap * width:
             taken.append(float(value))

@@ -21,7 +21,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from trainer.compare import figures, plots, reproduce, tables, tuning_plots
-from trainer.compare.claims import parse
+from trainer.compare.claims import Claim, parse
 from trainer.compare.layout import Layout, in_order, layout_of, name_of, names_of
 from trainer.compare.ranking import count, enumerated, rank, to_decide
 from trainer.compare.verdicts import FAILS, HOLDS, UNDECIDED, Verdict, verdict
@@ -138,7 +138,9 @@ class Page:
         self.to_paper = tables.to_paper(self.table) if len(runs) else {}
         self.caption = self._caption()
         self.paper_curves = self.scores = pd.DataFrame()
-        self.figures = dict.fromkeys(FIGURES, []) | (self._figures() if len(runs) else {})
+        self.figures: dict[str, list[figures.Plot]] = dict.fromkeys(FIGURES, []) | (
+            self._figures() if len(runs) else {}
+        )
 
     def _judge(self, claims: Sequence[Mapping[str, Any]]) -> list[Verdict]:
         """Nothing is judged before all runs are there: who stops when the answer pleases finds what pleases."""
@@ -258,14 +260,14 @@ class Page:
         names, spreads = '', {'ours': '', 'paper': ''}
         if self.layout.pooled:
             names, axis = self._pooled_names(), self.layout.pooled[0]
-            rest = [a for a in self.layout.axes if a != axis]
+            rest = [self.table[a] for a in self.layout.axes if a != axis] or [0] * len(self.table)
             for whose, suffix in (('ours', ''), ('paper', '_paper')):
                 parts = []
                 for metric in tables.METRICS:
-                    groups = self.table[f'{metric}{suffix}'].astype(float).groupby([self.table[a] for a in rest])
+                    groups = self.table[f'{metric}{suffix}'].astype(float).groupby(rest)
                     spread = (groups.max() - groups.min()).max()
                     if pd.notna(spread):
-                        parts.append(f'{tables.number(spread)} in {metric.removeprefix("test_")}')
+                        parts.append(f'{spread:.2g} in {metric.removeprefix("test_")}')
                 spreads[whose] = enumerated(parts)
         return {'names': names, 'quote': checks[0].get('quote', '')} | spreads
 
@@ -279,18 +281,18 @@ class Page:
         words = f'Of {whose}{count(len(results), "claim")} {enumerated(parts)}.' if results else ''
         return {'counts': counts, 'words': words}
 
-    def _claims(self) -> list[tuple[str, str, list[dict[str, Any]]]]:
-        """Claims read into the same words are told together: (quote, section, claims)."""
-        judged = itertools.zip_longest(map(parse, self.claims), self.verdicts)
-        told = [{'claim': claim, 'verdict': found} for claim, found in judged]
-        groups = itertools.groupby(told, key=lambda one: (one['claim'].quote, one['claim'].section))
+    def _claims(self) -> list[tuple[str, str, list[tuple[Claim, Verdict | None]]]]:
+        """Claims read into the same words are told together: (quote, section, [(claim, verdict)])."""
+        judged: Sequence[Verdict | None] = self.verdicts or [None] * len(self.claims)
+        told = list(zip(map(parse, self.claims), judged, strict=True))
+        groups = itertools.groupby(told, key=lambda one: (one[0].quote, one[0].section))
         return [(quote, section, list(group)) for (quote, section), group in groups]
 
     def to_decide(self, found: Verdict) -> str:
-        """Returns what would decide an undecided claim, if anything would; '' for the others."""
+        """Returns what would decide an undecided claim, if anything would, and which variants are the same."""
         if any(axis in self.layout.pooled for axis in found.claim.a) and found.claim.kind != 'equal':
-            same = f'{self._pooled_names()} compute the same thing: more seeds cannot tell them apart.'
-            return same if found.result == UNDECIDED else ''
+            same = f'{self._pooled_names()} compute the same thing'
+            return f'{same}: more seeds cannot tell them apart.' if found.result == UNDECIDED else f'{same}.'
         return to_decide(found, self.runs)
 
     def claims_as_data(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import json
 import re
 import shlex
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
@@ -88,7 +88,7 @@ def facts(study: ml_collections.ConfigDict, runs: pd.DataFrame, layout: Layout) 
         'axes': [
             (axis.replace('_', ' '), value, _overrides(fields))
             for axis, values in (study.get('axes') or {}).items()
-            for value, fields in sorted(values.items(), key=lambda item, axis=axis: _place(layout, axis, item[0]))
+            for value, fields in _in_order(layout, axis, values)
         ],
         'variants': [
             (name_of('variant', name), _overrides(variant.overrides))
@@ -162,9 +162,10 @@ def _shown(value: Any) -> str:
     return repr(value) if isinstance(value, str) else f'{value:g}' if isinstance(value, float) else str(value)
 
 
-def _place(layout: Layout, axis: str, value: str) -> int:
-    order: Sequence[str] = layout.values.get(axis, ())
-    return order.index(value) if value in order else len(order)
+def _in_order(layout: Layout, axis: str, values: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Returns the values of an axis with their overrides, in the order of the page."""
+    order = {value: i for i, value in enumerate(layout.values.get(axis, ()))}
+    return sorted(values.items(), key=lambda item: order.get(str(item[0]), len(order)))
 
 
 def _distinct(column: pd.Series) -> list[tuple[Any, int]]:

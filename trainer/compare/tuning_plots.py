@@ -67,16 +67,9 @@ def rate_sensitivity(
                 ok = own[own['status'] == 'completed'].groupby('rate')[metric].agg(['mean', 'sem', 'count'])
                 reach = ok['sem'] * stats.t.ppf((1 + CONFIDENCE) / 2, (ok['count'] - 1).clip(lower=1))
                 color = SERIES[i % len(SERIES)]
-                look = {
-                    'color': color,
-                    'ls': DASHES[i % 4],
-                    'marker': MARKERS[i % 8],
-                    'ms': 5,
-                    'mec': PAPER,
-                    'mew': 0.6,
-                }
                 axes.errorbar(ok.index, ok['mean'], reach.fillna(0), color=color, fmt='none', elinewidth=1.5)
-                handles += axes.plot(ok.index, ok['mean'], label=own_name, **look)
+                look = {'ls': DASHES[i % len(DASHES)], 'marker': MARKERS[i % len(MARKERS)], 'mec': PAPER}
+                handles += axes.plot(ok.index, ok['mean'], color=color, ms=5, mew=0.6, label=own_name, **look)  # type: ignore[arg-type]
                 lost = own[own['status'] != 'completed'].groupby('rate').size()
                 axes.plot(lost.index, [0.02] * len(lost), 'x', color=color, transform=axes.get_xaxis_transform())
             axes.set_xscale('log')

@@ -18,7 +18,7 @@ import pytest
 from tests.conftest import ROOT, command
 
 #: Two variants x three seeds of half a second each.
-STUDY = '''
+STUDY = """
 import ml_collections
 from configs import default
 
@@ -33,7 +33,7 @@ def get_config():
     config.axes = {'optimizer': {name: {'optimizer': {'name': name}} for name in ('ScheduleFreeAdamW', 'SGD')}}
     config.seeds = 3
     return config
-'''
+"""
 
 
 def compare(*arguments: str, **options) -> subprocess.Popen:
@@ -102,7 +102,12 @@ def test_all_runs_are_done_and_reported(finished):
 def test_a_run_with_reused_steps_is_the_run_it_would_be_on_its_own(finished, tmp_path):
     """The third of its worker, of an optimizer whose state begins with the weights; and with them, model.keras."""
     folder = finished / 'ScheduleFreeAdamW' / '2'
-    config = ['--config.data.name=digits', '--config.data.fallback=', '--config.model.hidden=(32,)', '--config.epochs=4']
+    config = [
+        '--config.data.name=digits',
+        '--config.data.fallback=',
+        '--config.model.hidden=(32,)',
+        '--config.epochs=4',
+    ]
     config += ['--config.model.dropout=every', '--config.optimizer.name=ScheduleFreeAdamW', '--config.seed=2']
     alone = command('--config=configs/default.py', *config, '--config.threads=1', f'--workdir={tmp_path / "alone"}')
     out, err = alone.communicate(timeout=120)
@@ -186,7 +191,13 @@ def test_shards_share_a_folder_and_do_each_run_once(finished, file, tmp_path):
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_the_same_command_continues(file, tmp_path, number):
-    arguments = [f'--study={file}', f'--workdir={tmp_path}', '--workers=1', '--study.base.epochs=300', '--study.seeds=1']
+    arguments = [
+        f'--study={file}',
+        f'--workdir={tmp_path}',
+        '--workers=1',
+        '--study.base.epochs=300',
+        '--study.seeds=1',
+    ]
     process = compare(*arguments)
     wait_for(lambda: list(tmp_path.glob('*/*/tensorboard/train')) or process.poll() is not None)
     workers = workers_of(process)

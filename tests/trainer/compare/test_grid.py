@@ -111,7 +111,10 @@ def test_what_is_wrong_with_a_study_is_said_in_one_line(fields, words):
         (['--study=configs/studies/raj_optimizers_losses.py', '--engine=locale'], "Did you mean 'local'"),
         (['--study=configs/studies/raj_optimizers_losses.py', '--study.seed=3'], "Did you mean 'seeds'"),
         (['--study=configs/studies/raj_optimizers_losses.py', '--study.base.epochs=-1'], "variant '.*': epochs is -1"),
-        (['--study=configs/studies/raj_optimizers_losses.py', '--report-only', '--workdir=/nowhere'], 'no finished run'),
+        (
+            ['--study=configs/studies/raj_optimizers_losses.py', '--report-only', '--workdir=/nowhere'],
+            'no finished run',
+        ),
         (['--study=configs/studies/raj_optimizers_losses.py', '--study.base.data.name=mnisd'], 'mnisd'),
     ],
 )

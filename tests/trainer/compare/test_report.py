@@ -99,12 +99,14 @@ def made_up(study, seeds: int = 3) -> pd.DataFrame:
 
 
 def made_up_trials(study) -> pd.DataFrame | None:
-    """Quasi-random trials with a broad optimum of the learning rate; too high a rate diverges."""
+    """Trials of three optimizers with a broad optimum of the learning rate; too high a rate diverges."""
     if not study.get('tune'):
         return None
     rng, rows = np.random.default_rng(1), []
     for tier, spaces in study.tune.tiers.items():
         for (name, space), model in itertools.product(spaces.items(), study.axes.model):
+            if name not in ('Adam', 'Adamax', 'SGD'):
+                continue
             _, low, high = space.optimizer.learning_rate
             width = rng.uniform(0.5, 2)
             for rate in np.exp(np.linspace(np.log(low), np.log(high), study.tune.trials)):
@@ -197,9 +199,10 @@ def raj(tmp_path_factory):
 def test_no_study_is_too_odd_to_report(tmp_path, name, case):
     """Uneven: two seeds, of which one variant has one, and another diverged on both."""
     runs = made_up(load(name), 2)
-    if name == 'tuned_optimizers':
-        runs = runs[runs['optimizer'].isin(['Adam', 'Muon', 'SGD'])]
-    first, last = runs['variant'].iloc[0], runs['variant'].iloc[-1]
+    names = list(dict.fromkeys(runs['variant']))
+    names = names[:: max(1, len(names) // 7)]  # seven variants have every shape that there is, and take less time
+    runs = runs[runs['variant'].isin(names)]
+    first, last = names[0], names[-1]
     if case == 'uneven':
         runs = runs[~((runs['variant'] == first) & (runs['seed'] == 1))]
         runs = diverged(runs, runs['variant'] == last)

@@ -1,0 +1,51 @@
+"""A dataset's arrays beside the TFDS shards they were read from, so that its images are decoded once and not by each
+process: MNIST is there in 0.2 s instead of 4, of which TFDS's import is one.
+
+The copy is used as long as the shards are the files that it was made of. Where it cannot be kept, nothing is lost but time.
+"""
+
+import contextlib
+import hashlib
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+_NAME = '.decoded.npz'
+
+#: Larger datasets are not copied: their images may be compressed well, and the disk is the user's.
+LARGEST_MB = 512
+
+
+def read(folder: Path, names: tuple[str, ...]) -> dict[str, np.ndarray] | None:
+    """Returns the arrays of these names that were decoded from the files in `folder`; None: there are none."""
+    try:
+        with np.load(folder / _NAME, allow_pickle=False) as copy:
+            if copy['made_of'].item() != _stamp(folder):
+                return None
+            return {name: copy[name] for name in names}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # none, torn or damaged
+        return None
+
+
+def write(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Keeps a copy of arrays that were decoded from the files in `folder`, if that can be written."""
+    if sum(array.nbytes for array in arrays.values()) > LARGEST_MB * 2**20:
+        return
+    partial = folder / f'{_NAME}.{os.getpid()}'
+    with contextlib.suppress(OSError):
+        try:
+            with open(partial, 'wb') as file:
+                np.savez(file, made_of=np.array(_stamp(folder)), **arrays)  # type: ignore[arg-type]
+            partial.replace(folder / _NAME)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def _stamp(folder: Path) -> str:
+    """Names, sizes and times of change of the files that TFDS wrote."""
+    files = sorted(path for path in folder.iterdir() if not path.name.startswith('.'))
+    facts = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    return hashlib.sha256(repr(facts).encode()).hexdigest()

@@ -1,0 +1,103 @@
+"""Any config is either run or refused in one line."""
+
+import math
+import runpy
+
+import ml_collections
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from configs import commands, default
+from configs.errors import UserError
+from tests.conftest import ROOT
+from trainer import check, optimizers
+
+FIELDS = commands.fields(default.get_config())
+CONFIGS = sorted(path.name for path in (ROOT / 'configs').glob('*.py') if '\ndef get_config' in path.read_text())
+
+NUMBERS = st.one_of(st.integers(-(10**300), 10**300), st.floats(), st.sampled_from([0, 1, -1, math.nan, math.inf]))
+NAMES = st.sampled_from(['SGD', 'lion', 'cnn', 'mlp', 'piecewise', 'mirrored', 'every', 'none', 'mnist', '', 'on'])
+VALUES = st.one_of(NUMBERS, NAMES, st.text(), st.booleans(), st.none())
+ANYTHING = st.one_of(VALUES, st.lists(VALUES, max_size=3).map(tuple), st.dictionaries(NAMES, VALUES, max_size=2))
+
+
+def of_type(kind: type) -> st.SearchStrategy:
+    tuples = st.lists(NUMBERS, max_size=3).map(tuple)
+    return {int: st.integers(), float: st.floats(), bool: st.booleans(), str: NAMES, tuple: tuples}[kind]
+
+
+def checked(values: dict) -> ml_collections.ConfigDict | None:
+    """Returns the default config with these fields, or None where `check` refuses it."""
+    config = default.get_config()
+    with config.ignore_type():
+        for path, value in values.items():
+            parent, _, key = path.rpartition('.')
+            (commands.get(config, parent) if parent else config)[key] = value
+    try:
+        check.check(config)
+    except UserError:
+        return None
+    return config
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.dictionaries(st.sampled_from(sorted(FIELDS)), ANYTHING, min_size=1, max_size=3))
+def test_any_value_is_accepted_or_refused(values):
+    checked(values)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.data())
+def test_any_value_of_the_right_type_is_accepted_or_refused(data):
+    paths = data.draw(st.lists(st.sampled_from(sorted(FIELDS)), min_size=1, max_size=4))
+    checked({path: data.draw(of_type(FIELDS[path]), path) for path in paths})
+
+
+def test_every_number_has_its_range():
+    numbers = {path for path, kind in FIELDS.items() if kind in (int, float)}
+    assert numbers == {path for path, _, _ in check._NUMBERS}
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_shipped_configs_are_accepted(name):
+    check.check(runpy.run_path(str(ROOT / 'configs' / name))['get_config']())
+
+
+@pytest.mark.parametrize(
+    'values',
+    [
+        {'epochs': 0},
+        {'model.hidden': ()},
+        {'model.name': 'cnn', 'model.hidden': (), 'model.filters': (8,), 'model.dropout': 'last'},
+        {'model.kernel_size': 50, 'model.name': 'cnn'},
+        {'seed': 2**31 - 1},
+        {'global_batch_size': 10**6},
+        {'optimizer.name': 'rmsPROP', 'optimizer.rho': 0.0},
+        {'optimizer.name': 'Muon', 'optimizer.muon_b': -4.0},
+        {'optimizer.weight_decay': 1e30},
+        {'schedule.name': 'piecewise', 'schedule.boundaries': (), 'schedule.factors': ()},
+        {'schedule.warmup_epochs': 1000},
+        {'replicas': 3, 'global_batch_size': 9},
+        {'data.name': 'some/name:1.0.0'},
+    ],
+    ids=str,
+)
+def test_unusual_configs_are_accepted(values):
+    assert checked(values) is not None
+
+
+@pytest.mark.parametrize('name', sorted(optimizers.ARGUMENTS))
+def test_what_is_accepted_makes_an_optimizer(name):
+    import keras
+
+    for argument in optimizers.ARGUMENTS[name] + optimizers.COMMON:
+        kind = FIELDS[f'optimizer.{argument}']
+        for value in (True, False) if kind is bool else (0, 1, 10**9, 10**30, -1, -(10**30), 1e-300, 0.5, 1e300):
+            fields = {'optimizer.name': name, 'optimizer.use_ema': True, f'optimizer.{argument}': value}
+            if kind is float:
+                fields[f'optimizer.{argument}'] = float(value)
+            config = checked(fields)
+            if config is not None:
+                made = optimizers.build(config.optimizer, config.schedule, 10, 0, 'float32')
+                assert isinstance(made, keras.optimizers.Optimizer)
