@@ -11,7 +11,7 @@ import threading
 import keras
 import tensorflow as tf
 
-from trainer import losses, models, narrow, optimizers
+from trainer import losses, models, optimizers
 
 #: Examples of one evaluation batch over all replicas (rounded up to a multiple of their number).
 EVAL_BATCH = 1000
@@ -61,8 +61,6 @@ class Program:
         self._one_device = isinstance(strategy, tf.distribute.OneDeviceStrategy)
         jit = use_xla(config, strategy) or None
         self._apply = self._apply_gradients
-        if jit and not tf.config.list_logical_devices('GPU'):
-            narrow.use_in(self.model)
         if self._one_device:
             if not jit and config.jit == 'auto':
                 # XLA makes one pass over the weights of what are ten: a sixth of the time of the CNN's epoch.

@@ -38,7 +38,7 @@ def no_tensorflow(tmp_path_factory) -> Path:
 def error(no_tensorflow, tmp_path):
     """A function that runs a command which must fail as promised, and returns the line it prints."""
 
-    def run(*arguments: str, module: str = 'trainer.main', tensorflow: bool = False, **variables: str) -> str:
+    def fail(*arguments: str, module: str = 'trainer.main', tensorflow: bool = False, **variables: str) -> str:
         path = os.pathsep.join(map(str, [ROOT] if tensorflow else [no_tensorflow, ROOT]))
         process = subprocess.run(
             [sys.executable, '-m', module, *arguments],
@@ -56,7 +56,7 @@ def error(no_tensorflow, tmp_path):
         assert len(lines[0]) < 700
         return lines[0]
 
-    return run
+    return fail
 
 
 OVERRIDES = [

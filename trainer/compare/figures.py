@@ -69,7 +69,7 @@ STYLE: dict[str, Any] = {
     'legend.fontsize': 11.5,
     'legend.labelcolor': INK,
     'legend.handlelength': 2.2,
-    'figure.facecolor': 'none',
+    'figure.facecolor': PAPER,
     'lines.linewidth': 1.8,
     'savefig.dpi': 160,
 }
@@ -98,7 +98,7 @@ class Plot:
 
     @property
     def standalone(self) -> str:
-        """The SVG as a file, which follows light and dark where it is shown in a browser."""
+        """The SVG as a file, which follows light and dark where a browser shows it, and brings its own background."""
         style = f'<style>text {{ font-family: {FONT} !important }} {adaptive_css()}</style>'
         head, start, rest = self.svg.partition('<defs>')
         return head + style + start + rest
@@ -126,7 +126,7 @@ def style(name: str) -> Iterator[None]:
 
 def canvas(height: float, width: float = WIDTH, columns: int = 1) -> tuple[Figure, list[Axes]]:
     """Returns a figure of this size in points, with that many charts side by side."""
-    layout = ConstrainedLayoutEngine(w_pad=2 / 72, h_pad=3 / 72)
+    layout = ConstrainedLayoutEngine(w_pad=5 / 72, h_pad=6 / 72)
     figure = Figure(figsize=(width / 72, height / 72), layout=layout)
     return figure, list(figure.subplots(1, columns, squeeze=False)[0])
 
@@ -136,7 +136,7 @@ def finish(figure: Figure, name: str, alt: str) -> Plot:
     svg, png = io.StringIO(), io.BytesIO()
     figure.savefig(svg, format='svg', metadata={'Date': None, 'Creator': None})
     figure.set_layout_engine('none')  # it is laid out by now
-    figure.savefig(png, format='png', facecolor=PAPER, metadata={'Software': None})
+    figure.savefig(png, format='png', metadata={'Software': None})
     return Plot(name, alt, svg.getvalue(), png.getvalue(), round(figure.get_figwidth() * 72))
 
 
@@ -147,7 +147,7 @@ def heading_of(axes: Axes, text: str) -> None:
     if len(figure.axes) > 1:
         axes.set_title(text)
     else:
-        figure.suptitle(text, x=0, ha='left', size=STYLE['axes.titlesize'], weight='bold', color=INK)
+        figure.suptitle(text, x=5 / WIDTH, ha='left', size=STYLE['axes.titlesize'], weight='bold', color=INK)
 
 
 def scale(axes: Axes, which: str, metric: str, values: np.ndarray) -> bool:
