@@ -81,6 +81,19 @@ def test_evaluation_masks_padding_and_covers_each_example_once(examples, batch, 
     assert sorted(seen) == list(range(COUNT))
 
 
+@pytest.mark.parametrize(('start', 'blocks', 'batch'), [(0, [5, 5, 5], 12), (7, [3, 1, 20], 12), (2, [4], 240)])
+def test_blocks_made_at_once_are_those_of_the_pipeline(examples, start, blocks, batch):
+    for part, _ in (examples.split(0, 20), (examples, None)):
+        options = {'seed': 3, 'batch': batch, 'start': start, 'blocks': blocks}
+        expected = pipeline.train_blocks(part, **options, part=Part()).as_numpy_iterator()
+        for made, wanted in zip(pipeline.train_blocks_at_once(part, **options), expected, strict=True):
+            assert all(np.array_equal(a, b) for a, b in zip(made, wanted, strict=True))
+        size = {'batch': batch, 'steps': 4}
+        expected = pipeline.eval_blocks(part, **size, part=Part()).as_numpy_iterator()
+        for made, wanted in zip(pipeline.eval_blocks_at_once(part, **size), expected, strict=True):
+            assert all(np.array_equal(a, b) for a, b in zip(made, wanted, strict=True))
+
+
 def test_validation_split_is_drawn_by_the_seed_and_disjoint(examples):
     train, held_out = examples.split(0, 20)
     assert (train.count, held_out.count) == (COUNT - 20, 20)

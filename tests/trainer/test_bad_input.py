@@ -329,7 +329,8 @@ def test_a_data_dir_that_cannot_be_written(error):
 def prepared(tmp_path: Path, mnist: dict[str, str]) -> Path:
     """Returns the folder of a copy of prepared MNIST below `tmp_path`/data."""
     source = next(Path(mnist['TFDS_DATA_DIR'], 'mnist').glob('*/dataset_info.json')).parent
-    return Path(shutil.copytree(source, tmp_path / 'data' / 'mnist' / source.name))
+    hidden = shutil.ignore_patterns('.*')
+    return Path(shutil.copytree(source, tmp_path / 'data' / 'mnist' / source.name, ignore=hidden))
 
 
 def test_damaged_notes_on_a_prepared_dataset(error, tmp_path, mnist):

@@ -12,7 +12,7 @@ from tests.conftest import command, run
 
 DIGITS = ('--config.data.name=digits', '--config.checkpoint.every_seconds=0', '--config.checkpoint.every_steps=7')
 CNN = ('--config=configs/cnn_nadam.py', *DIGITS, '--config.data.validation=100', '--config.epochs=20')
-MLP = ('--config=configs/mlp_dropout.py', *DIGITS, '--config.data.validation=100', '--config.epochs=60')
+MLP = ('--config=configs/mlp_dropout.py', *DIGITS, '--config.data.validation=100', '--config.epochs=30')
 SHORT = ('--config=configs/mlp_adam.py', *DIGITS, '--config.epochs=4')
 
 
@@ -36,14 +36,15 @@ def kill_after_progress(workdir, arguments, launch, chance) -> None:
 
 
 @pytest.mark.parametrize(
-    ('arguments', 'launch'),
-    [(CNN, 0), (MLP, 0), (MLP, 2)],
-    ids=['cnn', 'mlp with dropout and batch normalisation', 'two workers'],
+    ('arguments', 'launch', 'kills'),
+    [(CNN, 0, 5), (MLP, 0, 5), (MLP, 2, 2), pytest.param(MLP, 2, 5, marks=pytest.mark.slow)],
+    ids=['cnn', 'mlp with dropout and batch normalisation', 'two workers', 'two workers, five times'],
 )
-def test_killed_at_five_random_moments_ends_with_the_same_weights(tmp_path, arguments, launch):
+def test_killed_at_random_moments_ends_with_the_same_weights(tmp_path, arguments, launch, kills):
+    """Slow with two workers five times: each start imports TensorFlow twice."""
     whole = run(tmp_path / 'whole', *arguments, launch=launch)
     chance = random.Random()  # anew each time: any moment must do
-    for _ in range(5):
+    for _ in range(kills):
         kill_after_progress(tmp_path / 'killed', arguments, launch, chance)
     killed = run(tmp_path / 'killed', *arguments, launch=launch)
     assert killed['weights_sha256'] == whole['weights_sha256']
@@ -62,7 +63,7 @@ def test_the_same_config_twice_gives_the_same_weights_and_another_seed_others(tm
 
 @pytest.mark.parametrize('launch', [0, 2], ids=['one process', 'two workers'])
 def test_sigterm_saves_and_the_same_command_continues(tmp_path, launch):
-    arguments = [a for a in MLP if 'every_steps' not in a]
+    arguments = [*(a for a in MLP if 'every_steps' not in a), '--config.epochs=80']  # long enough to be stopped
     process = command(*arguments, f'--workdir={tmp_path / "run"}', launch=launch)
     while not (tmp_path / 'run' / 'tensorboard' / 'validation').exists():
         assert process.poll() is None, process.communicate()

@@ -133,7 +133,7 @@ def test_a_finished_study_trains_nothing(finished, file, tmp_path):
     # Fewer seeds are a part of it, more add to it.
     workdir = shutil.copytree(finished, tmp_path / 'more')
     kept = written(workdir)
-    said = finish(f'--study={file}', f'--workdir={workdir}', '--study.seeds=4')
+    said = finish(f'--study={file}', f'--workdir={workdir}', '--study.seeds=4', '--noreport')
     assert '[8/8]' in said
     assert kept.items() <= written(workdir).items()
 
@@ -146,7 +146,7 @@ def test_another_study_in_the_same_folder_is_refused(finished, file):
 
 def test_killed_workers_and_mains_at_random_moments_change_nothing(finished, file, tmp_path):
     chance = random.Random()  # anew each time: any moment must do
-    arguments = [f'--study={file}', f'--workdir={tmp_path}', '--study.base.checkpoint.every_steps=7']
+    arguments = [f'--study={file}', f'--workdir={tmp_path}', '--study.base.checkpoint.every_steps=7', '--noreport']
     process = compare(*arguments, start_new_session=True)
     wait_for(lambda: results_of(tmp_path) or process.poll() is not None)
     time.sleep(chance.uniform(0, 0.5))
@@ -165,7 +165,9 @@ def test_killed_workers_and_mains_at_random_moments_change_nothing(finished, fil
 
 
 def test_a_worker_that_dies_costs_its_run_one_retry(finished, file, tmp_path):
-    process = compare(f'--study={file}', f'--workdir={tmp_path}', '--workers=1', '--study.base.steps_per_call=1')
+    process = compare(
+        f'--study={file}', f'--workdir={tmp_path}', '--workers=1', '--study.base.steps_per_call=1', '--noreport'
+    )
     wait_for(lambda: list(tmp_path.glob('*/*/tensorboard')) or process.poll() is not None)
     for worker in workers_of(process):
         worker.kill()
@@ -177,7 +179,7 @@ def test_a_worker_that_dies_costs_its_run_one_retry(finished, file, tmp_path):
 
 
 def test_shards_share_a_folder_and_do_each_run_once(finished, file, tmp_path):
-    arguments = [f'--study={file}', f'--workdir={tmp_path}', '--workers=1']
+    arguments = [f'--study={file}', f'--workdir={tmp_path}', '--workers=1', '--noreport']
     finish(*arguments, '--shard=1/3')
     assert sorted(results_of(tmp_path)) == ['SGD/1', 'ScheduleFreeAdamW/1']
     before = written(tmp_path)
@@ -197,6 +199,7 @@ def test_a_signal_saves_and_the_same_command_continues(file, tmp_path, number):
         '--workers=1',
         '--study.base.epochs=300',
         '--study.seeds=1',
+        '--noreport',
     ]
     process = compare(*arguments)
     wait_for(lambda: list(tmp_path.glob('*/*/tensorboard/train')) or process.poll() is not None)
@@ -216,22 +219,61 @@ def test_a_signal_saves_and_the_same_command_continues(file, tmp_path, number):
 def test_a_run_that_fails_is_tried_twice_and_named_and_the_others_go_on(file, tmp_path):
     (tmp_path / 'SGD' / '1').mkdir(parents=True)
     (tmp_path / 'SGD' / '1' / 'model.keras').mkdir()  # where the run will want to write a file
-    said = finish(f'--study={file}', f'--workdir={tmp_path}', code=1)
+    said = finish(f'--study={file}', f'--workdir={tmp_path}', '--noreport', code=1)
     assert '1 run failed: SGD, seed 1' in said
     assert said.count('will be tried again') == 1
     assert 'Traceback' in (tmp_path / 'SGD' / '1' / 'error.txt').read_text()
     assert len(results_of(tmp_path)) == 5
     (tmp_path / 'SGD' / '1' / 'model.keras').rmdir()
-    finish(f'--study={file}', f'--workdir={tmp_path}')
+    finish(f'--study={file}', f'--workdir={tmp_path}', '--noreport')
     assert len(results_of(tmp_path)) == 6
     assert not (tmp_path / 'SGD' / '1' / 'error.txt').exists()
 
 
 def test_a_diverged_run_is_a_result(file, tmp_path):
     rate = ['--study.base.optimizer.learning_rate=1e6', '--study.base.model.activation=linear', '--study.seeds=1']
-    said = finish(f'--study={file}', f'--workdir={tmp_path}', *rate, '--workers=1')
+    said = finish(f'--study={file}', f'--workdir={tmp_path}', *rate, '--workers=1', '--noreport')
     assert 'diverged' in said
     assert {result['status'] for result in results_of(tmp_path).values()} >= {'diverged'}
+
+
+TUNED = """
+import ml_collections
+from configs import default
+
+
+def get_config():
+    config = ml_collections.ConfigDict()
+    config.base = default.get_config()
+    config.base.data.name, config.base.data.validation = 'digits', 200
+    config.base.model.hidden, config.base.epochs = (), 3
+    config.axes = {'optimizer': {'SGD': {'optimizer': {'name': 'SGD'}}}}
+    config.seeds = 2
+    config.tune = {'trials': 4, 'metric': 'validation_accuracy'}
+    config.tune.tiers = {'rate': {'SGD': {'optimizer': {'learning_rate': ('log', 1e-4, 1.0)}}}}
+    return config
+"""
+
+
+def test_tuning_chooses_on_validation_and_runs_the_best_anew(tmp_path):
+    (tmp_path / 'tuned.py').write_text(TUNED)
+    finish(f'--study={tmp_path / "tuned.py"}', f'--workdir={tmp_path / "w"}', '--workers=1')
+    trials = [json.loads(path.read_text()) for path in (tmp_path / 'w').glob('trials/SGD-rate/*/result.json')]
+    assert len(trials) == 4
+    assert all(trial['test']['examples'] == 0 for trial in trials)  # the test set is not what chooses
+
+    def score(folder):
+        history = json.loads((folder / 'result.json').read_text())['history']
+        return min(history, key=lambda row: row['validation_loss'])['validation_accuracy']
+
+    best = max((tmp_path / 'w').glob('trials/SGD-rate/*'), key=score)
+    rates = [
+        json.loads((folder / 'config.json').read_text())['optimizer']['learning_rate']
+        for folder in (best, tmp_path / 'w' / 'SGD-rate' / '0', tmp_path / 'w' / 'SGD-rate' / '1')
+    ]
+    assert len(set(rates)) == 1
+    assert set(results_of(tmp_path / 'w')) == {'SGD-default/0', 'SGD-default/1', 'SGD-rate/0', 'SGD-rate/1'}
+    assert len((tmp_path / 'w' / 'report' / 'table.csv').read_text().splitlines()) == 3
 
 
 def test_a_missing_dataset_ends_the_study_at_once(file, tmp_path):
