@@ -137,8 +137,14 @@ class Run:
         """Returns the number of steps in which each training example has been seen `epochs` times."""
         return math.ceil(epochs * self.dataset.train.count / self.batch)
 
-    def run(self, started: float, *, show: bool = True) -> dict:
-        """Trains to the end and returns the result. `started`: what `time.perf_counter` said when the run began."""
+    def run(self, started: float, *, show: bool = True, test: bool = True) -> dict:
+        """Trains to the end and returns the result.
+
+        Args:
+          started: what `time.perf_counter` said when the run began.
+          show: whether to show progress.
+          test: whether to open the test set at the end.
+        """
         progress_made = self.checkpoints.restore()
         if progress_made:
             self._set_progress(progress_made)
@@ -153,12 +159,12 @@ class Run:
                 if progress_made:
                     progress.say(f'continuing at step {self.step:,} of {self.total_steps:,}')
                 self._train(summaries, progress, lambda: earlier + time.perf_counter() - started)
-                test = self._test(summaries)
+                tested = self._test(summaries, wanted=test)
             finally:
                 progress.close()
                 summaries.close()
         self.seconds['total'] = earlier + time.perf_counter() - started
-        return self._finish(test)
+        return self._finish(tested)
 
     def _train(self, summaries: Summaries, progress: Progress, now) -> None:
         """Trains from the current step to the last, or to divergence, or to where early stopping ends it."""
@@ -297,13 +303,15 @@ class Run:
             return False
         return len(self.history) - 1 - self.history.index(self._best_row()) >= patience
 
-    def _test(self, summaries: Summaries) -> dict:
-        """Opens the test set, with the best weights by validation where there are any."""
+    def _test(self, summaries: Summaries, *, wanted: bool) -> dict:
+        """Takes the best weights by validation where there are any, and opens the test set, if that is wanted."""
         self.final_sha256 = weights_sha256(self.model)
         if self.status == 'diverged':
             return {'loss': None, 'accuracy': None, 'examples': 0}
         if self.best and self.history:
             self.model.set_weights([best.numpy() for best in self.best])
+        if not wanted:
+            return {'loss': None, 'accuracy': None, 'examples': 0}
         loss, accuracy, count = self._evaluate('test')
         if not self.config.test_every_evaluation:
             summaries.scalars('test', self.step, {'loss': loss, 'accuracy': accuracy})

@@ -41,7 +41,11 @@ class Variant:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RunSpec:
-    """A run of a study. `drawn`: the fields that a tuning trial tries, by dotted path; None: no trial."""
+    """A run of a study.
+
+    `drawn`: the fields that a tuning trial tries, by dotted path; None: no trial. A trial is judged on validation and does
+    not open the test set.
+    """
 
     variant: Variant
     seed: int

@@ -69,7 +69,7 @@ class Pool:
                         spec = worker.spec = work.next_for(worker)
                         if spec:
                             on_event(Event('started', spec))
-                        worker.send(spec and (spec.config, spec.workdir))
+                        worker.send(spec and (spec.config, spec.workdir, spec.drawn is None))
             finally:
                 _end(workers)
         raise Interrupted(f'stopped with {work.waiting + sum(bool(w.spec) for w in workers):,} runs to go')

@@ -6,6 +6,7 @@ from rich import progress as rich_progress
 from rich.console import Console
 
 from trainer.compare.grid import RunSpec
+from trainer.compare.tuning import best_row
 
 
 class Board:
@@ -44,9 +45,13 @@ class Board:
     def finished(self, spec: RunSpec, result: dict) -> None:
         """Shows the line of a run that is now done."""
         self._done += 1
-        test, seconds = result['test'], f'{result["seconds"]["total"]:.1f} s'
-        said = 'diverged' if test['accuracy'] is None else f'test accuracy {test["accuracy"]:.4f}'
-        self._line(f'{spec.name}: {said}, {seconds}')
+        if result['status'] == 'diverged':
+            said = 'diverged'
+        elif spec.drawn is None:
+            said = f'test accuracy {result["test"]["accuracy"]:.4f}'
+        else:
+            said = f'validation accuracy {best_row(result)["validation_accuracy"]:.4f}'
+        self._line(f'{spec.name}: {said}, {result["seconds"]["total"]:.1f} s')
 
     def failed(self, spec: RunSpec, error: str, *, again: bool) -> None:
         """Shows that a run has failed: for good, or to be tried `again`."""

@@ -2,7 +2,7 @@
 
 It imports TensorFlow and reads the data once, and keeps the compiled steps of the last run for the next one where that
 differs in seed or learning rate alone. Over the connection at file descriptor FD it is sent first the dataset's
-`Location`, then a (config, folder) for each run, and None at the end; it answers 'ready', then with a (kind, error) for
+`Location`, then the arguments of `Trainer.run` for each run, and None at the end; it answers 'ready', then with a (kind, error) for
 each run, as in `engines.Event`. When the connection breaks, the pool has died: the run is saved, and the worker ends.
 """
 
@@ -42,10 +42,9 @@ def main(fd: int) -> int:
     trainer = None
     connection.send('ready')
     while task := tasks.get():
-        config, workdir = task
         try:
-            trainer = trainer or Trainer(config, location)
-            trainer.run(config, workdir)
+            trainer = trainer or Trainer(task[0], location)
+            trainer.run(*task)
             answer = 'finished', ''
         except results.InUse:
             answer = 'busy', ''
@@ -82,8 +81,14 @@ class Trainer:
         self.program: Program | None = None
         self._program_key = ''
 
-    def run(self, config, workdir: Path) -> None:
-        """Trains a run; nothing if it is finished. Raises `InUse` where another process has it."""
+    def run(self, config, workdir: Path, test: bool) -> None:
+        """Trains a run; nothing if it is finished. Raises `InUse` where another process has it.
+
+        Args:
+          config: of the run.
+          workdir: its folder.
+          test: whether to open the test set at the end.
+        """
         from trainer.train import Run
 
         started = time.perf_counter()
@@ -98,7 +103,7 @@ class Trainer:
                 self.program = None  # let go of before the next one is made
             run = Run(config, self._strategy, dataset, workdir, program=self.program)
             self.program, self._program_key = run.program, key
-            run.run(started, show=False)
+            run.run(started, show=False, test=test)
 
 
 def program_key(config) -> str:
