@@ -3,9 +3,9 @@
 python -m benchmarks.study_time [--seeds=10] [--loop_seeds=1]
 
 The study is `raj_optimizers_losses` from a cold start, report included: 7 optimizers x 3 losses on MNIST, 784-64-10, 5
-epochs, batch 128. The loop is what a user writes instead: `compile`, `fit`, `evaluate`, a list of results; it too starts cold. It
-runs over `loop_seeds` seeds and its time is scaled to `seeds`: half of it runs before the study and half after, so that
-a machine that changes its speed changes both.
+epochs, batch 128. The loop is what a user writes instead: `compile`, `fit`, `evaluate`, a list of results; it too
+starts cold. It runs over `loop_seeds` seeds, once before the study and once after it, since machines change their
+speed, and the mean of the two is scaled to `seeds`.
 """
 
 import subprocess
@@ -68,10 +68,12 @@ def main(_) -> None:
     seconds.append(_seconds(loop))
     runs, seed = 21 * _SEEDS.value, sum(seconds) / len(seconds) / _LOOP_SEEDS.value
     print(
-        f'plain Keras loop: {" and ".join(f"{s:.1f}" for s in seconds)} s for {_LOOP_SEEDS.value} seed{"s" * (_LOOP_SEEDS.value > 1)}, '
-        f'{seed * _SEEDS.value:.0f} s for {runs} runs'
+        f'plain Keras loop: {seconds[0]:.1f} and {seconds[1]:.1f} s for {21 * _LOOP_SEEDS.value} runs, '
+        f'{seed * _SEEDS.value:.0f} s for {runs}'
     )
-    print(f'study:            {ours:.1f} s for {runs} runs, report included: {ours / seed / _SEEDS.value:.3f} of the loop')
+    print(
+        f'study:            {ours:.1f} s for {runs} runs, report included: {ours / seed / _SEEDS.value:.3f} of the loop'
+    )
 
 
 def _seconds(command: list[str]) -> float:
