@@ -356,6 +356,8 @@ def test_what_would_decide_a_claim():
     claim = {'id': 'x', 'kind': 'better', 'a': {'optimizer': 'SGD'}, 'b': {'optimizer': 'Adadelta'}}
     assert to_decide(verdict(claim, runs), runs) == 'About 30 more seeds would decide it.'
     assert to_decide(verdict(claim, runs[runs['seed'] == 0]), runs) == 'More seeds would decide it.'
+    runs.loc[sgd, 'test_accuracy'] -= 0.00096
+    assert 'Over 10,000 seeds' in to_decide(verdict(claim, runs), runs)
 
 
 def test_the_command_says_what_differs_from_the_file(tmp_path):
