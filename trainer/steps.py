@@ -17,7 +17,8 @@ from trainer import losses, models, optimizers
 #: Examples of one evaluation batch over all replicas (rounded up to a multiple of their number).
 EVAL_BATCH = 1000
 
-#: Random numbers in the step. What TensorFlow chooses where nothing is said is 100 times as slow under XLA on a CPU.
+#: Random numbers in the step. What TensorFlow takes where nothing is said needs 58 ms for 200 x 784 of them under XLA on
+#: one CPU thread, where Philox needs 0.5 (and no more than Philox for 128 x 512).
 RNG = 'philox'
 
 
