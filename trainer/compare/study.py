@@ -40,6 +40,8 @@ def complete(specs: Sequence[RunSpec], engine: Engine) -> list[RunSpec]:
         if result is not None:  # also where its process died right after
             board.finished(spec, result)
         elif event.kind == 'busy':
+            if event.error:
+                board.say(f'{spec.name}: {event.error}, will be tried again')
             again.append(spec)
         else:
             tries[spec] += 1
