@@ -1,0 +1,95 @@
+"""What launchers share: their flags, quoting for bash, and handing a text to an engine's own command."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import subprocess
+from collections.abc import Callable, Iterable, Sequence
+from typing import NoReturn
+
+from configs.errors import UserError, unknown
+
+
+class Parser(argparse.ArgumentParser):
+    """Flags of a launcher, then `--`, then a command. Mistakes are told in one line, without the usage."""
+
+    def __init__(self, doc: str | None, example: str):
+        """`doc`: what --help prints. `example`: a whole command line, for errors."""
+        super().__init__(add_help=False, allow_abbrev=False)
+        self._doc, self._example = (doc or '').strip(), example
+
+    def parse(self, argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
+        """Returns the flags and the command; --help among the flags prints the help and ends the process.
+
+        Raises:
+          UserError: an unknown flag, a value that is none, or no command.
+        """
+        flags = argv[: argv.index('--')] if '--' in argv else argv
+        if {'--help', '-h'} & set(flags):
+            print(self._doc)
+            raise SystemExit(0)
+        if flags is argv:
+            raise UserError(f'no -- before the command: {self._example}')
+        options, rest = self.parse_known_args(flags)
+        if rest:
+            known = [option for action in self._actions for option in action.option_strings]
+            raise unknown('flag', rest[0].partition('=')[0], known)
+        command = argv[len(flags) + 1 :]
+        if not command:
+            raise UserError(f'no command after --: {self._example}')
+        return options, command
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(message)
+
+
+def whole_number(least: int, most: int) -> Callable[[str], int]:
+    """Returns a parser of the numbers from `least` to `most`."""
+
+    def parse(text: str) -> int:
+        if not (text.isdecimal() and len(text) < 10 and least <= int(text) <= most):
+            raise argparse.ArgumentTypeError(f"'{text}' is no whole number from {least} to {most}")
+        return int(text)
+
+    return parse
+
+
+def quote(text: str) -> str:
+    r"""Returns `text` as one word of a bash script, on one line.
+
+    >>> print(quote('a b'), quote('two\nlines'))
+    'a b' $'two\nlines'
+    """
+    if text.isprintable():
+        return shlex.quote(text)
+    # $'...': sbatch takes no script with \r\n in it, and a line break within an argument is hard to read.
+    named = {'\\': r'\\', "'": r'\'', '\n': r'\n', '\r': r'\r', '\t': r'\t'}
+    escaped = (named.get(c) or (c if c.isprintable() else _hexadecimal(c)) for c in text)
+    return f"$'{''.join(escaped)}'"
+
+
+def join(command: Iterable[str]) -> str:
+    """Returns a command as a line of a bash script."""
+    return ' '.join(map(quote, command))
+
+
+def submit(command: Sequence[str], text: str) -> str:
+    """Hands `text` to an engine's own command, such as `sbatch`, on its standard input; returns what that printed.
+
+    Raises:
+      UserError: the command is not there, or it failed; with what it said.
+    """
+    try:
+        done = subprocess.run(command, input=text, capture_output=True, text=True, errors='surrogateescape')
+    except OSError as error:
+        raise UserError(f'cannot start {command[0]}: {error.strerror}; without --submit it is not needed') from error
+    if done.returncode:
+        said = ' '.join((done.stderr or done.stdout).split())
+        raise UserError(f'{join(command)} failed with exit code {done.returncode}: {said}')
+    return done.stdout
+
+
+def _hexadecimal(character: str) -> str:
+    return ''.join(rf'\x{byte:02x}' for byte in os.fsencode(character))
