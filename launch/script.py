@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
+import re
 import shlex
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from configs.errors import UserError, unknown
@@ -93,3 +96,41 @@ def submit(command: Sequence[str], text: str) -> str:
 
 def _hexadecimal(character: str) -> str:
     return ''.join(rf'\x{byte:02x}' for byte in os.fsencode(character))
+
+
+def name_of(command: Sequence[str]) -> str:
+    """Returns a job's name for a command: its config or study and a hash, the same for the same command.
+
+    >>> name_of(['python', '-m', 'trainer.main', '--config=configs/cnn_nadam.py'])
+    'cnn-nadam-d352ad'
+    """
+    files = [word.partition('=')[2] for word in command if re.match('--(config|study)=', word)]
+    stem = Path(files[0].partition(':')[0]).stem if files else 'seedwise'
+    stem = re.sub('[^a-z0-9]+', '-', stem.lower()).strip('-')[:30].rstrip('-')
+    digest = hashlib.sha256('\0'.join(command).encode(errors='surrogateescape')).hexdigest()
+    return f'{stem if stem[:1].isalpha() else "seedwise"}-{digest[:6]}'
+
+
+def named(text: str) -> str:
+    """Parses a job's name that all engines take: at most 40 of a-z, 0-9 and -, from a letter to a letter or digit."""
+    if not re.fullmatch('[a-z]([-a-z0-9]{0,38}[a-z0-9])?', text):
+        raise argparse.ArgumentTypeError(
+            f"'{text}' must be at most 40 of a-z, 0-9 and -, beginning with a letter, and not ending with -"
+        )
+    return text
+
+
+def matching(pattern: str, example: str) -> Callable[[str], str]:
+    """Returns a parser of texts that match a regular expression as a whole."""
+
+    def parse(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise argparse.ArgumentTypeError(f"'{text}' is not what it takes, such as {example}")
+        return text
+
+    return parse
+
+
+def run(text: str) -> int:
+    """Runs a bash script, showing what it prints; returns its exit code."""
+    return subprocess.run(['bash', '-c', text]).returncode
