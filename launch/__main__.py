@@ -2,6 +2,7 @@
 
 LAUNCHER is one of
     local    worker processes on this machine
+    slurm    a Slurm batch script
 
 `python -m launch LAUNCHER --help` tells the flags of each.
 """
@@ -14,6 +15,7 @@ from configs.errors import UserError, unknown
 # Name -> module, loaded when asked for, with `main(argv) -> exit code`.
 LAUNCHERS = {
     'local': 'launch.local',
+    'slurm': 'launch.slurm',
 }
 
 
