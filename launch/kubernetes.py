@@ -12,6 +12,7 @@
 Exit codes 2 (a mistake in the command) and 3 (the training diverged) never lead to a restart.
 """
 
+import re
 import sys
 from collections.abc import Sequence
 
@@ -64,6 +65,8 @@ def parse(argv: list[str]):
     options, command = parser.parse(argv)
     if options.shards and 'trainer.compare' not in command:
         raise UserError('--shards is for a study, -- python -m trainer.compare ...; --workers=N is for one run')
+    if options.shards and any(re.match(r'--?shard\b', word) for word in command):
+        raise UserError('--shards gives each pod a --shard of its own: leave --shard out of the command')
     for word in command:
         if not _is_unicode(word):
             raise UserError(f'{word!r} is not UTF-8, which a manifest must be')
@@ -78,7 +81,7 @@ def manifest_of(options, command: Sequence[str]) -> dict:
         metadata['namespace'] = options.namespace
     words = [word.replace('$', '$$') for word in command]  # Kubernetes replaces $(NAME), and $$ by $
     if options.shards:
-        words += ['--noreport', f'--shard=$(JOB_COMPLETION_INDEX)/{options.shards}']
+        words.append(f'--shard=$(JOB_COMPLETION_INDEX)/{options.shards}')
     pods = options.shards or options.workers
     # In the order of the indices, and stable: a pod that is started again has the same name.
     hosts = [f'{name}-worker-0-{index}.{name}:{PORT}' for index in range(pods)]
