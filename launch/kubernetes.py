@@ -13,13 +13,11 @@ Exit codes 2 (a mistake in the command) and 3 (the training diverged) never lead
 """
 
 import re
-import sys
 from collections.abc import Sequence
-
-import yaml
 
 from configs.errors import UserError
 from launch import script
+from launch.manifests import Text, to_yaml
 
 EXAMPLE = 'python -m launch kubernetes --image=IMAGE --workers=2 -- python -m trainer.main --config=configs/cnn_nadam.py'
 PORT = 2222
@@ -67,9 +65,7 @@ def parse(argv: list[str]):
         raise UserError('--shards is for a study, -- python -m trainer.compare ...; --workers=N is for one run')
     if options.shards and any(re.match(r'--?shard\b', word) for word in command):
         raise UserError('--shards gives each pod a --shard of its own: leave --shard out of the command')
-    for word in command:
-        if not _is_unicode(word):
-            raise UserError(f'{word!r} is not UTF-8, which a manifest must be')
+    script.check_unicode(command, 'a manifest')
     return options, command
 
 
@@ -127,9 +123,9 @@ def _pod(options, words: Sequence[str], hosts: Sequence[str]) -> dict:
     container = {
         'name': 'worker',
         'image': options.image,
-        'command': [_Text(word) for word in words],
+        'command': [Text(word) for word in words],
         'workingDir': FOLDER,
-        'env': [{'name': key, 'value': _Text(value)} for key, value in environment.items()],
+        'env': [{'name': key, 'value': Text(value)} for key, value in environment.items()],
         'resources': resources,
         'securityContext': {'allowPrivilegeEscalation': False, 'capabilities': {'drop': ['ALL']}},
         'volumeMounts': mounts,
@@ -152,27 +148,3 @@ def _pod(options, words: Sequence[str], hosts: Sequence[str]) -> dict:
 
 def _on_exit_code(action: str, *codes: int) -> dict:
     return {'action': action, 'onExitCodes': {'containerName': 'worker', 'operator': 'In', 'values': list(codes)}}
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        return bool(text.encode()) or not text
-    except UnicodeEncodeError:
-        return False
-
-
-class _Text(str):
-    """A string that must not be read as anything else: PyYAML leaves 1e3 and 0o17 bare, which Go reads as numbers."""
-
-
-class _Dumper(yaml.SafeDumper):
-    def ignore_aliases(self, data) -> bool:
-        return True
-
-
-_Dumper.add_representer(_Text, lambda dumper, text: dumper.represent_scalar('tag:yaml.org,2002:str', text, style='"'))
-
-
-def to_yaml(manifest: dict) -> str:
-    """Returns a manifest as YAML."""
-    return yaml.dump(manifest, Dumper=_Dumper, sort_keys=False, width=sys.maxsize)

@@ -131,6 +131,13 @@ def matching(pattern: str, example: str) -> Callable[[str], str]:
     return parse
 
 
+def check_unicode(command: Iterable[str], what: str) -> None:
+    """Raises `UserError` where a word, from bytes of the command line that are not UTF-8, cannot be part of a text."""
+    for word in command:
+        if any('\ud800' <= character <= '\udfff' for character in word):
+            raise UserError(f'{word!r} is not UTF-8, which {what} must be')
+
+
 def run(text: str) -> int:
     """Runs a bash script, showing what it prints; returns its exit code."""
     return subprocess.run(['bash', '-c', text]).returncode
