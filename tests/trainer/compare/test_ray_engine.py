@@ -1,0 +1,93 @@
+"""The Ray engine on a real cluster of two nodes on this machine: it does what the local engine does, and outlives a node."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+ray = pytest.importorskip('ray', reason="Ray is not installed: pip install -e '.[ray]'")
+
+#: Three runs, each long enough for its node to be lost under it.
+STUDY = """
+import ml_collections
+from configs import default
+
+
+def get_config():
+    config = ml_collections.ConfigDict()
+    config.base = default.get_config()
+    config.base.data.name = 'digits'
+    config.base.model.hidden = (32,)
+    config.base.epochs = 40
+    config.base.checkpoint.every_seconds = 0
+    config.base.checkpoint.every_steps = 20
+    config.axes = {'optimizer': {'Adam': {'optimizer': {'name': 'Adam'}}}}
+    config.seeds = 3
+    return config
+"""
+
+
+@pytest.fixture(scope='module')
+def cluster():
+    """Two nodes of one CPU each."""
+    from ray.cluster_utils import Cluster
+
+    node = {'num_cpus': 1, 'object_store_memory': 100 * 2**20}
+    cluster = Cluster(initialize_head=True, head_node_args={**node, 'include_dashboard': False})
+    cluster.add_node(**node)
+    yield cluster
+    cluster.shutdown()
+
+
+@pytest.fixture(scope='module')
+def file(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp('study') / 'small.py'
+    path.write_text(STUDY)
+    return path
+
+
+def compare(engine: str, file: Path, workdir: Path, environ: dict[str, str] | None = None) -> subprocess.Popen:
+    words = ['-m', 'trainer.compare', f'--engine={engine}', f'--study={file}', f'--workdir={workdir}', '--noreport']
+    return subprocess.Popen(
+        [sys.executable, *words], cwd=ROOT, env=os.environ | (environ or {}), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def finish(process: subprocess.Popen, code: int = 0) -> str:
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == code, f'exit code {process.returncode}\n{out}\n{err}'
+    return out + err
+
+
+def hashes(workdir: Path) -> dict[str, str]:
+    return {
+        str(path.parent.relative_to(workdir)): json.loads(path.read_text())['weights_sha256']
+        for path in workdir.glob('*/*/result.json')
+    }
+
+
+def wait_for(condition, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, 'it did not happen in time'
+        time.sleep(0.02)
+
+
+def test_a_study_outlives_the_loss_of_a_node_and_ends_as_it_would_have(cluster, file, tmp_path):
+    process = compare('ray', file, tmp_path / 'ray', {'RAY_ADDRESS': cluster.address})
+    begun = tmp_path / 'ray'
+    wait_for(lambda: len(list(begun.glob('*/*/checkpoints/*.index'))) > 1 or process.poll() is not None)
+    cluster.remove_node(list(cluster.worker_nodes)[0], allow_graceful=False)
+    said = finish(process)
+    assert 'its node was lost, will be tried again' in said
+    finish(compare('local', file, tmp_path / 'local'))
+    assert len(hashes(tmp_path / 'ray')) == 3
+    assert hashes(tmp_path / 'ray') == hashes(tmp_path / 'local')
