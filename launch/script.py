@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib.metadata
 import os
 import re
 import shlex
@@ -136,6 +137,14 @@ def check_unicode(command: Iterable[str], what: str) -> None:
     for word in command:
         if any('\ud800' <= character <= '\udfff' for character in word):
             raise UserError(f'{word!r} is not UTF-8, which {what} must be')
+
+
+def source_distribution() -> str:
+    """Returns the name of the file that `python setup.py sdist` leaves in dist/. Raises `UserError` where unknown."""
+    try:
+        return f'seedwise-{importlib.metadata.version("seedwise")}.tar.gz'
+    except importlib.metadata.PackageNotFoundError as error:
+        raise UserError('seedwise is not installed here: pip install -e . in the checkout') from error
 
 
 def run(text: str) -> int:
