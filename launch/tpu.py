@@ -12,6 +12,7 @@
 The script creates the TPU, installs the checkout on all its VMs, and starts the command on the first one.
 """
 
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -98,5 +99,5 @@ def remote(command: Sequence[str], name: str, *, slice: bool) -> str:
     TensorFlow drives the TPUs of a slice of several VMs from one of them: `slice` has it ask for them by name.
     """
     environment = [f'TPU_NAME={name}', 'TPU_LOAD_LIBRARY=0'] if slice else ['TPU_NAME=local']
-    words = script.join(['env', 'PATH=venv/bin:/usr/bin:/bin', *environment, *command])
+    words = shlex.join(['env', 'PATH=venv/bin:/usr/bin:/bin', *environment, *command])
     return f'nohup {words} >> {name}.log 2>&1 < /dev/null & echo $! > {name}.pid'
