@@ -19,7 +19,9 @@ from configs.errors import UserError
 from launch import script
 from launch.manifests import Text, to_yaml
 
-EXAMPLE = 'python -m launch kubernetes --image=IMAGE --workers=2 -- python -m trainer.main --config=configs/cnn_nadam.py'
+EXAMPLE = (
+    'python -m launch kubernetes --image=IMAGE --workers=2 -- python -m trainer.main --config=configs/cnn_nadam.py'
+)
 PORT = 2222
 FOLDER = '/app'  # WORKDIR in the Dockerfile
 USER = 1000  # USER in the Dockerfile
@@ -55,7 +57,9 @@ def parse(argv: list[str]):
     parser.add_argument('--cpu', type=script.matching(r'\d+(\.\d+)?|\d+m', '4 or 500m'), default='4')
     parser.add_argument('--memory', type=script.matching(r'\d+(\.\d+)?[KMGT]i?', '8Gi'), default='8Gi')
     parser.add_argument('--gpus', type=script.whole_number(0, 64), default=0)
-    parser.add_argument('--volume', type=script.matching('[a-z0-9]([-.a-z0-9]*[a-z0-9])?', 'seedwise'), default='seedwise')
+    parser.add_argument(
+        '--volume', type=script.matching('[a-z0-9]([-.a-z0-9]*[a-z0-9])?', 'seedwise'), default='seedwise'
+    )
     parser.add_argument('--restarts', type=script.whole_number(0, 1_000_000), default=10)
     parser.add_argument('--name', type=script.named)
     parser.add_argument('--namespace', type=script.named)

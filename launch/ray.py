@@ -63,7 +63,9 @@ def entrypoint_of(command: Sequence[str]) -> str:
       UserError: it is no study, or its folder is not one that all nodes can share.
     """
     if 'trainer.compare' not in command:
-        raise UserError('launch ray is for studies, -- python -m trainer.compare ...: one run takes slurm or kubernetes')
+        raise UserError(
+            'launch ray is for studies, -- python -m trainer.compare ...: one run takes slurm or kubernetes'
+        )
     workdirs = [word.partition('=')[2] for word in command if re.match('--?workdir=', word)]
     if not workdirs or not os.path.isabs(workdirs[-1]):
         raise UserError('add --workdir=/...: a folder that all nodes of the Ray cluster share, given from the root')

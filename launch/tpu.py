@@ -54,7 +54,9 @@ def main(argv: list[str]) -> int:
     parser = script.Parser(__doc__, EXAMPLE)
     parser.add_argument('--zone', type=script.matching('[a-z]+-[a-z]+[0-9]+-[a-z]', 'us-west4-a'), required=True)
     parser.add_argument('--type', type=script.matching('[a-z0-9-]+', 'v5litepod-8'), default='v5litepod-8')
-    parser.add_argument('--runtime', type=script.matching('[a-z0-9.-]+', 'v2-alpha-tpuv5'), default='v2-alpha-tpuv5-lite')
+    parser.add_argument(
+        '--runtime', type=script.matching('[a-z0-9.-]+', 'v2-alpha-tpuv5'), default='v2-alpha-tpuv5-lite'
+    )
     parser.add_argument('--queued', action='store_true')
     parser.add_argument('--spot', action='store_true')
     parser.add_argument('--name', type=script.named)

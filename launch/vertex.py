@@ -21,9 +21,7 @@ from configs.errors import UserError
 from launch import script
 from launch.manifests import Text, to_yaml
 
-EXAMPLE = (
-    'python -m launch vertex --bucket=BUCKET --workers=2 -- python -m trainer.main --config=configs/cnn_nadam.py'
-)
+EXAMPLE = 'python -m launch vertex --bucket=BUCKET --workers=2 -- python -m trainer.main --config=configs/cnn_nadam.py'
 
 SCRIPT = """\
 #!/bin/bash

@@ -16,7 +16,9 @@ from launch.__main__ import main
 
 #: The command prints its arguments, each with a NUL behind it. Ray wants a study with a folder of its own.
 COMMAND = ['printf', '%s\\0', 'trainer.compare', '--workdir=/runs']
-WORDS = st.lists(st.text(st.characters(exclude_characters='\0', exclude_categories=['Cs']) | st.sampled_from('$()\'"\\ \n')))
+WORDS = st.lists(
+    st.text(st.characters(exclude_characters='\0', exclude_categories=['Cs']) | st.sampled_from('$()\'"\\ \n'))
+)
 
 
 def printed(*argv: str) -> str:
@@ -42,7 +44,9 @@ def kubernetes(command: list[str]) -> list[str]:
 
 def ray(command: list[str]) -> list[str]:
     calls = [node for node in ast.walk(ast.parse(printed('ray', '--', *command))) if isinstance(node, ast.Call)]
-    entrypoint = next(ast.literal_eval(word.value) for call in calls for word in call.keywords if word.arg == 'entrypoint')
+    entrypoint = next(
+        ast.literal_eval(word.value) for call in calls for word in call.keywords if word.arg == 'entrypoint'
+    )
     *words, engine = shell('sh', '-c', entrypoint).removesuffix('\0').split('\0')
     assert engine == '--engine=ray'
     return words

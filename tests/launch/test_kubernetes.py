@@ -82,7 +82,10 @@ def test_the_pods_of_a_jobset_are_valid_pods():
 
 def test_every_pod_finds_its_place_among_the_workers():
     name = 'long-enough-a-name-to-be-near-the-limit1'
-    environment = {item['name']: item['value'] for item in pod(manifest('--workers=12', f'--name={name}', *TRAIN))['containers'][0]['env']}
+    environment = {
+        item['name']: item['value']
+        for item in pod(manifest('--workers=12', f'--name={name}', *TRAIN))['containers'][0]['env']
+    }
     for index in (0, 2, 11):
         found = cluster.find(environment | {'JOB_COMPLETION_INDEX': str(index)})
         assert (found.index, len(found.addresses)) == (index, 12)

@@ -11,7 +11,9 @@ from tests.conftest import ROOT
 TRAIN = ('--', 'python', '-m', 'trainer.main', '--config=configs/cnn_nadam.py')
 
 
-@pytest.mark.parametrize('flags', [(), ('--queued', '--spot', '--project=mine'), ('--runtime=tpu-vm-tf-2.20.0-pod-pjrt',)])
+@pytest.mark.parametrize(
+    'flags', [(), ('--queued', '--spot', '--project=mine'), ('--runtime=tpu-vm-tf-2.20.0-pod-pjrt',)]
+)
 def test_the_script_creates_installs_on_all_vms_and_starts_on_the_first(capsys, flags):
     assert main(['--zone=us-west4-a', *flags, *TRAIN]) == 0
     script = capsys.readouterr().out

@@ -30,9 +30,7 @@ def message():
 
 def test_the_job_is_one_for_the_api(message):
     parsed = message.from_json(
-        json.dumps(
-            spec('--workers=4', '--accelerator=NVIDIA_TESLA_T4', '--accelerators=2', '--spot', *TRAIN)
-        )
+        json.dumps(spec('--workers=4', '--accelerator=NVIDIA_TESLA_T4', '--accelerators=2', '--spot', *TRAIN))
     )
     chief, workers = parsed.worker_pool_specs
     assert (chief.replica_count, workers.replica_count) == (1, 3)
@@ -80,7 +78,15 @@ def test_the_source_distribution_holds_all_that_runs(sdist):
 
 
 def test_the_source_distribution_installs_and_finds_its_configs_from_any_folder(sdist, tmp_path):
-    pip = ['pip', 'install', '--quiet', '--no-index', '--no-deps', '--no-build-isolation', f'--target={tmp_path / "lib"}']
+    pip = [
+        'pip',
+        'install',
+        '--quiet',
+        '--no-index',
+        '--no-deps',
+        '--no-build-isolation',
+        f'--target={tmp_path / "lib"}',
+    ]
     subprocess.run([sys.executable, '-m', *pip, str(sdist)], check=True, timeout=120)
     done = subprocess.run(
         [sys.executable, '-m', 'trainer.main', '--config=configs/cnn_nadam.py', '--config.epochs=-1'],
