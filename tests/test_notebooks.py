@@ -3,6 +3,8 @@
 import os
 import shutil
 import signal
+import sys
+from pathlib import Path
 
 import nbclient
 import nbformat
@@ -21,6 +23,7 @@ def checkout(tmp_path, monkeypatch):
     shutil.copytree(NOTEBOOK.parent, tmp_path / 'notebooks')
     (tmp_path / 'tmp').mkdir()
     monkeypatch.setenv('TMPDIR', str(tmp_path / 'tmp'))
+    monkeypatch.setenv('PATH', f'{Path(sys.executable).parent}:{os.environ["PATH"]}')  # where tensorboard is
     yield tmp_path
     for file in (tmp_path / 'tmp' / '.tensorboard-info').glob('pid-*.info'):  # TensorBoard outlives the notebook
         os.kill(int(file.stem.removeprefix('pid-')), signal.SIGKILL)

@@ -65,7 +65,7 @@ class RayEngine:
     """
 
     def __init__(self, workers: int, location: Location):
-        """`workers`: number of actors, of `config.threads` CPUs each; 0: so many that each CPU of the cluster is used.
+        """`workers`: number of actors; 0: as many as the cluster has CPUs, or GPUs, for.
 
         Raises:
           UserError: Ray is not installed.
@@ -89,12 +89,12 @@ class RayEngine:
             return
         ray = self._ray
         self._connect()
-        threads = specs[0].config.threads
-        room = int(ray.cluster_resources().get('CPU', 0)) // threads
+        needs = self._needs(specs[0].config)
+        room = min(int(ray.cluster_resources().get(kind, 0)) // count for kind, count in needs.items())
         if not (self._size or room):
-            raise UserError(f'the Ray cluster has no node with {threads} CPUs, which one run takes')
+            raise UserError(f'the Ray cluster has less than one run takes: {needs}')
         work = pool.Work(specs)
-        holder = ray.remote(num_cpus=threads, max_concurrency=2)(Holder)
+        holder = ray.remote(num_cpus=needs['CPU'], num_gpus=needs.get('GPU', 0), max_concurrency=2)(Holder)
         calls: dict = {}  # a call under way -> (actor, its run or None)
         stillborn = 0
 
@@ -149,6 +149,11 @@ class RayEngine:
         except (ConnectionError, RuntimeError, ValueError) as error:
             why = str(error).strip().splitlines()[0]
             raise UserError(f'no Ray cluster ({why}): start one with `ray start --head`, or set RAY_ADDRESS') from error
+
+    def _needs(self, config) -> dict[str, int]:
+        """Returns what one run takes: on a cluster with GPUs, one for each replica."""
+        gpus = {'GPU': config.replicas or 1} if self._ray.cluster_resources().get('GPU') else {}
+        return {'CPU': config.threads, **gpus}
 
     def _node_lost(self, spec: RunSpec, error: str) -> Event:
         """Returns `busy`, since a node that cannot be reached may still be at it: its lock tells."""

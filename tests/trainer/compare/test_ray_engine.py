@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from configs.errors import UserError
 from tests.conftest import ROOT
+from trainer.compare import ray_engine
 
 ray = pytest.importorskip('ray', reason="Ray is not installed: pip install -e '.[ray]'")
 
@@ -90,3 +93,27 @@ def test_a_study_outlives_the_loss_of_a_node_and_ends_as_it_would_have(cluster, 
     finish(compare('local', file, tmp_path / 'local'))
     assert len(hashes(tmp_path / 'ray')) == 3
     assert hashes(tmp_path / 'ray') == hashes(tmp_path / 'local')
+
+
+@pytest.mark.slow
+def test_a_signal_saves_and_the_same_command_continues(cluster, file, tmp_path):
+    """Slow: minutes of Ray starting actors, on a cluster that the test above has left with one node."""
+    environ = {'RAY_ADDRESS': cluster.address}
+    process = compare('ray', file, tmp_path / 'ray', environ)
+    wait_for(lambda: list(tmp_path.glob('ray/*/*/checkpoints/*.index')) or process.poll() is not None)
+    process.send_signal(signal.SIGTERM)
+    assert 'the same command continues' in finish(process, code=75)
+    assert len(hashes(tmp_path / 'ray')) < 3
+    finish(compare('ray', file, tmp_path / 'ray', environ))
+    finish(compare('local', file, tmp_path / 'local'))
+    assert hashes(tmp_path / 'ray') == hashes(tmp_path / 'local')
+
+
+def test_a_node_without_the_folder_says_so(tmp_path):
+    assert 'must be the same one on all nodes' in ray_engine.Holder(None).run(None, tmp_path / 'none', True)[1]
+
+
+def test_without_ray_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'ray', None)
+    with pytest.raises(UserError, match='pip install'):
+        ray_engine.RayEngine(0, None)
