@@ -1,13 +1,15 @@
 """Which worker am I, and where is the TPU? Reads the variables that engines set; needs no TensorFlow."""
 
+import contextlib
 import dataclasses
 import json
 import os
 import re
 import socket
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 
-from configs.errors import UserError
+from configs.errors import LostWorker, UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +46,11 @@ def find(environ: Mapping[str, str] = os.environ) -> Cluster | None:
         if found:
             return found
     return None
+
+
+def start_seconds(environ: Mapping[str, str] = os.environ) -> int:
+    """Returns for how long workers wait for each other at the start, in seconds: SEEDWISE_START_SECONDS, else 300."""
+    return _number(environ, 'SEEDWISE_START_SECONDS', '300')
 
 
 def tpu_address(environ: Mapping[str, str] = os.environ) -> str:
@@ -97,7 +104,9 @@ def _hosts(environ: Mapping[str, str]) -> Cluster | None:
         raise UserError(f'SEEDWISE_WORKERS is {environ["SEEDWISE_WORKERS"]}, but SEEDWISE_HOSTS has {len(addresses)}')
     variable = 'SEEDWISE_INDEX' if 'SEEDWISE_INDEX' in names else 'JOB_COMPLETION_INDEX'
     if variable not in environ:
-        raise UserError('SEEDWISE_HOSTS is set, but neither JOB_COMPLETION_INDEX nor SEEDWISE_INDEX: which one is this?')
+        raise UserError(
+            'SEEDWISE_HOSTS is set, but neither JOB_COMPLETION_INDEX nor SEEDWISE_INDEX: which one is this?'
+        )
     index = _number(environ, variable)
     if index >= len(addresses):
         raise UserError(f'{variable} is {index}: accepted are 0 to {len(addresses) - 1}, as SEEDWISE_HOSTS has them')
@@ -191,6 +200,59 @@ def _check_addresses(variable: str, addresses: Sequence[str]) -> None:
             raise UserError(f'{variable} has the address \'{address}\': wanted is ["host:port", ...]')
     if len(set(addresses)) < len(addresses):
         raise UserError(f'{variable} has an address twice: {", ".join(addresses)}')
+
+
+def lost_worker(cluster: Cluster, message: str, *, starting: bool = False) -> LostWorker:
+    """Returns the error for workers that do not answer.
+
+    Args:
+      cluster: the workers.
+      message: what TensorFlow says about it.
+      starting: whether they have never been heard of.
+    """
+    # TensorFlow writes /job:worker/replica:0/task:1, or names none: then it is who does not listen, at last the chief,
+    # which watches over the others.
+    named = {int(number) for number in re.findall(r'/task:(\d+)', message)}
+    silent = {i for i, address in enumerate(cluster.addresses) if i != cluster.index and not _listens(address)}
+    others = silent if starting and silent else named - {cluster.index} or silent or {0}
+    names = ', '.join(f'{number} ({cluster.addresses[number]})' for number in sorted(others))
+    if starting:
+        return LostWorker(f'worker {names} did not come within {start_seconds()} s (SEEDWISE_START_SECONDS)')
+    return LostWorker(f'worker {names} was lost: all must start again, and continue from the last checkpoint')
+
+
+@contextlib.contextmanager
+def start_deadline(cluster: Cluster | None) -> Iterator[None]:
+    """Ends the process, with a line that names who is missing, where its body takes longer than `start_seconds`.
+
+    For the start of the strategy, in which TensorFlow waits an hour for other workers, and cannot be told to wait less.
+    """
+    if cluster is None or len(cluster.addresses) == 1:
+        yield
+        return
+    stderr = os.dup(2)  # the body may hold back what is written to 2
+
+    def give_up():
+        os.write(stderr, f'error: {lost_worker(cluster, "", starting=True)}\n'.encode())
+        os._exit(1)
+
+    timer = threading.Timer(start_seconds(), give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        os.close(stderr)
+
+
+def _listens(address: str) -> bool:
+    host, _, port = address.rpartition(':')
+    try:
+        socket.create_connection((host.strip('[]'), int(port)), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def check_port_free(cluster: Cluster) -> None:
