@@ -1,13 +1,12 @@
 """Which worker am I, and where is the TPU? Reads the variables that engines set; needs no TensorFlow."""
 
-import contextlib
 import dataclasses
 import json
 import os
 import re
 import socket
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
 
 from configs.errors import LostWorker, UserError
 
@@ -202,48 +201,44 @@ def _check_addresses(variable: str, addresses: Sequence[str]) -> None:
         raise UserError(f'{variable} has an address twice: {", ".join(addresses)}')
 
 
-def lost_worker(cluster: Cluster, message: str, *, starting: bool = False) -> LostWorker:
-    """Returns the error for workers that do not answer.
+def wait_for_all(cluster: Cluster) -> None:
+    """Waits until all workers listen on their ports, or did a moment ago; this one does meanwhile.
 
-    Args:
-      cluster: the workers.
-      message: what TensorFlow says about it.
-      starting: whether they have never been heard of.
+    TensorFlow, which listens there from then on, would wait an hour for a worker that never comes, and not say for whom.
+
+    Raises:
+      LostWorker: some did not come within `start_seconds`.
     """
-    # TensorFlow writes /job:worker/replica:0/task:1, or names none: then it is who does not listen, at last the chief,
-    # which watches over the others.
-    named = {int(number) for number in re.findall(r'/task:(\d+)', message)}
+    deadline = time.monotonic() + start_seconds()
+    missing = set(range(len(cluster.addresses))) - {cluster.index}
+    with _listen(cluster.addresses[cluster.index]):
+        while missing := {index for index in missing if not _listens(cluster.addresses[index])}:
+            if time.monotonic() > deadline:
+                raise LostWorker(
+                    f'{_name(cluster, missing)} did not come within {start_seconds()} s (SEEDWISE_START_SECONDS)'
+                )
+            time.sleep(0.2)
+
+
+def lost_worker(cluster: Cluster, message: str) -> LostWorker:
+    """Returns the error for workers that no longer answer, from what TensorFlow says about it."""
+    # It writes /job:worker/replica:0/task:1, or names none: then it is who does not listen, or at last the chief, which
+    # watches over the others.
+    named = {int(number) for number in re.findall(r'/task:(\d+)', message)} - {cluster.index}
     silent = {i for i, address in enumerate(cluster.addresses) if i != cluster.index and not _listens(address)}
-    others = silent if starting and silent else named - {cluster.index} or silent or {0}
-    names = ', '.join(f'{number} ({cluster.addresses[number]})' for number in sorted(others))
-    if starting:
-        return LostWorker(f'worker {names} did not come within {start_seconds()} s (SEEDWISE_START_SECONDS)')
-    return LostWorker(f'worker {names} was lost: all must start again, and continue from the last checkpoint')
+    lost = _name(cluster, named or silent or {0})
+    return LostWorker(f'{lost} was lost: all must start again, and continue from the last checkpoint')
 
 
-@contextlib.contextmanager
-def start_deadline(cluster: Cluster | None) -> Iterator[None]:
-    """Ends the process, with a line that names who is missing, where its body takes longer than `start_seconds`.
+def _name(cluster: Cluster, workers: set[int]) -> str:
+    return f'worker {", ".join(f"{index} ({cluster.addresses[index]})" for index in sorted(workers))}'
 
-    For the start of the strategy, in which TensorFlow waits an hour for other workers, and cannot be told to wait less.
-    """
-    if cluster is None or len(cluster.addresses) == 1:
-        yield
-        return
-    stderr = os.dup(2)  # the body may hold back what is written to 2
 
-    def give_up():
-        os.write(stderr, f'error: {lost_worker(cluster, "", starting=True)}\n'.encode())
-        os._exit(1)
-
-    timer = threading.Timer(start_seconds(), give_up)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        os.close(stderr)
+def _listen(address: str) -> socket.socket:
+    port, many = int(address.rpartition(':')[2]), 1024
+    if socket.has_dualstack_ipv6():
+        return socket.create_server(('', port), family=socket.AF_INET6, backlog=many, dualstack_ipv6=True)
+    return socket.create_server(('', port), backlog=many)
 
 
 def _listens(address: str) -> bool:

@@ -19,7 +19,7 @@ from data_pipeline.examples import InMemory
 from trainer import results, strategy
 from trainer.check import check_length
 from trainer.checkpoints import Checkpoints, load_model, save_model, weights_sha256
-from trainer.cluster import Cluster, lost_worker, start_deadline
+from trainer.cluster import Cluster, lost_worker, wait_for_all
 from trainer.progress import Progress
 from trainer.steps import EVAL_BATCH, Program
 from trainer.summaries import Summaries
@@ -54,9 +54,10 @@ def train(
     """
     started = time.perf_counter()
     chief = cluster is None or cluster.is_chief
-    strategy_ = None
     try:
-        with start_deadline(cluster), quiet.stderr_held_back():
+        if cluster:
+            wait_for_all(cluster)
+        with quiet.stderr_held_back():
             strategy_ = strategy.start(config, cluster)
         dataset = sources.load(
             location,
@@ -68,8 +69,8 @@ def train(
     except tf.errors.DataLossError as error:  # of a dataset that is streamed, only found out now
         raise sources.damaged(location.name, location.data_dir) from error
     except tf.errors.OpError as error:
-        if cluster and (isinstance(error, PEERS_FAIL) or strategy_ is None or 'Collective' in error.message):
-            raise lost_worker(cluster, error.message, starting=strategy_ is None) from error
+        if cluster and (isinstance(error, PEERS_FAIL) or 'Collective ops is aborted' in error.message):
+            raise lost_worker(cluster, error.message) from error
         raise
 
 
