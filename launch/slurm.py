@@ -156,5 +156,7 @@ def _sbatch(text: str, *options: str) -> str:
 def _plain(value: str) -> str:
     """A value that stands in a line of the script as it is."""
     if not re.fullmatch(r'[\w.,:+/@=&|*()\[\]-]+', value, re.ASCII):
-        raise UserError(f'{script.quote(value)} cannot stand in a #SBATCH line: letters, digits and .,:+/@=&|*()[]-_ can')
+        raise UserError(
+            f'{script.quote(value)} cannot stand in a #SBATCH line: letters, digits and .,:+/@=&|*()[]-_ can'
+        )
     return value

@@ -5,9 +5,10 @@ import json
 import os
 import re
 import socket
+import time
 from collections.abc import Mapping, Sequence
 
-from configs.errors import UserError
+from configs.errors import LostWorker, UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +45,11 @@ def find(environ: Mapping[str, str] = os.environ) -> Cluster | None:
         if found:
             return found
     return None
+
+
+def start_seconds(environ: Mapping[str, str] = os.environ) -> int:
+    """Returns for how long workers wait for each other at the start, in seconds: SEEDWISE_START_SECONDS, else 300."""
+    return _number(environ, 'SEEDWISE_START_SECONDS', '300')
 
 
 def tpu_address(environ: Mapping[str, str] = os.environ) -> str:
@@ -97,7 +103,9 @@ def _hosts(environ: Mapping[str, str]) -> Cluster | None:
         raise UserError(f'SEEDWISE_WORKERS is {environ["SEEDWISE_WORKERS"]}, but SEEDWISE_HOSTS has {len(addresses)}')
     variable = 'SEEDWISE_INDEX' if 'SEEDWISE_INDEX' in names else 'JOB_COMPLETION_INDEX'
     if variable not in environ:
-        raise UserError('SEEDWISE_HOSTS is set, but neither JOB_COMPLETION_INDEX nor SEEDWISE_INDEX: which one is this?')
+        raise UserError(
+            'SEEDWISE_HOSTS is set, but neither JOB_COMPLETION_INDEX nor SEEDWISE_INDEX: which one is this?'
+        )
     index = _number(environ, variable)
     if index >= len(addresses):
         raise UserError(f'{variable} is {index}: accepted are 0 to {len(addresses) - 1}, as SEEDWISE_HOSTS has them')
@@ -191,6 +199,55 @@ def _check_addresses(variable: str, addresses: Sequence[str]) -> None:
             raise UserError(f'{variable} has the address \'{address}\': wanted is ["host:port", ...]')
     if len(set(addresses)) < len(addresses):
         raise UserError(f'{variable} has an address twice: {", ".join(addresses)}')
+
+
+def wait_for_all(cluster: Cluster) -> None:
+    """Waits until all workers listen on their ports, or did a moment ago; this one does meanwhile.
+
+    TensorFlow, which listens there from then on, would wait an hour for a worker that never comes, and not say for whom.
+
+    Raises:
+      LostWorker: some did not come within `start_seconds`.
+    """
+    deadline = time.monotonic() + start_seconds()
+    missing = set(range(len(cluster.addresses))) - {cluster.index}
+    with _listen(cluster.addresses[cluster.index]):
+        while missing := {index for index in missing if not _listens(cluster.addresses[index])}:
+            if time.monotonic() > deadline:
+                raise LostWorker(
+                    f'{_name(cluster, missing)} did not come within {start_seconds()} s (SEEDWISE_START_SECONDS)'
+                )
+            time.sleep(0.2)
+
+
+def lost_worker(cluster: Cluster, message: str) -> LostWorker:
+    """Returns the error for workers that no longer answer, from what TensorFlow says about it."""
+    # It writes /job:worker/replica:0/task:1, or names none: then it is who does not listen, or at last the chief, which
+    # watches over the others.
+    named = {int(number) for number in re.findall(r'/task:(\d+)', message)} - {cluster.index}
+    silent = {i for i, address in enumerate(cluster.addresses) if i != cluster.index and not _listens(address)}
+    lost = _name(cluster, named or silent or {0})
+    return LostWorker(f'{lost} was lost: all must start again, and continue from the last checkpoint')
+
+
+def _name(cluster: Cluster, workers: set[int]) -> str:
+    return f'worker {", ".join(f"{index} ({cluster.addresses[index]})" for index in sorted(workers))}'
+
+
+def _listen(address: str) -> socket.socket:
+    port, many = int(address.rpartition(':')[2]), 1024
+    if socket.has_dualstack_ipv6():
+        return socket.create_server(('', port), family=socket.AF_INET6, backlog=many, dualstack_ipv6=True)
+    return socket.create_server(('', port), backlog=many)
+
+
+def _listens(address: str) -> bool:
+    host, _, port = address.rpartition(':')
+    try:
+        socket.create_connection((host.strip('[]'), int(port)), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def check_port_free(cluster: Cluster) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -9,7 +10,7 @@ import tensorflow as tf
 from configs.errors import UserError
 from data_pipeline.pipeline import Part
 from trainer.check import batch_not_divisible, check_cluster
-from trainer.cluster import Cluster, tpu_address
+from trainer.cluster import Cluster, start_seconds, tpu_address
 
 #: Replicas that one CPU is split into: each is compiled by itself, so more would take minutes to start.
 MOST_CPU_DEVICES = 64
@@ -122,7 +123,13 @@ def _multi_worker(cluster: Cluster, devices: list[str]) -> tf.distribute.Strateg
     options = tf.distribute.experimental.CommunicationOptions(
         implementation=implementation.NCCL if gpus else implementation.RING
     )
-    return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+    signal.alarm(
+        start_seconds()
+    )  # ends the process if a worker dies just now: TensorFlow would wait for it for an hour
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+    finally:
+        signal.alarm(0)
 
 
 def _tpu(config) -> tf.distribute.Strategy:

@@ -1,9 +1,10 @@
-"""A real Slurm cluster of two nodes, node2 and node10, on this machine."""
+"""A real Slurm cluster of two nodes, node2 and node10, on this machine; and how tests use it."""
 
 import contextlib
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +39,8 @@ KillWait=30
 NodeName=node[2,10] NodeHostname={hostname} NodeAddr=127.0.0.1 Port=[{ports[1]},{ports[2]}] CPUs=2
 PartitionName=all Nodes=node[2,10] Default=YES State=UP
 """
+
+OWN_SPACE = ('unshare', '--mount', '--pid', '--mount-proc', '--fork', '--kill-child')
 
 #: What starts the daemons. They see an /etc/hosts of their own, in which the nodes' names are this machine.
 START = """
@@ -78,7 +81,7 @@ def cluster(folder: Path) -> Iterator[dict[str, str]]:
     environ = os.environ | {'SLURM_CONF': str(folder / 'slurm.conf')}
     with open(folder / 'daemons.log', 'wb') as log:
         daemons = subprocess.Popen(
-            ['unshare', '--mount', '--pid', '--mount-proc', '--fork', '--kill-child', 'bash', '-c', START, 'bash', str(folder)],
+            [*OWN_SPACE, 'bash', '-c', START, 'bash', str(folder)],
             env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     try:
@@ -95,3 +98,31 @@ def cluster(folder: Path) -> Iterator[dict[str, str]]:
 def _nodes(environ: dict[str, str]) -> list[str]:
     done = subprocess.run(['sinfo', '--noheader', '--format=%t %D'], env=environ, capture_output=True, text=True)
     return done.stdout.splitlines()
+
+
+def submit(folder: Path, environ: dict[str, str], *arguments: str) -> str:
+    """Submits and returns the job's number."""
+    done = subprocess.run(
+        [sys.executable, '-m', 'launch', 'slurm', '--submit', *arguments],
+        cwd=folder, env=environ, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split('Slurm job ')[1].split()[0].rstrip(',')
+
+
+def wait(job: str, environ: dict[str, str], timeout: float = 300) -> str:
+    """Waits for the end of a job and returns its state; fails, with the queue, after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while True:
+        shown = subprocess.run(
+            ['scontrol', '-o', 'show', 'job', job], env=environ, capture_output=True, text=True
+        ).stdout
+        states = {part.split('=')[1] for part in shown.split() if part.startswith('JobState=')}
+        if states and not states & {'PENDING', 'RUNNING', 'COMPLETING', 'SUSPENDED', 'REQUEUED'}:
+            return ','.join(sorted(states))
+        assert time.monotonic() < deadline, shown
+        time.sleep(0.2)
+
+
+def logs(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in sorted(folder.glob('slurm-*'))}

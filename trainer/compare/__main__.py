@@ -29,7 +29,7 @@ _WORKDIR = flags.DEFINE_string('workdir', '', "The study's folder. Default: runs
 _WORKERS = flags.DEFINE_integer('workers', 0, 'Runs trained at a time. 0: one for each core.', 0, 1024)
 _SHARD = flags.DEFINE_string('shard', '', 'i/n: every n-th run from run i on, 0 <= i < n; several may share a workdir.')
 _ENGINE = flags.DEFINE_string('engine', 'local', f'Where the runs are trained: {", ".join(ENGINES)}.')
-_REPORT = flags.DEFINE_bool('report', True, 'Write the report at the end. --noreport suits shards but for the last.')
+_REPORT = flags.DEFINE_bool('report', True, 'Write the report at the end; of shards, the last to end does.')
 _REPORT_ONLY = flags.DEFINE_bool('report_only', False, 'Train nothing: report on what is finished.')
 
 #: Flags that change where and when runs are trained, and none of the results.
@@ -53,7 +53,7 @@ def main(argv: list[str]) -> int:
     workdir = Path(_WORKDIR.value).expanduser() if _WORKDIR.value else grid.default_workdir(file, config)
     plan = Plan(config, workdir, *_shard(_SHARD.value))
     failed = [] if _REPORT_ONLY.value else _train(plan)
-    if _REPORT.value or _REPORT_ONLY.value:
+    if _REPORT_ONLY.value or (_REPORT.value and plan.reports()):
         _report(config, plan.runs(), plan.trials, workdir, Path(file.partition(':')[0]), argv)
     if failed:
         names = '; '.join(spec.name for spec in failed[:3]) + ('; ...' if len(failed) > 3 else '')
@@ -89,6 +89,20 @@ class Plan:
                 f'{len(without)} tuned variants wait for trials, or all of theirs have diverged: {", ".join(without[:5])}'
             )
         return grid.runs_of([*self.variants, *chosen], self._seeds, self.workdir)
+
+    def reports(self) -> bool:
+        """Whether this process is to write the report: of several shards, it is the one that finds all runs finished."""
+        if self._shards == 1:
+            return True
+        chosen, without = tuning.winners(self.config, self.trials) if self.trials else ([], [])
+        specs = grid.runs_of([*self.variants, *chosen], self._seeds, self.workdir)
+        unfinished = sum(spec.result() is None for spec in specs)
+        if not (unfinished or without):
+            return True
+        print(
+            f'{unfinished:,} runs and {len(without)} tuned variants are left: to other shards, or to the same command again'
+        )
+        return False
 
     def _mine(self, specs: list[RunSpec]) -> list[RunSpec]:
         return specs[self._shard :: self._shards]
