@@ -63,6 +63,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument('--project', type=script.matching('[a-z][-.:a-z0-9]+', 'my-project'))
     parser.add_argument('--submit', action='store_true')
     options, command = parser.parse(argv)
+    script.check_unicode(command, 'a command for gcloud')
     text = script_of(options, command)
     if not options.submit:
         print(text, end='')
