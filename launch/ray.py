@@ -50,7 +50,7 @@ def main(argv: list[str]) -> int:
     print(
         f'submitted: Ray job {job}\n'
         f'follow:    ray job logs --follow{place} {job}\n'
-        f'stop:      ray job stop{place} {job}    (the runs under way save first)\n'
+        f'stop:      ray job stop{place} {job}\n'
         'continue:  the same command again: finished runs are found in the study\'s folder'
     )  # fmt: skip
     return 0

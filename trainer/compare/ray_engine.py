@@ -90,9 +90,15 @@ class RayEngine:
         ray = self._ray
         self._connect()
         needs = self._needs(specs[0].config)
-        room = min(int(ray.cluster_resources().get(kind, 0)) // count for kind, count in needs.items())
-        if not (self._size or room):
-            raise UserError(f'the Ray cluster has less than one run takes: {needs}')
+        room = sum(
+            min(int(node['Resources'].get(kind, 0)) // count for kind, count in needs.items())
+            for node in ray.nodes()
+            if node['Alive']
+        )
+        if not (self._size or room):  # where --workers says how many, the cluster may be one that grows
+            what = ', '.join(f'{kind} {count}' for kind, count in needs.items())
+            raise UserError(f'the Ray cluster has no node with what one run takes: {what}')
+        size = min(self._size or room, len(specs))
         work = pool.Work(specs)
         holder = ray.remote(num_cpus=needs['CPU'], num_gpus=needs.get('GPU', 0), max_concurrency=2)(Holder)
         calls: dict = {}  # a call under way -> (actor, its run or None)
@@ -104,7 +110,7 @@ class RayEngine:
 
         with pool.caught_signals() as stop:
             try:
-                for _ in range(min(self._size or room, len(specs))):
+                for _ in range(size):
                     start_actor()
                 # Actors without a run, when there is none to be had, only wait for a place.
                 while not stop and (work.waiting or any(spec for _, spec in calls.values())):
@@ -112,17 +118,15 @@ class RayEngine:
                         actor, spec = calls.pop(call)
                         try:
                             answer = ray.get(call)
-                        except ray.exceptions.RayActorError as error:
-                            if spec:
-                                on_event(self._node_lost(spec, str(error)))
-                            start_actor()
-                            continue
+                        except ray.exceptions.RayActorError as error:  # its node, or all that Ray has there
+                            answer = None if spec else str(error)
                         if spec:
-                            on_event(Event(answer[0], spec, answer[1]))
+                            on_event(Event(answer[0], spec, answer[1]) if answer else self._node_lost(spec))
                         elif answer:
                             stillborn += 1
-                            if stillborn == pool.MOST_STILLBORN:
-                                raise UserError(f'workers do not start: {answer}')
+                        if stillborn == pool.MOST_STILLBORN * size:
+                            raise UserError(f'workers do not start: {answer}')
+                        if answer is None or (answer and not spec):
                             start_actor()
                             continue
                         stillborn = 0
@@ -155,11 +159,11 @@ class RayEngine:
         gpus = {'GPU': config.replicas or 1} if self._ray.cluster_resources().get('GPU') else {}
         return {'CPU': config.threads, **gpus}
 
-    def _node_lost(self, spec: RunSpec, error: str) -> Event:
+    def _node_lost(self, spec: RunSpec) -> Event:
         """Returns `busy`, since a node that cannot be reached may still be at it: its lock tells."""
         self._lost[spec] += 1
         if self._lost[spec] > MOST_LOST:
-            return Event('failed', spec, f'{error}\nits node was lost {self._lost[spec]} times')
+            return Event('failed', spec, f'its node was lost {self._lost[spec]} times')
         return Event('busy', spec, 'its node was lost')
 
     def _end(self, calls: dict) -> None:
