@@ -2,12 +2,12 @@
 
 import os
 import shutil
-import signal
 import sys
 from pathlib import Path
 
 import nbclient
 import nbformat
+import psutil
 import pytest
 
 from tests.conftest import ROOT
@@ -25,8 +25,9 @@ def checkout(tmp_path, monkeypatch):
     monkeypatch.setenv('TMPDIR', str(tmp_path / 'tmp'))
     monkeypatch.setenv('PATH', f'{Path(sys.executable).parent}:{os.environ["PATH"]}')  # where tensorboard is
     yield tmp_path
-    for file in (tmp_path / 'tmp' / '.tensorboard-info').glob('pid-*.info'):  # TensorBoard outlives the notebook
-        os.kill(int(file.stem.removeprefix('pid-')), signal.SIGKILL)
+    for process in psutil.process_iter(['cwd']):  # TensorBoard outlives the notebook
+        if process.info['cwd'] == str(tmp_path):
+            process.kill()
 
 
 def test_the_notebook_trains_and_shows_tensorboard(checkout):

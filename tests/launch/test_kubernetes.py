@@ -132,3 +132,25 @@ def test_mistakes_are_told_in_one_line(arguments, message):
     with pytest.raises(UserError, match=message) as error:
         manifest(*arguments)
     assert '\n' not in str(error.value)
+
+
+def test_submit_hands_the_manifest_to_kubectl_and_says_how_to_follow(tmp_path, monkeypatch, capfd):
+    """With a stand-in for kubectl: there is no cluster here."""
+    kubectl = tmp_path / 'kubectl'
+    kubectl.write_text(
+        f'#!/bin/sh\n[ "$*" = "create --filename=-" ] && /bin/cat > {tmp_path}/manifest && echo created\n'
+    )
+    kubectl.chmod(0o755)
+    monkeypatch.setenv('PATH', str(tmp_path))
+    assert kubernetes.main(['--image=registry/seedwise:1', '--workers=2', '--name=a', '--submit', *TRAIN]) == 0
+    assert yaml.safe_load((tmp_path / 'manifest').read_text()) == manifest('--workers=2', '--name=a', *TRAIN)
+    said = capfd.readouterr().out
+    assert 'created' in said
+    assert 'kubectl logs --follow --prefix --selector=jobset.sigs.k8s.io/jobset-name=a\n' in said
+    assert 'kubectl delete jobset a\n' in said
+
+
+def test_without_kubectl_submit_says_so(tmp_path, monkeypatch):
+    monkeypatch.setenv('PATH', str(tmp_path))
+    with pytest.raises(UserError, match='cannot start kubectl'):
+        kubernetes.main(['--image=i', '--submit', *TRAIN])
