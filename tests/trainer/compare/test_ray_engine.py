@@ -27,9 +27,9 @@ def get_config():
     config.base = default.get_config()
     config.base.data.name = 'digits'
     config.base.model.hidden = (32,)
-    config.base.epochs = 40
+    config.base.epochs = 100
     config.base.checkpoint.every_seconds = 0
-    config.base.checkpoint.every_steps = 20
+    config.base.checkpoint.every_steps = 50
     config.axes = {'optimizer': {'Adam': {'optimizer': {'name': 'Adam'}}}}
     config.seeds = 3
     return config
@@ -76,6 +76,12 @@ def hashes(workdir: Path) -> dict[str, str]:
     }
 
 
+def under_way(workdir: Path) -> list[Path]:
+    """Returns the folders of runs that have saved and are not finished."""
+    saved = {path.parent.parent for path in workdir.glob('*/*/checkpoints/*.index')}
+    return [folder for folder in saved if not (folder / 'result.json').exists()]
+
+
 def wait_for(condition, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -85,8 +91,7 @@ def wait_for(condition, seconds: float = 120) -> None:
 
 def test_a_study_outlives_the_loss_of_a_node_and_ends_as_it_would_have(cluster, file, tmp_path):
     process = compare('ray', file, tmp_path / 'ray', {'RAY_ADDRESS': cluster.address})
-    begun = tmp_path / 'ray'
-    wait_for(lambda: len(list(begun.glob('*/*/checkpoints/*.index'))) > 1 or process.poll() is not None)
+    wait_for(lambda: len(under_way(tmp_path / 'ray')) == 2 or process.poll() is not None)
     cluster.remove_node(list(cluster.worker_nodes)[0], allow_graceful=False)
     said = finish(process)
     assert 'its node was lost, will be tried again' in said
@@ -100,7 +105,7 @@ def test_a_signal_saves_and_the_same_command_continues(cluster, file, tmp_path):
     """Slow: minutes of Ray starting actors, on a cluster that the test above has left with one node."""
     environ = {'RAY_ADDRESS': cluster.address}
     process = compare('ray', file, tmp_path / 'ray', environ)
-    wait_for(lambda: list(tmp_path.glob('ray/*/*/checkpoints/*.index')) or process.poll() is not None)
+    wait_for(lambda: under_way(tmp_path / 'ray') or process.poll() is not None)
     process.send_signal(signal.SIGTERM)
     assert 'the same command continues' in finish(process, code=75)
     assert len(hashes(tmp_path / 'ray')) < 3
