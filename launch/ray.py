@@ -20,6 +20,7 @@ EXAMPLE = 'python -m launch ray -- python -m trainer.compare --study=STUDY --wor
 
 SCRIPT = """\
 # Submits a study to a Ray cluster, and prints the job's number: python FILE
+# (Not with `ray job submit`, which in older versions of Ray loses quotes on the way.)
 from ray.job_submission import JobSubmissionClient
 
 client = JobSubmissionClient({address!r})

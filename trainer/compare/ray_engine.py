@@ -6,6 +6,7 @@ neither the actor nor the study. The results come through the study's folder, wh
 """
 
 import collections
+import logging
 import os
 import socket
 from collections.abc import Callable, Sequence
@@ -149,7 +150,7 @@ class RayEngine:
         if self._ray.is_initialized():
             return
         try:
-            self._ray.init(address='auto', log_to_driver=False, logging_level='error')
+            self._ray.init(address='auto', log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, RuntimeError, ValueError) as error:
             why = str(error).strip().splitlines()[0]
             raise UserError(f'no Ray cluster ({why}): start one with `ray start --head`, or set RAY_ADDRESS') from error

@@ -64,7 +64,7 @@ def compare(engine: str, file: Path, workdir: Path, environ: dict[str, str] | No
 
 
 def finish(process: subprocess.Popen, code: int = 0) -> str:
-    out, err = process.communicate(timeout=200)
+    out, err = process.communicate(timeout=400)
     assert process.returncode == code, f'exit code {process.returncode}\n{out}\n{err}'
     return out + err
 
@@ -82,7 +82,7 @@ def under_way(workdir: Path) -> list[Path]:
     return [folder for folder in saved if not (folder / 'result.json').exists()]
 
 
-def wait_for(condition, seconds: float = 120) -> None:
+def wait_for(condition, seconds: float = 400) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, 'it did not happen in time'
