@@ -42,9 +42,9 @@ def compare(*arguments: str, **options) -> subprocess.Popen:
     return subprocess.Popen(words, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
 
 
-def finish(*arguments: str, code: int = 0, **options) -> str:
+def finish(*arguments: str, code: int = 0, seconds: float = 300, **options) -> str:
     """Runs a study to its end and returns what it printed; fails where the exit code is not `code`."""
-    out, err = (process := compare(*arguments, **options)).communicate(timeout=300)
+    out, err = (process := compare(*arguments, **options)).communicate(timeout=seconds)
     assert process.returncode == code, f'exit code {process.returncode}\n{out}\n{err}'
     return out + err
 
@@ -162,6 +162,43 @@ def test_killed_workers_and_mains_at_random_moments_change_nothing(finished, fil
     finish(*arguments)
     assert hashes(tmp_path) == hashes(finished)
     assert before.items() <= written(tmp_path).items()  # what was finished was not trained again
+
+
+@pytest.mark.slow
+def test_the_first_study_killed_nine_times_is_the_study_undisturbed(tmp_path, mnist):
+    """Slow: all 210 runs of a study, twice. A worker, the main process, and both are killed three times each."""
+    study = '--study=configs/studies/raj_optimizers_losses.py'
+    finish(study, f'--workdir={tmp_path / "whole"}', env=mnist, seconds=1200)
+    workdir, chance = tmp_path / 'killed', random.Random()  # anew each time: any moment must do
+    first_seen: dict[str, int] = {}
+    what = ['worker', 'main', 'both'] * 3
+    chance.shuffle(what)
+    process = None
+    for victim in what:
+        if process is None:
+            process = compare(study, f'--workdir={workdir}', env=mnist)
+        done = len(written(workdir))
+        wait_for(lambda done=done: len(written(workdir)) > done + 4)  # it has got going
+        time.sleep(chance.uniform(0, 5))
+        workers = workers_of(process)
+        if victim != 'main':
+            chance.choice(workers).kill()
+        if victim != 'worker':
+            process.kill()
+            process.communicate()
+            process = None
+            wait_for(lambda workers=workers: not any(worker.is_running() for worker in workers), 40)
+        assert first_seen.items() <= written(workdir).items()
+        first_seen = written(workdir)
+        assert len(first_seen) < 210, 'over before it was killed'
+    if process:
+        process.communicate(timeout=600)
+    finish(study, f'--workdir={workdir}', env=mnist, seconds=600)
+    assert first_seen.items() <= written(workdir).items()  # what was finished was not trained again
+    assert len(written(workdir)) == 210
+    assert hashes(workdir) == hashes(tmp_path / 'whole')
+    for name in ('table.csv', 'table.md', 'table.tex', 'claims.json'):
+        assert (workdir / 'report' / name).read_text() == (tmp_path / 'whole' / 'report' / name).read_text()
 
 
 def test_a_worker_that_dies_costs_its_run_one_retry(finished, file, tmp_path):
