@@ -64,7 +64,7 @@ def checkpoint_after(workdir: Path, step: int) -> int:
 
 def test_under_slurm_a_worker_killed_and_a_run_told_to_save_end_with_the_same_weights(slurm, tmp_path, undisturbed):
     workdir = tmp_path / 'a b'
-    job = submit(tmp_path, slurm, '--nodes=2', '--', *TRAINER, *MLP, f'--workdir={workdir}')
+    [job] = submit(tmp_path, slurm, '--nodes=2', '--', *TRAINER, *MLP, f'--workdir={workdir}')
 
     saved = checkpoint_after(workdir, 0)
     worker(workdir, 1).kill()

@@ -92,13 +92,16 @@ class Plan:
         return grid.runs_of([*self.variants, *chosen], self._seeds, self.workdir)
 
     def reports(self) -> bool:
-        """Whether this process writes the report: of several shards, the one that finds all runs finished."""
+        """Whether this process writes the report: of several shards, the first that finds all runs finished."""
         if self._shards == 1:
             return True
-        unfinished = sum(spec.result() is None for spec in [*self.trials, *self.runs()])
+        specs, index = [*self.trials, *self.runs()], self.workdir / 'report' / 'index.html'
+        unfinished = sum(spec.result() is None for spec in specs)
         if unfinished:
             print(f'no report yet: {unfinished:,} runs are left')
-        return not unfinished
+            return False
+        last = max((spec.workdir / 'result.json').stat().st_mtime for spec in specs)
+        return not (index.exists() and index.stat().st_mtime > last)
 
     def _mine(self, specs: list[RunSpec]) -> list[RunSpec]:
         """Returns a part of the runs: those that share compiled steps stay together, as far as all parts get as many."""
