@@ -133,7 +133,10 @@ def _slurm(environ: Mapping[str, str]) -> Cluster | None:
         _number(environ, f'SLURM_{name}')
         for name in ('JOB_ID', 'STEP_ID', 'STEP_NUM_TASKS', 'PROCID', 'NODEID', 'LOCALID')
     )
-    nodes = hostnames(environ['SLURM_STEP_NODELIST'])
+    try:
+        nodes = hostnames(environ['SLURM_STEP_NODELIST'])
+    except ValueError as error:
+        raise UserError(f"SLURM_STEP_NODELIST is '{environ['SLURM_STEP_NODELIST']}': no list of hosts") from error
     counts = _per_node(environ['SLURM_STEP_TASKS_PER_NODE'])
     places = [(n, i) for n, count in enumerate(counts) for i in range(count)]  # of the tasks, in their order
     if (len(counts), len(places)) != (len(nodes), tasks):
@@ -154,7 +157,7 @@ def _slurm(environ: Mapping[str, str]) -> Cluster | None:
 
 
 def hostnames(text: str) -> list[str]:
-    """Returns the names in one of Slurm's lists of hosts, in its order: 'node[2,08-10],gpu1' has five."""
+    """Returns the names in one of Slurm's lists of hosts, in its order: 'node[2,08-10],gpu1' has five; `ValueError` for none."""
     names: list[str] = []
     for item in re.findall(r'(?:[^,\[]|\[[^]]*\])+', text):
         parts = re.split(r'\[([^]]*)\]', item)  # texts, and between them what was in brackets

@@ -28,7 +28,12 @@ from trainer.summaries import Summaries
 BLOCK_BYTES = 64 * 2**20
 
 #: What TensorFlow raises where another worker does not answer.
-PEERS_FAIL = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError, tf.errors.CancelledError)
+PEERS_FAIL = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.CancelledError,
+)
 
 
 class Interrupted(Exception):

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -85,7 +86,7 @@ def cluster(folder: Path) -> Iterator[dict[str, str]]:
             env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while 'idle 2' not in ' '.join(_nodes(environ)):
             assert time.monotonic() < deadline, (folder / 'daemons.log').read_text()
             time.sleep(0.1)
@@ -100,14 +101,14 @@ def _nodes(environ: dict[str, str]) -> list[str]:
     return done.stdout.splitlines()
 
 
-def submit(folder: Path, environ: dict[str, str], *arguments: str) -> str:
-    """Submits and returns the job's number."""
+def submit(folder: Path, environ: dict[str, str], *arguments: str) -> list[str]:
+    """Submits by our launcher, and returns the numbers of the jobs that it names."""
     done = subprocess.run(
         [sys.executable, '-m', 'launch', 'slurm', '--submit', *arguments],
         cwd=folder, env=environ, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return done.stdout.split('Slurm job ')[1].split()[0].rstrip(',')
+    return re.findall(r'scancel ([\d,]+)', done.stdout)[0].split(',')
 
 
 def wait(job: str, environ: dict[str, str], timeout: float = 300) -> str:

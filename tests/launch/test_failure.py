@@ -25,7 +25,7 @@ TRAINER = (sys.executable, '-m', 'trainer.main')
 MLP = (
     f'--config={ROOT}/configs/mlp_dropout.py', '--config.data.name=digits', '--config.data.validation=100',
     '--config.checkpoint.every_seconds=0', '--config.checkpoint.every_steps=7', '--config.threads=1',
-    '--config.epochs=300',
+    '--config.epochs=40',
 )  # fmt: skip
 
 #: Seconds from the end of one worker to that of all, the promise; and to wait for anything else before giving up.
@@ -64,7 +64,7 @@ def checkpoint_after(workdir: Path, step: int) -> int:
 
 def test_under_slurm_a_worker_killed_and_a_run_told_to_save_end_with_the_same_weights(slurm, tmp_path, undisturbed):
     workdir = tmp_path / 'a b'
-    job = submit(tmp_path, slurm, '--nodes=2', '--', *TRAINER, *MLP, f'--workdir={workdir}')
+    [job] = submit(tmp_path, slurm, '--nodes=2', '--', *TRAINER, *MLP, f'--workdir={workdir}')
 
     saved = checkpoint_after(workdir, 0)
     worker(workdir, 1).kill()
@@ -79,7 +79,7 @@ def test_under_slurm_a_worker_killed_and_a_run_told_to_save_end_with_the_same_we
     assert 'Traceback' not in told
 
     # What Slurm does by itself ahead of the time limit (see the slow test), which is a minute at the least.
-    checkpoint_after(workdir, saved + 100)
+    checkpoint_after(workdir, saved + 50)
     subprocess.run(['scancel', '--signal=TERM', job], env=slurm, check=True)
     assert wait(job, slurm) == 'COMPLETED', logs(tmp_path)
     told = logs(tmp_path)[f'slurm-{job}-worker-0.out']
@@ -91,9 +91,10 @@ def test_under_slurm_a_worker_killed_and_a_run_told_to_save_end_with_the_same_we
     assert result['weights_sha256'] == undisturbed
 
 
-@pytest.mark.parametrize('index', [1, pytest.param(0, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize('index', [0, 1])
 def test_under_launch_local_a_worker_killed_changes_nothing(tmp_path, undisturbed, index):
-    """Slow with the chief too: it is one more run."""
+    """Slow: each imports TensorFlow four times. By default test_resume.py kills workers, and their launcher with them."""
     workdir = tmp_path / 'run'
     launcher = [sys.executable, '-m', 'launch', 'local', '--workers=2', '--restarts=3', '--', *TRAINER, *MLP]
     process = subprocess.Popen(

@@ -23,11 +23,12 @@ from data_pipeline import sources
 from trainer.compare import grid, study, tuning
 from trainer.compare.engines import ENGINES, Interrupted
 from trainer.compare.grid import RunSpec
+from trainer.compare.worker import program_key
 
 _STUDY = commands.define_config('study', 'configs/studies/*.py: what to compare; --study.x=y sets a field of it.')
 _WORKDIR = flags.DEFINE_string('workdir', '', "The study's folder. Default: runs/<study name>-<hash of the study>.")
 _WORKERS = flags.DEFINE_integer('workers', 0, 'Runs trained at a time. 0: one for each core.', 0, 1024)
-_SHARD = flags.DEFINE_string('shard', '', 'i/n: every n-th run from run i on, 0 <= i < n; several may share a workdir.')
+_SHARD = flags.DEFINE_string('shard', '', 'i/n: part i of n of the runs, 0 <= i < n; all share a workdir.')
 _ENGINE = flags.DEFINE_string('engine', 'local', f'Where the runs are trained: {", ".join(ENGINES)}.')
 _REPORT = flags.DEFINE_bool('report', True, 'Write the report at the end; of shards, the last to end does.')
 _REPORT_ONLY = flags.DEFINE_bool('report_only', False, 'Train nothing: report on what is finished.')
@@ -91,21 +92,27 @@ class Plan:
         return grid.runs_of([*self.variants, *chosen], self._seeds, self.workdir)
 
     def reports(self) -> bool:
-        """Whether this process is to write the report: of several shards, it is the one that finds all runs finished."""
+        """Whether this process writes the report: of several shards, the first that finds all runs finished."""
         if self._shards == 1:
             return True
-        chosen, without = tuning.winners(self.config, self.trials) if self.trials else ([], [])
-        specs = grid.runs_of([*self.variants, *chosen], self._seeds, self.workdir)
+        specs, index = [*self.trials, *self.runs()], self.workdir / 'report' / 'index.html'
         unfinished = sum(spec.result() is None for spec in specs)
-        if not (unfinished or without):
-            return True
-        print(
-            f'{unfinished:,} runs and {len(without)} tuned variants are left: to other shards, or to the same command again'
-        )
-        return False
+        if unfinished:
+            print(f'no report yet: {unfinished:,} runs are left')
+            return False
+        last = max((spec.workdir / 'result.json').stat().st_mtime for spec in specs)
+        return not (index.exists() and index.stat().st_mtime > last)
 
     def _mine(self, specs: list[RunSpec]) -> list[RunSpec]:
-        return specs[self._shard :: self._shards]
+        """Returns a part of the runs: those that share compiled steps stay together, as far as all parts get as many."""
+        groups: dict[str, list[RunSpec]] = {}
+        for spec in specs:
+            groups.setdefault(program_key(spec.config), []).append(spec)
+        together = [*groups.values()]
+        whole = len(together) // self._shards * self._shards
+        mine = [spec for group in together[:whole][self._shard :: self._shards] for spec in group]
+        rest = [spec for group in together[whole:] for spec in group]
+        return mine + rest[self._shard :: self._shards]
 
 
 def _train(plan: Plan) -> list[RunSpec]:
