@@ -41,11 +41,13 @@ def cluster():
     """Two nodes of one CPU each."""
     from ray.cluster_utils import Cluster
 
+    os.environ['RAY_worker_niceness'] = '0'  # where tests share the machine, its workers would be the last to run
     node = {'num_cpus': 1, 'object_store_memory': 100 * 2**20}
     cluster = Cluster(initialize_head=True, head_node_args={**node, 'include_dashboard': False})
     cluster.add_node(**node)
     yield cluster
     cluster.shutdown()
+    del os.environ['RAY_worker_niceness']
 
 
 @pytest.fixture(scope='module')
