@@ -41,18 +41,18 @@ def cluster():
     """Two nodes of one CPU each."""
     from ray.cluster_utils import Cluster
 
-    os.environ['RAY_worker_niceness'] = '0'  # where tests share the machine, its workers would be the last to run
     node = {'num_cpus': 1, 'object_store_memory': 100 * 2**20}
-    try:
-        cluster = Cluster(initialize_head=True, head_node_args={**node, 'include_dashboard': False})
-        cluster.add_node(**node)
-    except Exception as error:  # Ray's own kind
-        if 'timed out during startup' not in str(error):
-            raise
-        pytest.skip('this machine is too busy: a node of Ray did not start within the 30 s that Ray gives it')
-    yield cluster
-    cluster.shutdown()
-    del os.environ['RAY_worker_niceness']
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('RAY_worker_niceness', '0')  # on a machine that is shared, its workers would be the last to run
+        try:
+            cluster = Cluster(initialize_head=True, head_node_args={**node, 'include_dashboard': False})
+            cluster.add_node(**node)
+        except Exception as error:  # Ray's own kind
+            if 'timed out during startup' not in str(error):
+                raise
+            pytest.skip('this machine is too busy: a node of Ray did not start within the 30 s that Ray gives it')
+        yield cluster
+        cluster.shutdown()
 
 
 @pytest.fixture(scope='module')
