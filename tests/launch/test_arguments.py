@@ -86,7 +86,7 @@ LAUNCHERS = {
         '[a-z]?',
     ]
 )
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_arguments_reach_the_command_unchanged(launcher, arguments):
     assert json.loads(LAUNCHERS[launcher]([*SHOW, *arguments])) == arguments
 
