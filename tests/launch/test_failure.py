@@ -64,12 +64,12 @@ def checkpoint_after(workdir: Path, step: int) -> int:
 
 def test_under_slurm_a_worker_killed_and_a_run_told_to_save_end_with_the_same_weights(slurm, tmp_path, undisturbed):
     workdir = tmp_path / 'a b'
-    [job] = submit(tmp_path, slurm, '--nodes=2', '--', *TRAINER, *MLP, f'--workdir={workdir}')
+    [job] = submit(tmp_path, slurm, '--nodes=2', '--restarts=9', '--', *TRAINER, *MLP, f'--workdir={workdir}')
 
     saved = checkpoint_after(workdir, 0)
     worker(workdir, 1).kill()
     killed = time.monotonic()
-    while 'starting all workers again (1 of 3)' not in logs(tmp_path)[f'slurm-{job}.out']:
+    while f'exit code {128 + signal.SIGKILL}: starting all workers again' not in logs(tmp_path)[f'slurm-{job}.out']:
         assert time.monotonic() < killed + END
         time.sleep(0.1)
     told = logs(tmp_path)[f'slurm-{job}-worker-0.out']
@@ -84,7 +84,7 @@ def test_under_slurm_a_worker_killed_and_a_run_told_to_save_end_with_the_same_we
     assert wait(job, slurm) == 'COMPLETED', logs(tmp_path)
     told = logs(tmp_path)[f'slurm-{job}-worker-0.out']
     assert 'all is saved: the same command continues' in told
-    assert told.count('continuing at step') == 2
+    assert told.count('continuing at step') >= 2
 
     result = json.loads((workdir / 'result.json').read_text())
     assert result['strategy']['workers'] == 2
@@ -106,7 +106,9 @@ def test_under_launch_local_a_worker_killed_changes_nothing(tmp_path, undisturbe
     assert process.stderr is not None
     told = ''
     while 'starting all workers again (1 of 3)' not in told:
-        told += process.stderr.readline()
+        line = process.stderr.readline()
+        assert line, told
+        told += line
     assert time.monotonic() < killed + END
     assert f'[launch] worker {index} was killed by SIGKILL' in told
     _, rest = process.communicate(timeout=PATIENCE)
