@@ -6,6 +6,7 @@ compiled call, and no metric leaves the device, nor crosses workers, before the 
 """
 
 import dataclasses
+import functools
 import threading
 
 import keras
@@ -15,6 +16,10 @@ from trainer import losses, models, optimizers
 
 #: Examples of one evaluation batch over all replicas (rounded up to a multiple of their number).
 EVAL_BATCH = 1000
+
+#: Random numbers in the step. What TensorFlow takes where nothing is said needs 58 ms for 200 x 784 of them under XLA on
+#: one CPU thread, where Philox needs 0.5 (and no more than Philox for 128 x 512).
+RNG = 'philox'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -272,6 +277,8 @@ class _Draws:
         layers = [layer for layer in model.layers if hasattr(layer, 'seed_generator')]
         for number, layer in enumerate(layers):
             layer.seed_generator.next = lambda ordered=True, number=number: self._draw(number)
+            if isinstance(layer, keras.layers.Dropout):
+                layer.call = functools.partial(_dropout, layer)
 
     def at(self, seed, step):
         """Returns a context in which layers draw for this step."""
@@ -290,7 +297,15 @@ class _Draws:
         return tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int32)
 
     def _draw(self, number: int):
-        # Two draws of Threefry/Philox: the layer's stream of this seed, then this step and replica in it.
-        stream = tf.random.stateless_uniform([2], tf.stack([self._now.seed, number]), None, None, tf.int32)
-        place = tf.stack([self._now.step, self.replica()])
-        return tf.random.stateless_uniform([2], tf.bitwise.bitwise_xor(stream, place), None, None, tf.int32)
+        # Two draws: the layer's stream of this seed, then this step and replica in it.
+        bits = functools.partial(tf.random.stateless_uniform, [2], minval=None, maxval=None, dtype=tf.int32, alg=RNG)
+        stream = bits(tf.stack([self._now.seed, number]))
+        return bits(tf.bitwise.bitwise_xor(stream, tf.stack([self._now.step, self.replica()])))
+
+
+def _dropout(layer: keras.layers.Dropout, inputs, training: bool = False):
+    """Keras's own dropout with another generator of random numbers."""
+    if not training or not layer.rate:
+        return inputs
+    seed = layer.seed_generator.next()
+    return tf.nn.experimental.stateless_dropout(inputs, layer.rate, seed, RNG, layer.noise_shape)

@@ -1,7 +1,7 @@
 """Every Keras optimizer, at its default and tuned under an equal budget, on MLP and CNN: 28 variants x 3 tunings.
 
     python -m trainer.compare --study=configs/studies/tuned_optimizers.py
-    python -m trainer.compare --study=configs/studies/tuned_optimizers.py --study.tune.trials=8  # a taste
+    python -m trainer.compare --study=configs/studies/tuned_optimizers.py:MLP  # one of the two models
 
 Optimizers compared at their defaults are defaults compared. Here each gets the same number of quasi-random trials, its
 settings are chosen by validation accuracy, and what is chosen is run anew on fresh seeds and tested once. The result
@@ -21,10 +21,14 @@ tune.
 import ml_collections
 
 from configs import default
+from configs.errors import unknown
 
 #: Keras 3's learning rates, where they are not 0.001.
 DEFAULT_RATES = {'SGD': 0.01, 'ScheduleFreeAdamW': 0.0025}
 DECADES = 3.0
+
+#: Name in this study -> name in a run's config.
+MODELS = {'MLP': 'mlp', 'CNN': 'cnn'}
 
 # Scale, low, high: 'log' draws x log-uniformly, 'log_1m' draws 1 - x log-uniformly (low and high are x's own).
 _AVERAGE = ('log_1m', 0.0, 0.99)
@@ -51,7 +55,13 @@ MAIN_ARGUMENTS: dict[str, dict[str, tuple]] = {
 }
 
 
-def get_config() -> ml_collections.ConfigDict:
+def get_config(models: str = 'MLP,CNN') -> ml_collections.ConfigDict:
+    """Returns the study. `models`: which of MODELS, with commas between."""
+    chosen = models.split(',')
+    for name in chosen:
+        if name not in MODELS:
+            raise unknown('model of tuned_optimizers', name, MODELS)
+
     config = ml_collections.ConfigDict()
 
     config.base = default.get_config()
@@ -61,7 +71,7 @@ def get_config() -> ml_collections.ConfigDict:
 
     config.axes = {
         'optimizer': {name: {'optimizer': {'name': name}} for name in MAIN_ARGUMENTS},
-        'model': {'MLP': {'model': {'name': 'mlp'}}, 'CNN': {'model': {'name': 'cnn'}}},
+        'model': {name: {'model': {'name': MODELS[name]}} for name in chosen},
     }
     # Of the runs that are compared; the trials have seeds of their own.
     config.seeds = 10
@@ -151,7 +161,7 @@ def get_config() -> ml_collections.ConfigDict:
     )
     config.claims = tuple(
         claim | {'id': f'{claim["id"]}_{model.lower()}', 'where': {'tuning': 'rate', 'model': model}}
-        for model in ('MLP', 'CNN')
+        for model in chosen
         for claim in claims
     )
     return config

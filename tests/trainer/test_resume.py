@@ -35,13 +35,14 @@ def kill_after_progress(workdir, arguments, launch, chance) -> None:
     process.communicate()
 
 
+@pytest.mark.parametrize('kills', [1, pytest.param(5, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
-    ('arguments', 'launch', 'kills'),
-    [(CNN, 0, 5), (MLP, 0, 5), (MLP, 2, 2), pytest.param(MLP, 2, 5, marks=pytest.mark.slow)],
-    ids=['cnn', 'mlp with dropout and batch normalisation', 'two workers', 'two workers, five times'],
+    ('arguments', 'launch'),
+    [(CNN, 0), (MLP, 0), (MLP, 2)],
+    ids=['cnn', 'mlp with dropout and batch normalisation', 'two workers'],
 )
 def test_killed_at_random_moments_ends_with_the_same_weights(tmp_path, arguments, launch, kills):
-    """Slow with two workers five times: each start imports TensorFlow twice."""
+    """Slow where killed five times: each start imports TensorFlow."""
     whole = run(tmp_path / 'whole', *arguments, launch=launch)
     chance = random.Random()  # anew each time: any moment must do
     for _ in range(kills):
@@ -77,7 +78,8 @@ def test_sigterm_saves_and_the_same_command_continues(tmp_path, launch):
     assert stopped_at > 0
     result = run(tmp_path / 'run', *arguments, launch=launch)
     assert f'continuing at step {stopped_at:,}' in result['stderr']
-    assert result['weights_sha256'] == run(tmp_path / 'whole', *arguments, launch=launch)['weights_sha256']
+    if not launch:  # of two workers, the test above says it
+        assert result['weights_sha256'] == run(tmp_path / 'whole', *arguments)['weights_sha256']
 
 
 def test_a_finished_run_is_reported_not_trained_again(tmp_path):

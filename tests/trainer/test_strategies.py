@@ -29,7 +29,7 @@ def test_mlp_on_mnist_ends_with_the_same_weights_on_every_strategy(tmp_path, mni
     assert all(r['dataset']['name'] == 'mnist' and r['test']['examples'] == 10_000 for r in results)
 
 
-@pytest.mark.parametrize('steps', [60, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize('steps', [20, pytest.param(300, marks=pytest.mark.slow)])
 def test_cnn_with_nadam_in_float64_ends_with_the_same_weights_on_every_strategy(tmp_path, mnist, steps):
     """Slow with 300 steps: float64 convolutions on CPUs that are split among replicas take 40 s a run."""
     arguments = ('--config=configs/cnn_nadam.py', '--config.precision=float64', f'--config.steps={steps}')

@@ -16,6 +16,9 @@ from trainer.compare.verdicts import UNDECIDED, Verdict
 
 BEST, LEVEL, BEHIND = 'best', 'level', 'behind'
 
+#: A number of seeds that nobody runs to learn which of two is better.
+MOST_SEEDS_TOLD = 10_000
+
 
 @dataclasses.dataclass(frozen=True)
 class Ranking:
@@ -106,6 +109,10 @@ def to_decide(found: Verdict, runs: pd.DataFrame) -> str:
     if None in needed or not needed:
         return 'No number of seeds is in sight that would decide it: the difference is too close to the line.'
     more = max(n for n in needed if n is not None) - found.seeds
+    if more > MOST_SEEDS_TOLD:
+        return f'Over {MOST_SEEDS_TOLD:,} seeds would be needed to decide it: in practice there is no difference.'
+    if more > 100:
+        more = round(more, -1)  # an estimate: no more digits than it has
     return f'About {count(more, "more seed")} would decide it.' if more > 0 else 'A few more seeds would decide it.'
 
 

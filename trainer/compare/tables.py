@@ -51,7 +51,7 @@ def _cells(metric: str, values: np.ndarray, paper: float | None, rounding: float
     outside = None
     if paper is not None and found and sd is not None:
         reach = stats.t.ppf((1 + CONFIDENCE) / 2, found.n - 1) * sd * math.sqrt(1 + 1 / found.n) + rounding
-        outside = abs(found.mean - paper) > reach
+        outside = bool(abs(found.mean - paper) > reach)
     return {
         metric: mean,
         f'{metric}_low': found.low if found else None,

@@ -2,8 +2,9 @@
 
 It imports TensorFlow and reads the data once, and keeps the compiled steps of the last run for the next one where that
 differs in seed or learning rate alone. Over the connection at file descriptor FD it is sent first the dataset's
-`Location`, then the arguments of `Trainer.run` for each run, and None at the end; it answers 'ready', then with a (kind, error) for
-each run, as in `engines.Event`. When the connection breaks, the pool has died: the run is saved, and the worker ends.
+`Location`, then the arguments of `Trainer.run` for each run, and None at the end; it answers 'ready', then with a
+(kind, error) for each run, as in `engines.Event`. When the connection breaks, the pool has died: the run is saved, and
+the worker ends.
 """
 
 import json

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import runpy
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from data_pipeline import sources
 from tests.conftest import ROOT, command
+from trainer.compare import grid, pool
 
 #: Two variants x three seeds of half a second each.
 STUDY = """
@@ -42,9 +45,9 @@ def compare(*arguments: str, **options) -> subprocess.Popen:
     return subprocess.Popen(words, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
 
 
-def finish(*arguments: str, code: int = 0, **options) -> str:
+def finish(*arguments: str, code: int = 0, seconds: float = 300, **options) -> str:
     """Runs a study to its end and returns what it printed; fails where the exit code is not `code`."""
-    out, err = (process := compare(*arguments, **options)).communicate(timeout=300)
+    out, err = (process := compare(*arguments, **options)).communicate(timeout=seconds)
     assert process.returncode == code, f'exit code {process.returncode}\n{out}\n{err}'
     return out + err
 
@@ -164,6 +167,43 @@ def test_killed_workers_and_mains_at_random_moments_change_nothing(finished, fil
     assert before.items() <= written(tmp_path).items()  # what was finished was not trained again
 
 
+@pytest.mark.slow
+def test_the_first_study_killed_nine_times_is_the_study_undisturbed(tmp_path, mnist):
+    """Slow: all 210 runs of a study, twice. A worker, the main process, and both are killed three times each."""
+    study = '--study=configs/studies/raj_optimizers_losses.py'
+    finish(study, f'--workdir={tmp_path / "whole"}', env=mnist, seconds=1200)
+    workdir, chance = tmp_path / 'killed', random.Random()  # anew each time: any moment must do
+    first_seen: dict[str, int] = {}
+    what = ['worker', 'main', 'both'] * 3
+    chance.shuffle(what)
+    process = None
+    for victim in what:
+        if process is None:
+            process = compare(study, f'--workdir={workdir}', env=mnist)
+        done = len(written(workdir))
+        wait_for(lambda done=done: len(written(workdir)) > done + 4)  # it has got going
+        time.sleep(chance.uniform(0, 5))
+        workers = workers_of(process)
+        if victim != 'main':
+            chance.choice(workers).kill()
+        if victim != 'worker':
+            process.kill()
+            process.communicate()
+            process = None
+            wait_for(lambda workers=workers: not any(worker.is_running() for worker in workers), 40)
+        assert first_seen.items() <= written(workdir).items()
+        first_seen = written(workdir)
+        assert len(first_seen) < 210, 'over before it was killed'
+    if process:
+        process.communicate(timeout=600)
+    finish(study, f'--workdir={workdir}', env=mnist, seconds=600)
+    assert first_seen.items() <= written(workdir).items()  # what was finished was not trained again
+    assert len(written(workdir)) == 210
+    assert hashes(workdir) == hashes(tmp_path / 'whole')
+    for name in ('table.csv', 'table.md', 'table.tex', 'claims.json'):
+        assert (workdir / 'report' / name).read_text() == (tmp_path / 'whole' / 'report' / name).read_text()
+
+
 def test_a_worker_that_dies_costs_its_run_one_retry(finished, file, tmp_path):
     process = compare(
         f'--study={file}', f'--workdir={tmp_path}', '--workers=1', '--study.base.steps_per_call=1', '--noreport'
@@ -228,6 +268,20 @@ def test_a_run_that_fails_is_tried_twice_and_named_and_the_others_go_on(file, tm
     finish(f'--study={file}', f'--workdir={tmp_path}', '--noreport')
     assert len(results_of(tmp_path)) == 6
     assert not (tmp_path / 'SGD' / '1' / 'error.txt').exists()
+
+
+def test_a_worker_is_replaced_after_so_many_programs(finished, file, tmp_path, monkeypatch):
+    monkeypatch.setattr(pool, 'MOST_PROGRAMS', 1)
+    make, workers = pool.Worker, []
+    monkeypatch.setattr(pool, 'Worker', lambda location: workers.append(make(location)) or workers[-1])
+    config = runpy.run_path(str(file))['get_config']()
+    grid.prepare(config)
+    specs = grid.runs_of(grid.variants_of(config), [0, 1], tmp_path)
+    events = []
+    pool.Pool(1, sources.locate('digits')).run(specs, events.append)
+    assert [event.kind for event in events] == ['started', 'finished'] * 4
+    assert len(workers) == 2  # one for each of the two optimizers
+    assert hashes(tmp_path).items() <= hashes(finished).items()
 
 
 def test_a_diverged_run_is_a_result(file, tmp_path):

@@ -285,6 +285,9 @@ def test_the_difference_to_the_paper_by_hand():
     runs['test_accuracy'] -= 0.001 * (runs['optimizer'] == 'SGD')
     table = tables.summary(runs, layout_of(study, runs), study.paper.table).set_index('optimizer')
     assert table['test_accuracy_outside'].tolist() == [True, False, False, False]
+    some = tables.summary(runs, layout_of(study, runs), study.paper.table[:2])  # the paper has no number for the others
+    printed = tables.printed(some, layout_of(study, runs))
+    assert [cell.endswith('*') for cell in printed['test accuracy, difference']] == [True, False, False, False]
 
 
 @pytest.mark.parametrize(
@@ -356,6 +359,8 @@ def test_what_would_decide_a_claim():
     claim = {'id': 'x', 'kind': 'better', 'a': {'optimizer': 'SGD'}, 'b': {'optimizer': 'Adadelta'}}
     assert to_decide(verdict(claim, runs), runs) == 'About 30 more seeds would decide it.'
     assert to_decide(verdict(claim, runs[runs['seed'] == 0]), runs) == 'More seeds would decide it.'
+    runs.loc[sgd, 'test_accuracy'] -= 0.00096
+    assert 'Over 10,000 seeds' in to_decide(verdict(claim, runs), runs)
 
 
 def test_the_command_says_what_differs_from_the_file(tmp_path):
