@@ -87,23 +87,35 @@ def batch_script(
         srun += f' --cpus-per-task={sbatch["cpus-per-task"]}'  # since Slurm 22.05 it does not take it from sbatch
     if nodes > 1:
         srun += f' --open-mode=append --output={log}-worker-%t.out'
-    about = ARRAY if array else RUN
-    return SCRIPT.format(about=about, directives='\n'.join(lines), command=words, srun=srun, restarts=restarts)
+    about, final, why = ARRAY if array else RUN
+    return SCRIPT.format(
+        about=about, directives='\n'.join(lines), command=words, srun=srun, restarts=restarts, final=final, why=why
+    )
 
 
-RUN = """\
+#: For one run: what its script says about itself, which exit codes are the last word, and why.
+RUN = (
+    """\
 # Submit:    sbatch FILE
 # Follow:    tail -F slurm-JOB*.out
 # Stop:      scancel JOB       (it saves first)
-# Continue:  sbatch FILE       (a finished run is reported, not trained again)"""
+# Continue:  sbatch FILE       (a finished run is reported, not trained again)""",
+    '0 | 2 | 3',
+    'done, a mistake in the command, or the training diverged: the same again would end the same',
+)
 
-ARRAY = """\
+#: The same for a study.
+ARRAY = (
+    """\
 # Submit:    sbatch FILE, and once more with --dependency=afterany:JOB
 #            The second round trains what the first had to leave: runs that failed, and runs of tuned values, which are
 #            known when all shards have ended. Whichever task finds all runs finished writes the report.
 # Follow:    tail -F slurm-JOB_*.out
 # Stop:      scancel JOB       (the runs under way save first)
-# Continue:  the same as to submit"""
+# Continue:  the same as to submit""",
+    '0 | 1 | 2',
+    'done, runs have failed (the second round tries them again), or a mistake in the command',
+)
 
 SCRIPT = """\
 #!/bin/bash
@@ -120,7 +132,7 @@ for ((restart = 0; restart <= {restarts}; restart++)); do
     {srun} -- "${{command[@]}}"
     code=$?
     case $code in
-    0 | 2 | 3)  # done, a mistake in the command, or the training diverged: the same again would end the same
+    {final})  # {why}
         exit $code ;;
     75)  # saved, ahead of the time limit: Slurm is to continue it
         scontrol requeue "$SLURM_JOB_ID"

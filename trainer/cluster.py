@@ -157,7 +157,11 @@ def _slurm(environ: Mapping[str, str]) -> Cluster | None:
 
 
 def hostnames(text: str) -> list[str]:
-    """Returns the names in one of Slurm's lists of hosts, in its order: 'node[2,08-10],gpu1' has five; `ValueError` for none."""
+    """Returns the names in one of Slurm's lists of hosts, in its order: 'node[2,08-10],gpu1' has five.
+
+    Raises:
+      ValueError: it is none.
+    """
     names: list[str] = []
     for item in re.findall(r'(?:[^,\[]|\[[^]]*\])+', text):
         parts = re.split(r'\[([^]]*)\]', item)  # texts, and between them what was in brackets
@@ -229,7 +233,8 @@ def lost_worker(cluster: Cluster, message: str) -> LostWorker:
     # watches over the others.
     named = {int(number) for number in re.findall(r'/task:(\d+)', message)} - {cluster.index}
     silent = {i for i, address in enumerate(cluster.addresses) if i != cluster.index and not _listens(address)}
-    lost = _name(cluster, named or silent or {0})
+    others = named or silent or {0} - {cluster.index}
+    lost = _name(cluster, others) if others else 'another worker'
     return LostWorker(f'{lost} was lost: all must start again, and continue from the last checkpoint')
 
 

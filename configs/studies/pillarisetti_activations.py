@@ -1,4 +1,4 @@
-"""Activations x initializers, five optimizers, and batch normalisation, on MNIST: 26 variants, 10 epochs each.
+"""Activations x initializers, five optimizers, and batch normalisation, on MNIST: 26 variants, 5 epochs each.
 
     python -m trainer.compare --study=configs/studies/pillarisetti_activations.py
 
@@ -7,7 +7,7 @@ Systems internship, 2019). Besides what it measures (`pillarisetti_depth_dropout
 weight initializers, optimizers and batch normalisation as choices that matter, with claims but without numbers.
 
 What stands in for what is left unsaid: the two-layer network of the other study (512-128, He's normal initializer,
-Adam, batches of 128), trained for 10 epochs, without dropout or batch normalisation, changed in one thing or two: the six
+Adam, batches of 128), trained for 5 epochs, without dropout or batch normalisation, changed in one thing or two: the six
 activations with three initializers (N(0, 0.05), Glorot's uniform and He's normal, being those that its sections 5 and
 11 and their references name); no activation; all weights 0 or 1; the four other optimizers of section 6, with the
 defaults of the Keras of its time (`keras_2019.py`); batch normalisation on every layer.
@@ -50,7 +50,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.base = default.get_config()
     config.base.model.hidden = (512, 128)
     config.base.global_batch_size = 128
-    config.base.epochs = 10
+    config.base.epochs = 5
 
     config.variants = {
         **{
@@ -109,7 +109,7 @@ def get_config() -> ml_collections.ConfigDict:
                 'metric': metric,
                 'quote': adam,
                 'section': '6. Optimizers',
-                'reading': f'by {metric.replace("_", " ")} after 10 epochs',
+                'reading': f'by {metric.replace("_", " ")} after 5 epochs',
             }
             for metric in ('train_loss', 'test_loss')
         ),

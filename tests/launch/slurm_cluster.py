@@ -111,7 +111,7 @@ def submit(folder: Path, environ: dict[str, str], *arguments: str) -> list[str]:
     return re.findall(r'scancel ([\d,]+)', done.stdout)[0].split(',')
 
 
-def wait(job: str, environ: dict[str, str], timeout: float = 300) -> str:
+def wait(job: str, environ: dict[str, str], timeout: float = 600) -> str:
     """Waits for the end of a job and returns its state; fails, with the queue, after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while True:

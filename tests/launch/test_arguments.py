@@ -143,7 +143,7 @@ TEXTS = ('kubernetes', 'ray', 'tpu', 'vertex')
         '[a-z]?',
     ]
 )
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_arguments_reach_the_command_unchanged(launcher, arguments):
     if launcher in TEXTS and '\udcff' in arguments:
         with pytest.raises(UserError, match='not UTF-8'):

@@ -17,25 +17,31 @@ import portpicker
 import psutil
 import pytest
 
-from tests.conftest import ROOT, command, run
+from tests.conftest import ROOT, command
 from tests.launch.slurm_cluster import logs, submit, wait
 from tests.trainer.test_resume import last_checkpoint
 
 TRAINER = (sys.executable, '-m', 'trainer.main')
 MLP = (
-    f'--config={ROOT}/configs/mlp_dropout.py', '--config.data.name=digits', '--config.data.validation=100',
+    f'--config={ROOT}/configs/mlp_adam.py', '--config.data.name=digits', '--config.data.validation=100',
     '--config.checkpoint.every_seconds=0', '--config.checkpoint.every_steps=7', '--config.threads=1',
     '--config.epochs=40',
 )  # fmt: skip
 
 #: Seconds from the end of one worker to that of all, the promise; and to wait for anything else before giving up.
-END, PATIENCE = 30, 120
+END, PATIENCE = 30, 600
 
 
 @pytest.fixture(scope='module')
 def undisturbed(tmp_path_factory) -> str:
-    """The weights of a run of two workers to which nothing happened."""
-    return run(tmp_path_factory.mktemp('undisturbed') / 'run', *MLP, launch=2)['weights_sha256']
+    """The weights of a run of two workers that nobody disturbs.
+
+    With restarts all the same: a machine that is suspended for ten seconds misses the workers' heartbeats.
+    """
+    workdir = tmp_path_factory.mktemp('undisturbed') / 'run'
+    launcher = [sys.executable, '-m', 'launch', 'local', '--workers=2', '--restarts=9', '--', *TRAINER, *MLP]
+    subprocess.run([*launcher, f'--workdir={workdir}'], cwd=ROOT, check=True, capture_output=True, timeout=PATIENCE)
+    return json.loads((workdir / 'result.json').read_text())['weights_sha256']
 
 
 def worker(workdir: Path, index: int) -> psutil.Process:
@@ -64,12 +70,12 @@ def checkpoint_after(workdir: Path, step: int) -> int:
 
 def test_under_slurm_a_worker_killed_and_a_run_told_to_save_end_with_the_same_weights(slurm, tmp_path, undisturbed):
     workdir = tmp_path / 'a b'
-    [job] = submit(tmp_path, slurm, '--nodes=2', '--', *TRAINER, *MLP, f'--workdir={workdir}')
+    [job] = submit(tmp_path, slurm, '--nodes=2', '--restarts=9', '--', *TRAINER, *MLP, f'--workdir={workdir}')
 
     saved = checkpoint_after(workdir, 0)
     worker(workdir, 1).kill()
     killed = time.monotonic()
-    while 'starting all workers again (1 of 3)' not in logs(tmp_path)[f'slurm-{job}.out']:
+    while f'exit code {128 + signal.SIGKILL}: starting all workers again' not in logs(tmp_path)[f'slurm-{job}.out']:
         assert time.monotonic() < killed + END
         time.sleep(0.1)
     told = logs(tmp_path)[f'slurm-{job}-worker-0.out']
@@ -84,7 +90,7 @@ def test_under_slurm_a_worker_killed_and_a_run_told_to_save_end_with_the_same_we
     assert wait(job, slurm) == 'COMPLETED', logs(tmp_path)
     told = logs(tmp_path)[f'slurm-{job}-worker-0.out']
     assert 'all is saved: the same command continues' in told
-    assert told.count('continuing at step') == 2
+    assert told.count('continuing at step') >= 2
 
     result = json.loads((workdir / 'result.json').read_text())
     assert result['strategy']['workers'] == 2
@@ -96,7 +102,7 @@ def test_under_slurm_a_worker_killed_and_a_run_told_to_save_end_with_the_same_we
 def test_under_launch_local_a_worker_killed_changes_nothing(tmp_path, undisturbed, index):
     """Slow: each imports TensorFlow four times. By default test_resume.py kills workers, and their launcher with them."""
     workdir = tmp_path / 'run'
-    launcher = [sys.executable, '-m', 'launch', 'local', '--workers=2', '--restarts=3', '--', *TRAINER, *MLP]
+    launcher = [sys.executable, '-m', 'launch', 'local', '--workers=2', '--restarts=9', '--', *TRAINER, *MLP]
     process = subprocess.Popen(
         [*launcher, f'--workdir={workdir}'], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
@@ -105,12 +111,14 @@ def test_under_launch_local_a_worker_killed_changes_nothing(tmp_path, undisturbe
     killed = time.monotonic()
     assert process.stderr is not None
     told = ''
-    while 'starting all workers again (1 of 3)' not in told:
-        told += process.stderr.readline()
+    while f'[launch] worker {index} was killed by SIGKILL' not in told:
+        line = process.stderr.readline()
+        assert line, told
+        told += line
     assert time.monotonic() < killed + END
-    assert f'[launch] worker {index} was killed by SIGKILL' in told
     _, rest = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, rest
+    assert '[launch] starting all workers again' in rest
     assert json.loads((workdir / 'result.json').read_text())['weights_sha256'] == undisturbed
 
 

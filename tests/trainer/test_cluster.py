@@ -1,11 +1,13 @@
 """Which worker am I: TF_CONFIG, read without TensorFlow. Its mistakes: test_bad_input.py."""
 
 import json
+import re
 import socket
 
+import portpicker
 import pytest
 
-from configs.errors import UserError
+from configs.errors import LostWorker, UserError
 from trainer import cluster
 
 
@@ -168,3 +170,31 @@ def test_half_of_our_own_variables_is_told(environ, told):
 )
 def test_the_tpu_that_the_environment_tells_of(environ, address):
     assert cluster.tpu_address(environ) == address
+
+
+@pytest.mark.parametrize(
+    ('index', 'message', 'told'),
+    [
+        (0, 'tasks are unhealthy:\n/job:worker/replica:0/task:1\nThe tasks', r'worker 1 \(localhost:'),
+        (2, 'from remote target /job:worker/replica:0/task:1 while', r'worker 1 \(localhost:'),
+        (
+            1,
+            'my own device /job:worker/replica:0/task:1/device:CPU:0',
+            r'worker 0 \(localhost:\d+\), 2 \(',
+        ),
+    ],
+)
+def test_a_lost_worker_is_the_one_that_tensorflow_names_or_that_does_not_listen(index, message, told):
+    ports = [portpicker.pick_unused_port() for _ in range(3)]
+    found = cluster.Cluster(tuple(f'localhost:{port}' for port in ports), index, 'test')
+    assert re.match(f'{told}.* was lost: all must start again', str(cluster.lost_worker(found, message)))
+
+
+def test_workers_wait_for_each_other(monkeypatch):
+    monkeypatch.setenv('SEEDWISE_START_SECONDS', '1')
+    addresses = tuple(f'localhost:{portpicker.pick_unused_port()}' for _ in range(2))
+    found = cluster.Cluster(addresses, 0, 'test')
+    with pytest.raises(LostWorker, match=rf'worker 1 \({addresses[1]}\) did not come within 1 s'):
+        cluster.wait_for_all(found)
+    with socket.create_server(('', int(addresses[1].partition(':')[2]))):
+        cluster.wait_for_all(found)

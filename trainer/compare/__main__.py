@@ -23,7 +23,6 @@ from data_pipeline import sources
 from trainer.compare import grid, study, tuning
 from trainer.compare.engines import ENGINES, Interrupted
 from trainer.compare.grid import RunSpec
-from trainer.compare.worker import program_key
 
 _STUDY = commands.define_config('study', 'configs/studies/*.py: what to compare; --study.x=y sets a field of it.')
 _WORKDIR = flags.DEFINE_string('workdir', '', "The study's folder. Default: runs/<study name>-<hash of the study>.")
@@ -104,15 +103,7 @@ class Plan:
         return not (index.exists() and index.stat().st_mtime > last)
 
     def _mine(self, specs: list[RunSpec]) -> list[RunSpec]:
-        """Returns a part of the runs: those that share compiled steps stay together, as far as all parts get as many."""
-        groups: dict[str, list[RunSpec]] = {}
-        for spec in specs:
-            groups.setdefault(program_key(spec.config), []).append(spec)
-        together = [*groups.values()]
-        whole = len(together) // self._shards * self._shards
-        mine = [spec for group in together[:whole][self._shard :: self._shards] for spec in group]
-        rest = [spec for group in together[whole:] for spec in group]
-        return mine + rest[self._shard :: self._shards]
+        return study.part(specs, self._shard, self._shards)
 
 
 def _train(plan: Plan) -> list[RunSpec]:

@@ -24,6 +24,9 @@ TAIL_BYTES = 4000
 #: Workers in a row that may die before they are ready, until it is no use to start more.
 MOST_STILLBORN = 3
 
+#: Compiled programs after which a worker is replaced: TensorFlow keeps all it has compiled, some 10 MB each.
+MOST_PROGRAMS = 100
+
 
 class Pool:
     """Trains runs in worker processes that live as long as there is work.
@@ -66,7 +69,13 @@ class Pool:
                         worker.ready = True
                         if worker.spec:
                             on_event(Event(answer[0], worker.spec, answer[1]))
+                        new_program = not work.has_group(worker)
+                        if new_program and worker.programs == MOST_PROGRAMS:
+                            worker.spec = None
+                            worker.send(None)  # it ends, and another takes its place
+                            continue
                         spec = worker.spec = work.next_for(worker)
+                        worker.programs += new_program
                         if spec:
                             on_event(Event('started', spec))
                         worker.send(spec and (spec.config, spec.workdir, spec.drawn is None))
@@ -94,6 +103,10 @@ class Work:
         """Number of runs that no worker has yet."""
         return sum(map(len, [*self._untouched, *self._taken.values()]))
 
+    def has_group(self, worker: object) -> bool:
+        """Returns whether the worker goes on with what it has compiled."""
+        return bool(self._taken.get(worker))
+
     def next_for(self, worker: object) -> RunSpec | None:
         """Returns the next run for a worker; None: there is none."""
         group = self._taken.get(worker)
@@ -109,11 +122,15 @@ class Work:
 
 
 class Worker:
-    """A worker process. `spec`: its run, if any; `ready`: it has got as far as to ask for one."""
+    """A worker process.
+
+    `spec`: its run, if any; `ready`: it has got as far as to ask for one; `programs`: how many it had to compile.
+    """
 
     def __init__(self, location: Location):
         self.spec: RunSpec | None = None
         self.ready = False
+        self.programs = 0
         self.connection, theirs = Pipe()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `end`)
         with theirs:

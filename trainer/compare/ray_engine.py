@@ -17,7 +17,7 @@ from data_pipeline.sources import Location
 from trainer.compare import pool
 from trainer.compare.engines import Event, Interrupted
 from trainer.compare.grid import RunSpec
-from trainer.compare.worker import SAVE_SECONDS
+from trainer.compare.worker import SAVE_SECONDS, program_key
 
 #: Times that a run may lose its node and is not to blame.
 MOST_LOST = 5
@@ -31,6 +31,7 @@ class Holder:
     def __init__(self, location: Location):
         self._location = location
         self._worker: pool.Worker | None = None
+        self._program_key = ''
 
     def ready(self) -> str:
         """Starts the worker process, which takes seconds; returns '' or why it does not start."""
@@ -42,9 +43,15 @@ class Holder:
         if not workdir.is_dir():
             why = 'the folder of a study must be the same one on all nodes'
             return 'failed', f'node {socket.gethostname()} has no {workdir}: {why}'
+        key = program_key(config)
+        new_program, self._program_key = key != self._program_key, key
+        if self._worker and new_program and self._worker.programs == pool.MOST_PROGRAMS:
+            self._worker.send(None)  # it ends, and another takes its place
+            self._last_words()
         if self._worker is None and (error := self.ready()):
             return 'failed', error
         assert self._worker is not None
+        self._worker.programs += new_program
         self._worker.send((config, workdir, test))
         return self._worker.answer() or ('failed', self._last_words())
 

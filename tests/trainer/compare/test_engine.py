@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import runpy
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from data_pipeline import sources
 from tests.conftest import ROOT, command
+from trainer.compare import grid, pool
 
 #: Two variants x three seeds of half a second each.
 STUDY = """
@@ -265,6 +268,20 @@ def test_a_run_that_fails_is_tried_twice_and_named_and_the_others_go_on(file, tm
     finish(f'--study={file}', f'--workdir={tmp_path}', '--noreport')
     assert len(results_of(tmp_path)) == 6
     assert not (tmp_path / 'SGD' / '1' / 'error.txt').exists()
+
+
+def test_a_worker_is_replaced_after_so_many_programs(finished, file, tmp_path, monkeypatch):
+    monkeypatch.setattr(pool, 'MOST_PROGRAMS', 1)
+    make, workers = pool.Worker, []
+    monkeypatch.setattr(pool, 'Worker', lambda location: workers.append(make(location)) or workers[-1])
+    config = runpy.run_path(str(file))['get_config']()
+    grid.prepare(config)
+    specs = grid.runs_of(grid.variants_of(config), [0, 1], tmp_path)
+    events = []
+    pool.Pool(1, sources.locate('digits')).run(specs, events.append)
+    assert [event.kind for event in events] == ['started', 'finished'] * 4
+    assert len(workers) == 2  # one for each of the two optimizers
+    assert hashes(tmp_path).items() <= hashes(finished).items()
 
 
 def test_a_diverged_run_is_a_result(file, tmp_path):
