@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from configs import default
 from configs.errors import UserError
+from data_pipeline import sources
 from tests.conftest import ROOT
 from trainer.compare import ray_engine
 
@@ -129,3 +131,21 @@ def test_without_ray_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, 'ray', None)
     with pytest.raises(UserError, match='pip install'):
         ray_engine.RayEngine(0, None)
+
+
+@pytest.mark.slow
+def test_a_worker_process_is_replaced_before_it_holds_too_many_programs(monkeypatch, tmp_path):
+    """Slow: it starts TensorFlow three times."""
+    monkeypatch.setattr(ray_engine.pool, 'MOST_PROGRAMS', 1)
+    holder = ray_engine.Holder(sources.locate('digits'))
+    processes = []
+    for number, hidden in enumerate([(), (), (8,), (16,)]):
+        config = default.get_config()
+        config.data.name, config.model.hidden, config.epochs, config.threads = 'digits', hidden, 1, 1
+        config.seed = number
+        (folder := tmp_path / str(number)).mkdir()
+        assert holder.run(config, folder, True) == ('finished', '')
+        processes.append(holder._worker)
+    holder.stop()
+    assert processes[0] is processes[1]
+    assert len(set(processes)) == 3
