@@ -18,8 +18,8 @@ ClusterName=test
 SlurmctldHost=localhost
 SlurmctldPort={ports[0]}
 AuthType=auth/munge
-# A job that is requeued starts again after the second of these.
-AuthInfo=socket={folder}/munge/socket,cred_expire=2
+# A job that is requeued starts again after the second of these, which is 5 at the least.
+AuthInfo=socket={folder}/munge/socket,cred_expire=5
 CredType=cred/munge
 SlurmUser=root
 SlurmdUser=root
