@@ -134,7 +134,7 @@ for ((restart = 0; restart <= {restarts}; restart++)); do
     case $code in
     {final})  # {why}
         exit $code ;;
-    75)  # saved, ahead of the time limit: Slurm is to continue it
+    75 | 143)  # saved ahead of the time limit, or told to before there was anything new to save: Slurm is to continue it
         scontrol requeue "$SLURM_JOB_ID"
         exit $code ;;
     esac

@@ -218,7 +218,7 @@ def wait_for_all(cluster: Cluster) -> None:
     """
     deadline = time.monotonic() + start_seconds()
     missing = set(range(len(cluster.addresses))) - {cluster.index}
-    with _listen(cluster.addresses[cluster.index]):
+    with _listen(cluster):
         while missing := {index for index in missing if not _listens(cluster.addresses[index])}:
             if time.monotonic() > deadline:
                 raise LostWorker(
@@ -242,11 +242,18 @@ def _name(cluster: Cluster, workers: set[int]) -> str:
     return f'worker {", ".join(f"{index} ({cluster.addresses[index]})" for index in sorted(workers))}'
 
 
-def _listen(address: str) -> socket.socket:
+def _listen(cluster: Cluster) -> socket.socket:
+    address = cluster.addresses[cluster.index]
     port, many = int(address.rpartition(':')[2]), 1024
-    if socket.has_dualstack_ipv6():
-        return socket.create_server(('', port), family=socket.AF_INET6, backlog=many, dualstack_ipv6=True)
-    return socket.create_server(('', port), backlog=many)
+    try:
+        if socket.has_dualstack_ipv6():
+            return socket.create_server(('', port), family=socket.AF_INET6, backlog=many, dualstack_ipv6=True)
+        return socket.create_server(('', port), backlog=many)
+    except OSError as error:
+        told = f'port {port} of worker {cluster.index} ({address}) is in use'
+        if cluster.engine.startswith('Slurm'):  # the port was our choice, and the job's next step has others
+            raise LostWorker(f'{told}: start again') from error
+        raise UserError(f'{told}: choose a free one') from error
 
 
 def _listens(address: str) -> bool:
@@ -259,13 +266,5 @@ def _listens(address: str) -> bool:
 
 
 def check_port_free(cluster: Cluster) -> None:
-    """Raises `UserError` where another process listens on this worker's port."""
-    port = int(cluster.addresses[cluster.index].rpartition(':')[2])
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(('', port))
-        except OSError as error:
-            raise UserError(
-                f'port {port} of worker {cluster.index} ({cluster.addresses[cluster.index]}) is in use: choose a free one'
-            ) from error
+    """Raises `UserError` where another process listens on this worker's port, `LostWorker` where a new start would help."""
+    _listen(cluster).close()

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -17,9 +18,11 @@ CONF = """
 ClusterName=test
 SlurmctldHost=localhost
 SlurmctldPort={ports[0]}
+# The ports of workers follow from it: another cluster of the tests may be running here.
+FirstJobId={job}
 AuthType=auth/munge
-# A job that is requeued starts again after the second of these.
-AuthInfo=socket={folder}/munge/socket,cred_expire=2
+# A job that is requeued starts again after the second of these, which is 5 at the least.
+AuthInfo=socket={folder}/munge/socket,cred_expire=5
 CredType=cred/munge
 SlurmUser=root
 SlurmdUser=root
@@ -72,7 +75,9 @@ def cluster(folder: Path) -> Iterator[dict[str, str]]:
     """Starts the daemons, yields the environment in which Slurm's commands find them, and stops them."""
     ports = [portpicker.pick_unused_port() for _ in range(3)]
     hostname = os.uname().nodename.partition('.')[0]
-    (folder / 'slurm.conf').write_text(CONF.format(folder=folder, ports=ports, hostname=hostname))
+    (folder / 'slurm.conf').write_text(
+        CONF.format(folder=folder, ports=ports, hostname=hostname, job=random.randrange(1, 60_000))
+    )
     (folder / 'hosts').write_text(f'127.0.0.1 localhost {hostname} node2 node10\n')
     (folder / 'munge').mkdir(mode=0o700)
     (folder / 'munge' / 'key').write_bytes(os.urandom(1024))
