@@ -151,7 +151,8 @@ class Run:
         self.seconds['startup'] += time.perf_counter() - started
         earlier = self.seconds['total']
 
-        summaries = Summaries(self.workdir / 'tensorboard' if self.chief and self.config.tensorboard.enabled else None)
+        wanted = self.chief and self.config.tensorboard.enabled is not False
+        summaries = Summaries(self.workdir / 'tensorboard' if wanted else None)
         progress = Progress(self.total_steps, self.step, show=show)
         with _signals(self._ask_to_stop):
             try:
