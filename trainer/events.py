@@ -60,7 +60,7 @@ def experiment(hparams: Iterable[api_pb2.HParamInfo], metrics: Iterable[api_pb2.
     return _hparams(hparams_metadata.EXPERIMENT_TAG, plugin_data_pb2.HParamsPluginData(experiment=columns))
 
 
-def session(hparams: Mapping[str, float | str], group: str, started: float | None) -> Summary.Value:
+def session(hparams: Mapping[str, bool | float | str], group: str, started: float | None) -> Summary.Value:
     """Returns the row of a run on the HParams page.
 
     Args:
@@ -72,6 +72,8 @@ def session(hparams: Mapping[str, float | str], group: str, started: float | Non
     for name, value in hparams.items():
         if isinstance(value, str):
             start.hparams[name].string_value = value
+        elif isinstance(value, bool):
+            start.hparams[name].bool_value = value
         else:
             start.hparams[name].number_value = value
     return _hparams(
