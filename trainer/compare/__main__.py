@@ -127,7 +127,7 @@ def _train(plan: Plan, dashboard: 'Dashboard | None') -> list[RunSpec]:
         if dashboard:
             dashboard.begin(plan.compared())
         engine = ENGINES[_ENGINE.value](_WORKERS.value, location)
-        failed += study.complete(specs, engine, dashboard.finished if dashboard else lambda spec, result: None)
+        failed += study.complete(specs, engine, dashboard.finished if dashboard else lambda spec: None)
     print(f'trained in {time.monotonic() - started:.1f} s: {plan.workdir}')
     return failed
 

@@ -32,7 +32,7 @@ from tensorboard.plugins.hparams import api_pb2
 from trainer import events
 from trainer.compare.grid import RunSpec, Variant, runs_of
 from trainer.compare.selection import goal_of
-from trainer.compare.statistics import CONFIDENCE, estimate, mean_interval
+from trainer.compare.statistics import CONFIDENCE, estimate, mean_intervals
 from trainer.compare.tuning import best_row
 
 #: Folders below the study's; no variant may have their name.
@@ -84,26 +84,23 @@ class Dashboard:
         for variant in variants:
             self._update(variant)
 
-    def finished(self, spec: RunSpec, result: dict) -> None:
+    def finished(self, spec: RunSpec) -> None:
         """Adds a run that has just finished, and those of its variant that other processes have finished since."""
         if spec.drawn is None:  # trials are not compared
-            self._keep(spec, result)
             self._update(spec.variant)
-
-    def _keep(self, spec: RunSpec, result: dict) -> None:
-        self._results[spec.variant.name, spec.seed] = result
-        if self._single_runs:
-            events.replace(self._workdir / SEEDS / spec.variant.name / str(spec.seed), _run(spec, result))
 
     def _update(self, variant: Variant) -> None:
         """Writes the mean of what is finished of a variant."""
         with _locked(self._workdir / MEAN / variant.name) as folder:
             results = []
             for spec in runs_of([variant], self._seeds, self._workdir):
-                if (variant.name, spec.seed) not in self._results and (result := spec.result()) is not None:
-                    self._keep(spec, result)
-                if (variant.name, spec.seed) in self._results:
-                    results.append(self._results[variant.name, spec.seed])
+                key = variant.name, spec.seed
+                if key not in self._results and (result := spec.result()) is not None:
+                    self._results[key] = result
+                    if self._single_runs:
+                        events.replace(self._workdir / SEEDS / variant.name / str(spec.seed), _run(spec, result))
+                if key in self._results:
+                    results.append(self._results[key])
             row = None if self._single_runs else _row(variant)
             steps = _mean(variant, results, len(self._seeds), row) if results else []
             events.replace(folder, steps, order=self._order[variant.name])
@@ -149,16 +146,7 @@ def _mean(
       row: of the HParams page, where the single runs have none.
     """
     completed = [result for result in results if result['status'] == 'completed']
-    steps = []
-    # Runs that were stopped early have no more entries: from there on there is no mean of all.
-    for entries in zip(*(result['history'] for result in completed), strict=False):
-        values = []
-        for metric, split in itertools.product(METRICS, SPLITS):
-            numbers = [entry.get(f'{split}_{metric}') for entry in entries]
-            if None not in numbers:
-                low, high = mean_interval(np.array(numbers))
-                values += _with_interval(f'{metric}/{split}', float(np.mean(numbers)), low, high)
-        steps.append((entries[0]['step'], None, values))
+    steps = _curves([result['history'] for result in completed])
     told = [f'{len(results)} of {seeds} seeds finished.']
     if len(completed) < len(results):
         told.append(f'**{len(results) - len(completed)} diverged** and are in no mean.')
@@ -175,6 +163,23 @@ def _mean(
     if row:
         first.append(events.session(row, variant.name, None))
     return [(0, None, first), *steps, (max(result['steps'] for result in results), None, last)]
+
+
+def _curves(histories: Sequence[Sequence[Mapping]]) -> list[events.Step]:
+    """Returns the means over runs at each evaluation that all of them have: with early stopping some end before others."""
+    found = []
+    for entries in zip(*histories, strict=False):
+        for metric, split in itertools.product(METRICS, SPLITS):
+            numbers = [entry.get(f'{split}_{metric}') for entry in entries]
+            if None not in numbers:
+                found.append((entries[0]['step'], f'{metric}/{split}', numbers))
+    if not found:
+        return []
+    steps, tags, columns = zip(*found, strict=True)
+    table = np.array(columns, float).T
+    values = zip(steps, map(_with_interval, tags, table.mean(0).tolist(), *mean_intervals(table)), strict=True)
+    groups = itertools.groupby(values, key=lambda pair: pair[0])
+    return [(step, None, [*itertools.chain(*(values for _, values in group))]) for step, group in groups]
 
 
 def _run(spec: RunSpec, result: dict) -> list[events.Step]:

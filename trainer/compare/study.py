@@ -17,11 +17,11 @@ TRIES = 2
 WAIT_SECONDS = 1.0
 
 
-def complete(specs: Sequence[RunSpec], engine: Engine, on_finished: Callable[[RunSpec, dict], None]) -> list[RunSpec]:
+def complete(specs: Sequence[RunSpec], engine: Engine, on_finished: Callable[[RunSpec], None]) -> list[RunSpec]:
     """Runs what is not finished, and returns what failed for good.
 
     A run that another process works on is waited for at the end, and taken over where that process ends without a
-    result. `on_finished` is called with each run that finishes, and its result.
+    result. `on_finished` is called with each run that finishes.
     """
     todo = [spec for spec in specs if spec.result() is None]
     board = Board(len(specs), len(specs) - len(todo))
@@ -31,7 +31,7 @@ def complete(specs: Sequence[RunSpec], engine: Engine, on_finished: Callable[[Ru
 
     def finished(spec: RunSpec, result: dict) -> None:
         board.finished(spec, result)
-        on_finished(spec, result)
+        on_finished(spec)
 
     def on_event(event: Event) -> None:
         spec = event.spec
