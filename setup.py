@@ -33,9 +33,10 @@ setup(
         'matplotlib',
         'jinja2',
         'pandas',
+        'pillow',
     ],
     extras_require={
-        'test': ['pytest', 'pytest-xdist', 'ruff', 'mypy', 'psutil', 'hypothesis'],
+        'test': ['pytest', 'pytest-xdist', 'ruff', 'mypy', 'psutil', 'hypothesis', 'playwright'],
         'gpu': ['tensorflow[and-cuda]'],
     },
 )

@@ -286,8 +286,9 @@ def _charts(variants: Sequence[Variant]) -> Layout:
             )
     return Layout(
         category=[
-            Category(title=f'Mean over seeds, {CONFIDENCE:.0%} interval', chart=means),
-            Category(title='Single seeds', chart=singles, closed=True),
+            # The page shows the last chart first.
+            Category(title=f'Mean over seeds, {CONFIDENCE:.0%} interval', chart=reversed(means)),
+            Category(title='Single seeds', chart=reversed(singles), closed=True),
         ]
     )
 

@@ -6,20 +6,21 @@ import re
 import shutil
 import subprocess
 import sys
+import urllib.parse
 from pathlib import Path
 
 import ml_collections
 import numpy as np
 import pandas as pd
 import pytest
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.util import tensor_util
 
 from tests.conftest import ROOT
 from trainer import events
 from trainer.compare import grid
-from trainer.compare.dashboard import FRONT, MOST_SHOWN, Dashboard
+from trainer.compare.dashboard import FRONT, MEAN, MOST_SHOWN, Dashboard
 from trainer.compare.statistics import mean_interval
 
 STUDY = """
@@ -96,7 +97,7 @@ def boards(workdir: Path) -> dict[str, dict]:
     return {
         str(path.relative_to(workdir)): read(path)
         for top in ('mean', 'seeds')
-        for path in (workdir / top).rglob('*')
+        for path in [workdir / top, *(workdir / top).rglob('*')]
         if path.is_dir() and list(path.glob(f'{events.PREFIX}*'))
     }
 
@@ -247,15 +248,52 @@ def browser():
 def page(browser, tensorboard):
     page = browser.new_page(viewport={'width': 1440, 'height': 1000})
     page.set_default_timeout(60_000)
-    page.goto(tensorboard)
+    page.server = tensorboard
     yield page
     page.close()
 
 
-def test_the_first_page_shows_the_means_and_not_the_seeds(page):
-    from playwright.sync_api import expect
+def open_page(page, address: str, runs: str = f'^{MEAN}') -> None:
+    """Opens one of TensorBoard's pages with a filter of runs, as the study's link does."""
+    page.goto('about:blank')
+    page.goto(f'{page.server}{FRONT.partition("#")[0]}#{address}&regexInput={urllib.parse.quote(runs)}')
 
-    page.wait_for_url('**/#timeseries')
-    for name in ('mean/Adam-width_8', 'mean/SGD-width_16'):
-        expect(page.locator('runs-data-table').get_by_text(name, exact=True)).to_be_visible()
-    expect(page.get_by_role('button', name='accuracy 4 cards')).to_be_visible()
+
+def test_the_first_page_shows_the_means_and_the_seeds_with_one_click(page):
+    page.goto(page.server)
+    page.get_by_text('accuracy/validation', exact=True).first.wait_for()
+    assert '#timeseries' in page.url
+    for name in ('mean/Adam-width_8', 'mean/Adam-width_16', 'mean/SGD-width_8', 'mean/SGD-width_16'):
+        page.get_by_text(name, exact=True).first.wait_for()
+    single = page.get_by_text('seed_accuracy/validation', exact=True)
+    assert not single.count()
+    page.get_by_role('button').filter(has_text='seed_accuracy').click()
+    single.first.wait_for()
+
+
+def test_custom_scalars_show_means_with_intervals(page):
+    open_page(page, 'custom_scalars')
+    for quantity in ('validation accuracy', 'train accuracy', 'validation loss', 'train loss'):
+        card = page.locator('tf-custom-scalar-margin-chart-card').filter(has_text=f'{quantity} by step')
+        card.get_by_text('Matches (4)').wait_for()
+
+
+def test_hparams_has_the_axes_as_columns_and_filters_by_them(page):
+    open_page(page, 'hparams')
+    page.get_by_text('SGD-width_16').wait_for()
+    header = page.locator('vaadin-grid').first.inner_text()
+    for column in ('optimizer', 'width', 'test accuracy ↑', 'test loss ↓', 'validation accuracy ↑'):
+        assert column in header
+    page.locator('tf-hparams-query-pane').get_by_text('SGD').click()
+    page.get_by_text('SGD-width_16').wait_for(state='hidden')
+    assert page.get_by_text('Adam-width_16').is_visible()
+
+
+def test_images_show_the_answer_and_what_a_run_gets_wrong(page):
+    open_page(page, 'images')
+    page.get_by_text('accuracy/the answer').first.wait_for()
+    open_page(page, 'images', 'Adam-width_8/0/')
+    page.get_by_text('mistakes/confusion_matrix').first.wait_for()
+    image = page.locator('tf-image-loader img').first
+    image.wait_for()
+    assert image.evaluate('image => image.decode().then(() => image.naturalWidth)') > 300
