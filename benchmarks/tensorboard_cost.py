@@ -1,10 +1,10 @@
 """What TensorBoard's events cost, as a share of a run's time:
 
-python -m benchmarks.tensorboard_cost [--repetitions=7]
+python -m benchmarks.tensorboard_cost [--repetitions=7] [--only=mlp,cnn,study]
 
 A run: whole runs of a config, with events and without, in turns, by steps that are compiled already. All that a run's board
 holds is written: scalars, text, graph, and after each epoch the confusion matrix and the most confidently wrong
-examples of 5,000 validation images. The share is (median with - median without) / (median time in training steps).
+examples of 5,000 validation images. The share is (median of with - without) / (median time in training steps).
 
 A study: what the study's process does when one of its runs finishes, which is to write that run's events and its
 variant's mean over seeds anew, for 3 variants x 10 seeds, each a copy of one finished run of `raj_optimizers_losses`. The
@@ -19,9 +19,13 @@ from pathlib import Path
 
 from absl import app, flags
 
+_ONLY = flags.DEFINE_list('only', ['mlp', 'cnn', 'study'], 'What to measure.')
 _REPETITIONS = flags.DEFINE_integer('repetitions', 7, 'Runs on each side.', lower_bound=1)
 
-RUNS = (('MLP 784-128-10, 5 epochs', 'mlp_adam', 5), ('CNN, 421,642 parameters, 2 epochs', 'cnn_adam', 2))
+RUNS = {
+    'mlp': ('MLP 784-128-10, 5 epochs', 'mlp_adam', 5),
+    'cnn': ('CNN, 421,642 parameters, 1 epoch', 'cnn_adam', 1),
+}
 
 
 class Runs:
@@ -31,8 +35,9 @@ class Runs:
         from data_pipeline import sources
         from trainer import strategy
 
-        self._config, self._folder = config, folder
-        self._strategy = strategy.start(config, None)
+        self._config, self._folder = config.copy_and_resolve_references(), folder
+        self._config.threads = 0  # what a process has started with it keeps
+        self._strategy = strategy.start(self._config, None)
         self._dataset = sources.load(location, seed=config.seed, validation=config.data.validation)
         self._programs: dict[bool, object] = {}
         self._number = 0
@@ -100,15 +105,16 @@ def main(_) -> None:
     location = sources.locate('mnist')
     print(f'{"":36} {"training":>9} {"events":>9}   share')
     with tempfile.TemporaryDirectory() as scratch:
-        for name, file, epochs in RUNS:
+        for name, file, epochs in (RUNS[key] for key in _ONLY.value if key in RUNS):
             config = files.load(Path('configs', f'{file}.py'), [])
             config.epochs, config.data.validation = epochs, 5000
             folder = Path(scratch, file)
             folder.mkdir()
             show(name, *cost_of_a_run(config, folder, location))
-        folder = Path(scratch, 'studies')
-        folder.mkdir()
-        show('a run of raj_optimizers_losses', *cost_in_a_study(folder, location))
+        if 'study' in _ONLY.value:
+            folder = Path(scratch, 'studies')
+            folder.mkdir()
+            show('a run of raj_optimizers_losses', *cost_in_a_study(folder, location))
 
 
 def show(name: str, training: float, added: float) -> None:

@@ -73,43 +73,37 @@ def confusion_matrix(confusion: np.ndarray) -> Image.Image:
     cell = max(2, SIDE // classes)
     left = top = 38
     share = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
-    image = Image.new('L', (left + cell * classes + 8, top + cell * classes + 8), 255)
+    canvas = np.full((top + cell * classes + 8, left + cell * classes + 8), 255, np.uint8)
     # The root shows the few that are wrong.
-    shades = np.kron(255 - 190 * np.sqrt(share), np.ones((cell, cell))).astype(np.uint8)
-    image.paste(Image.fromarray(shades), (left, top))
-    draw, font = _draw(image)
-    draw.text((left + cell * classes // 2, 10), 'predicted', fill=0, font=font, anchor='mm')
-    across = Image.new('L', (cell * classes, 20), 255)
-    _draw(across)[0].text((cell * classes // 2, 10), 'label', fill=0, font=font, anchor='mm')
-    image.paste(across.rotate(90, expand=True), (0, top))
-    every = max(1, -(-WRITTEN // cell))
-    for i in range(0, classes, every):
-        middle = i * cell + cell // 2
-        draw.text((left + middle, 30), str(i), fill=0, font=font, anchor='mm')
-        draw.text((30, top + middle), str(i), fill=0, font=font, anchor='mm')
+    cells = canvas[top : top + cell * classes, left : left + cell * classes]
+    cells[:] = np.kron((255 - 190 * np.sqrt(share)).astype(np.uint8), np.ones((cell, cell), np.uint8))
+    middle = cell * classes // 2
+    _write(canvas, left + middle, 10, 'predicted')
+    _write(canvas.T[:, ::-1], cell * classes - middle + 8, 10, 'label')
+    for i in range(0, classes, max(1, -(-WRITTEN // cell))):
+        _write(canvas, left + i * cell + cell // 2, 28, str(i))
+        _write(canvas, 28, top + i * cell + cell // 2, str(i))
     if cell >= WRITTEN:
-        for i, j in zip(*np.nonzero(confusion), strict=True):
-            place = left + j * cell + cell // 2, top + i * cell + cell // 2
-            draw.text(place, _short(confusion[i, j]), fill=255 * int(share[i, j] > 0.5), font=font, anchor='mm')
-    return image
+        for i, j in zip(*(x.tolist() for x in np.nonzero(confusion)), strict=True):
+            ink = 255 if share[i, j] > 0.5 else 0
+            _write(cells, j * cell + cell // 2, i * cell + cell // 2, _short(confusion[i, j]), ink)
+    return Image.fromarray(canvas)
 
 
 def most_confidently_wrong(found: Outcomes) -> Image.Image:
     """Returns the most confidently wrong examples as an image, each with its label, prediction and confidence."""
-    shown = len(found.images)
-    color = shown and found.images.shape[-1] == 3
-    rows = max(1, -(-shown // COLUMNS))
-    image = Image.new('RGB' if color else 'L', (COLUMNS * (EXAMPLE + 8), rows * (EXAMPLE + 32)), 'white')
-    draw, font = _draw(image)
+    shown, channels = len(found.images), found.images.shape[-1]
+    width, height = EXAMPLE + 8, EXAMPLE + 32
+    canvas = np.full((max(1, -(-shown // COLUMNS)) * height, COLUMNS * width, channels), 255, np.uint8)
     if not shown:
-        draw.text((4, 4), 'none is wrong', fill='black', font=font)
+        _write(canvas, width * COLUMNS // 2, height // 2, 'none is wrong')
     for k in range(shown):
-        x, y = k % COLUMNS * (EXAMPLE + 8) + 4, k // COLUMNS * (EXAMPLE + 32)
-        pixels = found.images[k] if color else found.images[k, ..., 0]
-        image.paste(Image.fromarray(pixels).resize((EXAMPLE, EXAMPLE), Image.Resampling.NEAREST), (x, y))
-        words = f'{found.labels[k]} as {found.predicted[k]}\n{found.confidence[k]:.2%}'
-        draw.text((x, y + EXAMPLE + 1), words, fill='black', font=font)
-    return image
+        x, y = k % COLUMNS * width + 4, k // COLUMNS * height
+        example = Image.fromarray(_drawable(found.images[k])).resize((EXAMPLE, EXAMPLE), Image.Resampling.NEAREST)
+        canvas[y : y + EXAMPLE, x : x + EXAMPLE] = np.asarray(example).reshape(EXAMPLE, EXAMPLE, channels)
+        _write(canvas, x + EXAMPLE // 2, y + EXAMPLE + 8, f'{found.labels[k]} as {found.predicted[k]}')
+        _write(canvas, x + EXAMPLE // 2, y + EXAMPLE + 21, f'{found.confidence[k]:.2%}')
+    return Image.fromarray(_drawable(canvas))
 
 
 def png(image: Image.Image) -> bytes:
@@ -119,16 +113,32 @@ def png(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
+def _drawable(pixels: np.ndarray) -> np.ndarray:
+    """Pixels as Pillow takes them: [height, width] where there is one channel."""
+    return pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+
+
 def _short(count: int) -> str:
     return str(count) if count < 10_000 else f'{count / 1000:.2g}k'
 
 
-def _draw(image: Image.Image) -> tuple[ImageDraw.ImageDraw, ImageFont.FreeTypeFont | ImageFont.ImageFont]:
-    draw = ImageDraw.Draw(image)
-    draw.fontmode = '1'
-    return draw, _font()
+def _write(canvas: np.ndarray, x: int, y: int, words: str, ink: int = 0) -> None:
+    """Writes words around the point (x, y) of pixels [height, width] or [height, width, channels]."""
+    mask = _mask(words)
+    height, width = mask.shape
+    top, left = y - height // 2, max(0, x - width // 2)
+    canvas[top : top + height, left : left + width][mask[:, : canvas.shape[1] - left]] = ink
+
+
+@functools.lru_cache(10_000)
+def _mask(words: str) -> np.ndarray:
+    """The pixels that are ink, bool. Pillow takes a millisecond for ten words, and most come again."""
+    return np.hstack([_glyph(character) for character in words])
 
 
 @functools.cache
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(11)
+def _glyph(character: str) -> np.ndarray:
+    font = ImageFont.load_default(11)
+    image = Image.new('1', (max(1, round(font.getlength(character))), 13))
+    ImageDraw.Draw(image).text((0, 10), character, fill=1, font=font, anchor='ls')
+    return np.asarray(image)

@@ -113,7 +113,7 @@ class Dashboard:
         ]
         if answer:
             width, height = struct.unpack('>II', answer[16:24])
-            values.append(events.image('accuracy/the answer', answer, width, height))
+            values.append(events.image('accuracy/overview', answer, width, height))
         return values
 
     def _about(self, variants: Sequence[Variant]) -> str:

@@ -289,9 +289,9 @@ def test_hparams_has_the_axes_as_columns_and_filters_by_them(page):
     assert page.get_by_text('Adam-width_16').is_visible()
 
 
-def test_images_show_the_answer_and_what_a_run_gets_wrong(page):
+def test_images_show_the_overview_and_what_a_run_gets_wrong(page):
     open_page(page, 'images')
-    page.get_by_text('accuracy/the answer').first.wait_for()
+    page.get_by_text('accuracy/overview').first.wait_for()
     open_page(page, 'images', 'Adam-width_8/0/')
     page.get_by_text('mistakes/confusion_matrix').first.wait_for()
     image = page.locator('tf-image-loader img').first
