@@ -10,15 +10,16 @@ killed. Needs no TensorFlow.
 """
 
 import contextlib
+import io
 import itertools
 import shlex
 import shutil
-import struct
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import filelock
 import numpy as np
+from PIL import Image
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.custom_scalar.layout_pb2 import (
     Category,
@@ -29,7 +30,7 @@ from tensorboard.plugins.custom_scalar.layout_pb2 import (
 )
 from tensorboard.plugins.hparams import api_pb2
 
-from trainer import events
+from trainer import events, images
 from trainer.compare.grid import RunSpec, Variant, runs_of
 from trainer.compare.selection import goal_of
 from trainer.compare.statistics import CONFIDENCE, estimate, mean_intervals
@@ -44,6 +45,9 @@ FRONT = f'?smoothing=0&runFilter=^{MEAN}#timeseries&regexInput=^{MEAN}'
 
 #: Up to this number of TensorBoard runs its first page shows all unasked; of more it shows none.
 MOST_SHOWN = 500
+
+#: Of the figure of the results, in pixels: what fits on the page in actual size.
+WIDTH = 900
 
 SPLITS = ('test', 'validation', 'train')
 METRICS = ('accuracy', 'loss')
@@ -112,8 +116,9 @@ class Dashboard:
             events.experiment(*_columns(variants, self._single_runs)),
         ]
         if answer:
-            width, height = struct.unpack('>II', answer[16:24])
-            values.append(events.image('accuracy/overview', answer, width, height))
+            figure = Image.open(io.BytesIO(answer))
+            figure.thumbnail((WIDTH, WIDTH))
+            values.append(events.image('accuracy/overview', images.png(figure), *figure.size))
         return values
 
     def _about(self, variants: Sequence[Variant]) -> str:
