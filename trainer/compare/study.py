@@ -17,7 +17,9 @@ TRIES = 2
 WAIT_SECONDS = 1.0
 
 
-def complete(specs: Sequence[RunSpec], engine: Engine, on_finished: Callable[[RunSpec], None]) -> list[RunSpec]:
+def complete(
+    specs: Sequence[RunSpec], engine: Engine, on_finished: Callable[[RunSpec], None] = lambda spec: None
+) -> list[RunSpec]:
     """Runs what is not finished, and returns what failed for good.
 
     A run that another process works on is waited for at the end, and taken over where that process ends without a

@@ -35,7 +35,7 @@ def get_config():
     config.base.epochs = 3
     config.axes = {
         'optimizer': {name: {'optimizer': {'name': name}} for name in ('Adam', 'SGD')},
-        'rate': {str(rate): {'optimizer': {'learning_rate': rate}} for rate in (0.01, 0.1)},
+        'rate': {f'{rate:.0e}': {'optimizer': {'learning_rate': rate}} for rate in (0.01, 0.1)},
     }
     config.seeds = 2
     return config
@@ -119,8 +119,8 @@ def test_means_and_intervals_are_those_of_the_report(workdir):
 
 
 def test_curves_are_means_over_seeds_with_t_intervals(workdir):
-    found = read(workdir / 'mean' / 'Adam-rate_0.1')
-    rows = list(zip(*(result['history'] for result in histories(workdir, 'Adam-rate_0.1')), strict=True))
+    found = read(workdir / 'mean' / 'Adam-rate_1e-01')
+    rows = list(zip(*(result['history'] for result in histories(workdir, 'Adam-rate_1e-01')), strict=True))
     assert len(rows) == 3
     for split in ('train', 'validation'):
         for metric in ('accuracy', 'loss'):
@@ -158,7 +158,7 @@ def test_it_is_right_at_any_moment_and_for_several_processes(study, workdir, cop
 
 def test_what_a_kill_left_behind_is_tidied_up(study, workdir, copy):
     Dashboard('small', grid.seeds_of(study), copy).begin(grid.variants_of(study))
-    folder = copy / 'mean' / 'Adam-rate_0.01'
+    folder = copy / 'mean' / 'Adam-rate_1e-02'
     (newest,) = folder.glob(f'{events.PREFIX}*')
     (folder / '.partial').write_bytes(b'torn')
     shutil.copy(newest, folder / f'{events.PREFIX}0000000000.{"0" * 16}')  # the one before it, not yet deleted
@@ -195,8 +195,8 @@ def test_every_run_is_a_session_of_its_variants_group_and_axes_are_typed_columns
 
     starts = contents(metadata.SESSION_START_INFO_TAG)
     assert sorted(starts) == sorted(f'seeds/{p.parent.relative_to(workdir)}' for p in workdir.glob('*/*/result.json'))
-    start = metadata.parse_session_start_info_plugin_data(starts['seeds/Adam-rate_0.01/1'])
-    assert start.group_name == 'Adam-rate_0.01'
+    start = metadata.parse_session_start_info_plugin_data(starts['seeds/Adam-rate_1e-02/1'])
+    assert start.group_name == 'Adam-rate_1e-02'
     assert (start.hparams['optimizer'].string_value, start.hparams['rate'].number_value) == ('Adam', 0.01)
 
     (experiment,) = map(metadata.parse_experiment_plugin_data, contents(metadata.EXPERIMENT_TAG).values())
@@ -214,7 +214,7 @@ def test_more_runs_than_tensorboard_shows_leave_the_means(study, copy):
     dashboard = Dashboard('small', range(MOST_SHOWN // 4), copy)
     dashboard.begin(grid.variants_of(study))
     found = boards(copy)
-    assert 'mean/Adam-rate_0.01' in found
+    assert 'mean/Adam-rate_1e-02' in found
     assert not (copy / 'seeds').exists()
 
 
@@ -263,7 +263,7 @@ def test_the_first_page_shows_the_means_and_the_seeds_with_one_click(page):
     page.goto(page.server)
     page.get_by_text('accuracy/validation', exact=True).first.wait_for()
     assert '#timeseries' in page.url
-    for name in ('mean/Adam-rate_0.01', 'mean/Adam-rate_0.1', 'mean/SGD-rate_0.01', 'mean/SGD-rate_0.1'):
+    for name in ('mean/Adam-rate_1e-02', 'mean/Adam-rate_1e-01', 'mean/SGD-rate_1e-02', 'mean/SGD-rate_1e-01'):
         page.get_by_text(name, exact=True).first.wait_for()
     single = page.get_by_text('seed_accuracy/validation', exact=True)
     assert not single.count()
@@ -280,19 +280,19 @@ def test_custom_scalars_show_means_with_intervals(page):
 
 def test_hparams_has_the_axes_as_columns_and_filters_by_them(page):
     open_page(page, 'hparams')
-    page.get_by_text('SGD-rate_0.1').wait_for()
+    page.get_by_text('SGD-rate_1e-01').wait_for()
     header = page.locator('vaadin-grid').first.inner_text()
     for column in ('optimizer', 'rate', 'test accuracy ↑', 'test loss ↓', 'validation accuracy ↑'):
         assert column in header
     page.locator('tf-hparams-query-pane').get_by_text('SGD').click()
-    page.get_by_text('SGD-rate_0.1').wait_for(state='hidden')
-    assert page.get_by_text('Adam-rate_0.1').is_visible()
+    page.get_by_text('SGD-rate_1e-01').wait_for(state='hidden')
+    assert page.get_by_text('Adam-rate_1e-01').is_visible()
 
 
 def test_images_show_the_overview_and_what_a_run_gets_wrong(page):
     open_page(page, 'images')
     page.get_by_text('accuracy/overview').first.wait_for()
-    open_page(page, 'images', 'Adam-rate_0.01/0/')
+    open_page(page, 'images', 'Adam-rate_1e-02/0/')
     page.get_by_text('mistakes/confusion_matrix').first.wait_for()
     image = page.locator('tf-image-loader img').first
     image.wait_for()
