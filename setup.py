@@ -34,10 +34,12 @@ setup(
         'matplotlib',
         'jinja2',
         'pandas',
+        'pillow',
     ],
     extras_require={
         'test': [
             *('pytest', 'pytest-xdist', 'ruff', 'mypy', 'psutil', 'hypothesis'),
+            'playwright',  # drives the browser that looks at TensorBoard
             *('kubernetes-validate', 'jsonschema'),  # what manifests must look like
             *('nbclient', 'nbformat', 'ipykernel'),  # to run the notebook
         ],

@@ -169,8 +169,13 @@ def get_config() -> ml_collections.ConfigDict:
     config.checkpoint.keep = 2
 
     config.tensorboard = ml_collections.ConfigDict()
-    # Write TensorBoard events at all.
-    config.tensorboard.enabled = True
+    # Write TensorBoard events. None: a run does, and a study for all of its runs at once (trainer/compare/dashboard.py),
+    # its single runs do not.
+    config.tensorboard.enabled = placeholder(bool)
+    # Write the run's row of the HParams page, too.
+    config.tensorboard.hparams = True
+    # Show what the model gets wrong, at each evaluation: a confusion matrix and the most confidently wrong examples.
+    config.tensorboard.images = True
     # Profile n steps (into tensorboard/train/plugins/profile), starting after the first compiled call. 0: none.
     config.tensorboard.profile_steps = 0
     return config.lock()

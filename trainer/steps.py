@@ -7,12 +7,15 @@ compiled call, and no metric leaves the device, nor crosses workers, before the 
 
 import dataclasses
 import functools
+import operator
 import threading
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from trainer import losses, models, optimizers
+from trainer.images import Outcomes, outcomes
 
 #: Examples of one evaluation batch over all replicas (rounded up to a multiple of their number).
 EVAL_BATCH = 1000
@@ -30,6 +33,7 @@ class TrainStats:
     accuracy: float
     learning_rate: float  # as the last step used it
     gradient_norm: float  # global norm of the last step's gradient, before clipping
+    weight_norm: float  # global norm of the weights that it was taken at
     stop: bool  # some worker asked to stop
 
 
@@ -76,6 +80,8 @@ class Program:
             self._train = tf.function(self._train_block)
         self._evaluate = tf.function(lambda iterator: self._eval_steps(*next(iterator)))
         self._evaluate_steps = tf.function(self._eval_steps, autograph=False)
+        self._predict = tf.function(lambda iterator: self._predict_steps(*next(iterator)))
+        self._predict_blocks = tf.function(self._predict_steps, autograph=False)
         self._longest = 0
 
     def reset(self, config) -> None:
@@ -114,11 +120,14 @@ class Program:
             if steps < self._longest:
                 images, labels = (_padded(x, self._longest) for x in (images, labels))
             sums = self._train(images, labels, tf.constant(steps), tf.constant(seed), tf.constant(first_step)).numpy()
-            loss, correct, count, learning_rate, norm = sums.tolist()
-            return TrainStats(loss / count, correct / count, learning_rate, norm, stop)
-        sums, learning_rate, norm = self._train(iterator, tf.constant(seed), tf.constant(first_step), tf.constant(stop))
+            loss, correct, count, learning_rate, gradient, weight = sums.tolist()
+            return TrainStats(loss / count, correct / count, learning_rate, gradient, weight, stop)
+        sums, learning_rate, norms = self._train(
+            iterator, tf.constant(seed), tf.constant(first_step), tf.constant(stop)
+        )
         loss, correct, count, stops = sums.numpy()
-        return TrainStats(loss / count, correct / count, float(learning_rate), float(norm), stops > 0)
+        gradient, weight = norms.numpy().tolist()
+        return TrainStats(loss / count, correct / count, float(learning_rate), gradient, weight, stops > 0)
 
     def evaluate(self, iterator, blocks: int) -> tuple[float, float, int]:
         """Returns mean loss, accuracy and number of examples over the blocks of `pipeline.eval_blocks`."""
@@ -129,40 +138,51 @@ class Program:
         loss, correct, count = sums.tolist()
         return loss / count, correct / count, round(count)
 
+    def predict(self, iterator, blocks: int) -> tuple[float, float, int, Outcomes]:
+        """As `evaluate`, and what became of the examples: all, or on several workers this one's."""
+        total, examples = np.zeros(3), []
+        for _ in range(blocks):
+            sums, *block = self._predict_blocks(*next(iterator)) if self._one_device else self._predict(iterator)
+            total += sums.numpy()
+            images, *rest = (x.numpy().reshape(-1, *x.shape[2:]) for x in block)
+            examples.append(outcomes(images, *rest, classes=self._classes))
+        loss, correct, count = total.tolist()
+        return loss / count, correct / count, round(count), functools.reduce(operator.add, examples)
+
     def _train_steps(self, images, labels, steps, seed, first_step):
-        """The first `steps` steps of a block on one device: [the three sums, last learning rate, last gradient norm].
+        """The first `steps` steps of a block on one device: [the three sums, last learning rate, last two norms].
 
         The loop itself is compiled too: entering a compiled step takes 30 us, where a small step takes 150.
         """
 
-        def step(i, sums, learning_rate, norm):
+        def step(i, sums, learning_rate, norms):
             last = tf.equal(i + 1, steps)
             args = (images[i], labels[i], seed, first_step + i, last)
-            more, learning_rate, norm = self._strategy.run(self._train_step, args=args)
-            return i + 1, sums + more, learning_rate, norm
+            more, learning_rate, norms = self._strategy.run(self._train_step, args=args)
+            return i + 1, sums + more, learning_rate, norms
 
-        start = (tf.constant(0), tf.zeros([3], self._sum_dtype), tf.constant(0.0), tf.constant(0.0))
-        _, sums, learning_rate, norm = tf.while_loop(lambda i, *_: i < steps, step, start)
-        return tf.concat([sums, tf.cast(tf.stack([learning_rate, norm]), self._sum_dtype)], 0)
+        start = (tf.constant(0), tf.zeros([3], self._sum_dtype), tf.constant(0.0), tf.zeros([2]))
+        _, sums, learning_rate, norms = tf.while_loop(lambda i, *_: i < steps, step, start)
+        return tf.concat([sums, tf.cast(tf.concat([[learning_rate], norms], 0), self._sum_dtype)], 0)
 
     def _train_block(self, iterator, seed, first_step, stop):
         images, labels = next(iterator)
         steps = tf.shape(self._strategy.experimental_local_results(labels)[0])[0]
         sums = tf.zeros([3], self._sum_dtype)
-        learning_rate = norm = tf.constant(0.0)
+        learning_rate, norms = tf.constant(0.0), tf.zeros([2])
         for i in tf.range(steps):
             per_replica = self._strategy.run(self._replica_step, args=(images, labels, i, seed, first_step + i))
             local = [self._strategy.experimental_local_results(value) for value in per_replica]
             sums += tf.add_n(local[0])
-            learning_rate, norm = local[1][0], local[2][0]
+            learning_rate, norms = local[1][0], local[2][0]
         sums = tf.concat([sums, [tf.cast(stop, sums.dtype)]], 0)
-        return self._sum_over_workers(sums), learning_rate, norm
+        return self._sum_over_workers(sums), learning_rate, norms
 
     def _replica_step(self, images, labels, i, seed, step):
         # Sliced out here: XLA would compile the slice, and so the step, anew for each length of block.
         return self._step(images[i], labels[i], seed, step, tf.constant(True))
 
-    def _train_step(self, images, labels, seed, step, want_norm):
+    def _train_step(self, images, labels, seed, step, want_norms):
         """One step of one replica on its share of a global batch, uint8 images and int32 labels."""
         with tf.GradientTape() as tape, self._draws.at(seed, step):
             logits = self.model(_scaled(images, self.model), training=True)
@@ -171,19 +191,20 @@ class Program:
             scaled = self.optimizer.scale_loss(mean)
         gradients = self._sum_over_replicas(tape.gradient(scaled, self.model.trainable_variables))
         learning_rate = tf.cast(self._inner_optimizer.learning_rate, tf.float32)
-        norm = tf.cond(want_norm, lambda: self._norm(gradients), lambda: 0.0)
+        norms = tf.cond(want_norms, lambda: self._norms(gradients), lambda: tf.zeros([2]))
         self._apply(gradients)
-        return self._sums(loss, logits, labels, tf.ones_like(labels, tf.bool)), learning_rate, norm
+        return self._sums(loss, logits, labels, tf.ones_like(labels, tf.bool)), learning_rate, norms
 
     def _apply_gradients(self, gradients):
         self.optimizer.apply(gradients, self.model.trainable_variables)
 
-    def _norm(self, gradients):
-        """Global norm of the gradients, before clipping and without the loss's scale."""
+    def _norms(self, gradients):
+        """Global norms of the gradients, before clipping and without the loss's scale, and of the weights."""
         norm = tf.cast(tf.linalg.global_norm(gradients), tf.float32)
         if self.optimizer is not self._inner_optimizer:
             norm /= tf.cast(self.optimizer.dynamic_scale, tf.float32)
-        return norm
+        weights = [variable.value for variable in self.model.trainable_variables]
+        return tf.stack([norm, tf.cast(tf.linalg.global_norm(weights), tf.float32)])
 
     def _eval_steps(self, images, labels, mask):
         """Sums over a block of evaluation batches."""
@@ -197,10 +218,34 @@ class Program:
         _, sums = tf.while_loop(lambda i, _: i < steps, step, (tf.constant(0), sums))
         return self._sum_over_workers(sums)
 
-    def _eval_step(self, images, labels, mask, i):
+    def _predict_steps(self, images, labels, mask):
+        """As `_eval_steps`, with images, labels, mask, predicted class and its probability, all [steps, batch, ...]."""
+        local = self._strategy.experimental_local_results
+        steps = tf.shape(local(labels)[0])[0]
+
+        def step(i, sums, predicted, confidence):
+            args = (images, labels, mask, i, True)
+            parts = [local(value) for value in self._strategy.run(self._eval_step, args=args)]
+            predicted, confidence = (
+                array.write(i, tf.concat(part, 0))
+                for array, part in zip((predicted, confidence), parts[1:], strict=True)
+            )
+            return i + 1, sums + tf.add_n(parts[0]), predicted, confidence
+
+        arrays = [tf.TensorArray(dtype, size=steps) for dtype in (tf.int32, tf.float32)]
+        start = (tf.constant(0), tf.zeros([3], self._sum_dtype), *arrays)
+        _, sums, predicted, confidence = tf.while_loop(lambda i, *_: i < steps, step, start)
+        examples = [tf.concat(local(x), 1) for x in (images, labels, mask)]
+        return self._sum_over_workers(sums), *examples, predicted.stack(), confidence.stack()
+
+    def _eval_step(self, images, labels, mask, i, predict=False):
         logits = self.model(_scaled(images[i], self.model), training=False)
         loss = self._loss(labels[i], _full(logits), self._smoothing)
-        return self._sums(loss, logits, labels[i], mask[i])
+        sums = self._sums(loss, logits, labels[i], mask[i])
+        if not predict:
+            return sums
+        probabilities = tf.nn.softmax(tf.cast(logits, tf.float32))
+        return sums, tf.argmax(logits, -1, tf.int32), tf.reduce_max(probabilities, -1)
 
     def _sums(self, loss, logits, labels, mask):
         """[sum of losses, number of correct predictions, number of examples] over those in the mask."""

@@ -1,4 +1,4 @@
-"""TensorBoard scalars of a run: one folder each for train, validation and test, with the same tags across them."""
+"""A run's own board in TensorBoard: one folder each for train, validation and test, with the same tags across them."""
 
 import itertools
 import json
@@ -6,16 +6,20 @@ import os
 import platform
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import keras
 import tensorflow as tf
+from tensorboard.compat.proto.attr_value_pb2 import AttrValue
 from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.plugins.hparams import api as hp
-from tensorboard.plugins.scalar.summary_v2 import scalar_pb
-from tensorboard.plugins.text.summary_v2 import text_pb
+from tensorboard.compat.proto.graph_pb2 import GraphDef
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
+from tensorboard.plugins.hparams import api_pb2
 
-from trainer.results import NOT_HASHED
+from trainer import events, images, results
 
 #: Hyperparameters that the HParams table shows unasked: it shows the first five.
 _FIRST_COLUMNS = ('model.name', 'optimizer.name', 'optimizer.learning_rate', 'loss.name', 'seed')
@@ -28,33 +32,39 @@ class Summaries:
         self._folder = folder
         self._writers: dict[str, _Writer] = {}
         self._profiling_until: int | None = None
+        self._painter = ThreadPoolExecutor(1, 'images')
+        self._painting: tuple[str, int, Future] | None = None
+
+    def start(self, config, dataset_name: str, model: keras.Model) -> None:
+        """Writes what is known from the start: config and environment as text, the graph, the row of HParams."""
+        if self._folder is None:
+            return
+        fields = json.loads(config.to_json())
+        note = f'Trained on **{dataset_name}**.\n\n' + _indented(fields)
+        values = [events.text('config', note), events.text('environment', _indented(results.environment()))]
+        if config.tensorboard.hparams:
+            values += _hparams(fields, group='/'.join(self._folder.parent.parts[-2:]))
+        writer = self._writer('.')
+        writer.write(0, *values)
+        writer.write_graph(_graph(model))
 
     def scalars(self, split: str, step: int, values: Mapping[str, float | None]) -> None:
         """Writes values by tag into the events of 'train', 'validation' or 'test'; None values are left out."""
         if self._folder is not None:
-            summaries = [scalar_pb(tag, value) for tag, value in values.items() if value is not None]
-            self._writer(split).write(step, *summaries)
+            found = [events.scalar(tag, value) for tag, value in values.items() if value is not None]
+            self._writer(split).write(step, *found)
 
-    def config(self, config, dataset_name: str) -> None:
-        """Writes the config as text, and its scalar fields as hyperparameters."""
-        if self._folder is None:
-            return
-        fields = json.loads(config.to_json())
-        text = json.dumps(fields, indent=2, sort_keys=True)
-        note = f'Trained on **{dataset_name}**.\n\n' + '\n'.join(f'    {line}' for line in text.splitlines())
-        metrics = [
-            hp.Metric(tag, group=split, display_name=f'{split} {tag}')
-            for split in ('validation', 'test')
-            for tag in ('accuracy', 'loss')
-        ]
-        flat = {name: value for name, value in _flat(fields) if not name.startswith(NOT_HASHED)}
-        columns = sorted(flat, key=lambda name: (name not in _FIRST_COLUMNS, name))
-        self._writer('.').write(
-            0,
-            text_pb('config', note),
-            hp.hparams_config_pb(hparams=[hp.HParam(name) for name in columns], metrics=metrics),
-            hp.hparams_pb(flat, trial_id='/'.join(self._folder.parent.parts[-2:])),
-        )
+    def outcomes(self, split: str, step: int, outcomes: images.Outcomes) -> None:
+        """Shows what a model gets wrong. Painted while training goes on, and written with what comes next."""
+        if self._folder is not None:
+            self._write_images()
+            self._painting = split, step, self._painter.submit(_paint, split, outcomes)
+
+    def _write_images(self) -> None:
+        if self._painting:
+            split, step, values = self._painting
+            self._painting = None
+            self._writer(split).write(step, *values.result())
 
     def profile(self, step: int, steps: int) -> None:
         """Starts a profile of the next `steps` steps."""
@@ -69,12 +79,15 @@ class Summaries:
             self._profiling_until = None
 
     def flush(self) -> None:
+        self._write_images()
         for writer in self._writers.values():
             writer.flush()
 
     def close(self) -> None:
         if self._profiling_until is not None:
             self.profile_until(self._profiling_until)
+        self._write_images()
+        self._painter.shutdown()
         for writer in self._writers.values():
             writer.close()
 
@@ -99,18 +112,73 @@ class _Writer:
         self._file = tf.io.TFRecordWriter(str(folder / name))
         self._file.write(Event(wall_time=time.time(), file_version='brain.Event:2').SerializeToString())
 
-    def write(self, step: int, *summaries) -> None:
-        """Writes summaries (protocol buffers) as one event."""
-        event = Event(wall_time=time.time(), step=step)
-        for summary in summaries:
-            event.summary.value.extend(summary.value)
+    def write(self, step: int, *values: Summary.Value) -> None:
+        """Writes values as one event."""
+        event = Event(wall_time=time.time(), step=step, summary=Summary(value=values))
         self._file.write(event.SerializeToString())
+
+    def write_graph(self, graph: GraphDef) -> None:
+        self._file.write(Event(wall_time=time.time(), graph_def=graph.SerializeToString()).SerializeToString())
 
     def flush(self) -> None:
         self._file.flush()
 
     def close(self) -> None:
         self._file.close()
+
+
+def _paint(split: str, outcomes: images.Outcomes) -> list[Summary.Value]:
+    matrix, wrong = images.confusion_matrix(outcomes.confusion), images.most_confidently_wrong(outcomes)
+    counts = f'Examples of the {split} set by label (row) and predicted class (column).'
+    words = f'Those of the {split} set with the highest probability of a wrong class: label, prediction, probability.'
+    return [
+        events.image('mistakes/confusion_matrix', images.png(matrix), *matrix.size, counts),
+        events.image('mistakes/most_confidently_wrong', images.png(wrong), *wrong.size, words),
+    ]
+
+
+def _hparams(fields: Mapping[str, Any], group: str) -> list[Summary.Value]:
+    """The row of a run on the HParams page, and the columns."""
+    flat = {name: value for name, value in _flat(fields) if not name.startswith(results.NOT_HASHED)}
+    columns = [
+        api_pb2.HParamInfo(name=name, type=_type(flat[name]))
+        for name in sorted(flat, key=lambda name: (name not in _FIRST_COLUMNS, name))
+    ]
+    metrics = [
+        api_pb2.MetricInfo(
+            name=api_pb2.MetricName(group=split, tag=tag),
+            display_name=f'{split} {tag} {arrow}',
+            description=f'{"Higher" if arrow == "↑" else "Lower"} is better.',
+        )
+        for split in ('validation', 'test')
+        for tag, arrow in (('accuracy', '↑'), ('loss', '↓'))
+    ]
+    return [events.experiment(columns, metrics), events.session(flat, group, time.time())]
+
+
+def _type(value: bool | float | str) -> 'api_pb2.DataType.ValueType':
+    if isinstance(value, bool):
+        return api_pb2.DATA_TYPE_BOOL
+    return api_pb2.DATA_TYPE_STRING if isinstance(value, str) else api_pb2.DATA_TYPE_FLOAT64
+
+
+def _graph(model: keras.Model) -> GraphDef:
+    """A node for each layer. Of the compiled steps' own graph there are thousands."""
+    graph = GraphDef()
+    made_by = {id(tensor): layer.name for layer in model.layers for tensor in keras.tree.flatten(layer.output)}
+    for layer in model.layers:
+        node = graph.node.add(name=layer.name, op=type(layer).__name__)
+        if not isinstance(layer, keras.layers.InputLayer):
+            node.input.extend(made_by[id(tensor)] for tensor in keras.tree.flatten(layer.input))
+        shape = TensorShapeProto(dim=[TensorShapeProto.Dim(size=size or -1) for size in layer.output.shape])
+        node.attr['_output_shapes'].CopyFrom(AttrValue(list=AttrValue.ListValue(shape=[shape])))
+        node.attr['parameters'].i = layer.count_params()
+    return graph
+
+
+def _indented(fields: Mapping[str, Any]) -> str:
+    """JSON as Markdown shows it as it is."""
+    return '\n'.join(f'    {line}' for line in json.dumps(fields, indent=2, sort_keys=True).splitlines())
 
 
 def _flat(fields: Mapping[str, Any], prefix: str = ''):

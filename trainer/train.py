@@ -165,11 +165,12 @@ class Run:
         self.seconds['startup'] += time.perf_counter() - started
         earlier = self.seconds['total']
 
-        summaries = Summaries(self.workdir / 'tensorboard' if self.chief and self.config.tensorboard.enabled else None)
+        wanted = self.chief and self.config.tensorboard.enabled is not False
+        summaries = Summaries(self.workdir / 'tensorboard' if wanted else None)
         progress = Progress(self.total_steps, self.step, show=show)
         with _signals(self._ask_to_stop):
             try:
-                summaries.config(self.config, self.dataset.name)
+                summaries.start(self.config, self.dataset.name, self.model)
                 if progress_made:
                     progress.say(f'continuing at step {self.step:,} of {self.total_steps:,}')
                 self._train(summaries, progress, lambda: earlier + time.perf_counter() - started)
@@ -198,6 +199,7 @@ class Run:
                 'accuracy': stats.accuracy,
                 'learning_rate': stats.learning_rate,
                 'gradient_norm': stats.gradient_norm,
+                'weight_norm': stats.weight_norm,
                 # The first call compiles: its speed is nobody's.
                 'examples_per_second': None if first_call else steps * self.batch / elapsed,
             }
@@ -274,10 +276,18 @@ class Run:
         blocks = strategy.distribute(self.strategy, lambda part: pipeline.eval_blocks(examples, **size, part=part))
         return iter(blocks), count
 
-    def _evaluate(self, split: str) -> tuple[float, float, int]:
+    def _evaluate(self, split: str, summaries: Summaries | None = None) -> tuple[float, float, int]:
+        """Returns mean loss, accuracy and number of examples; shows `summaries` what is wrong, where that is wanted."""
         clock = time.perf_counter()
         examples = self.splits[split]
-        loss, accuracy, count = self.program.evaluate(*self._eval_blocks(examples))
+        board = self.config.tensorboard
+        if (
+            summaries and board.enabled is not False and board.images
+        ):  # on all workers, or the chief would wait for them
+            loss, accuracy, count, outcomes = self.program.predict(*self._eval_blocks(examples))
+            summaries.outcomes(split, self.step, outcomes)
+        else:
+            loss, accuracy, count = self.program.evaluate(*self._eval_blocks(examples))
         self.seconds['evaluation'] += time.perf_counter() - clock
         if count != examples.count:
             raise AssertionError(f'evaluated {count} of {examples.count} {split} examples')
@@ -297,7 +307,7 @@ class Run:
         }
         wanted = ['validation'] * (self.splits['validation'] is not None) + ['test'] * self.config.test_every_evaluation
         for split in wanted:
-            row[f'{split}_loss'], row[f'{split}_accuracy'], _ = self._evaluate(split)
+            row[f'{split}_loss'], row[f'{split}_accuracy'], _ = self._evaluate(split, summaries)
             scalars = {'loss': row[f'{split}_loss'], 'accuracy': row[f'{split}_accuracy']}
             summaries.scalars(split, self.step, scalars)
         row['seconds'] = round(self.seconds['training'], 3)
@@ -326,7 +336,7 @@ class Run:
             self.model.set_weights([best.numpy() for best in self.best])
         if not wanted:
             return {'loss': None, 'accuracy': None, 'examples': 0}
-        loss, accuracy, count = self._evaluate('test')
+        loss, accuracy, count = self._evaluate('test', None if self.config.test_every_evaluation else summaries)
         if not self.config.test_every_evaluation:
             summaries.scalars('test', self.step, {'loss': loss, 'accuracy': accuracy})
         return {'loss': loss, 'accuracy': accuracy, 'examples': count}

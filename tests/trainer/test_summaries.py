@@ -5,7 +5,7 @@ import json
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tests.conftest import run
+from tests.conftest import run, weights
 
 ARGUMENTS = ('--config=configs/mlp_adam.py', '--config.data.name=digits', '--config.data.validation=200')
 
@@ -54,10 +54,36 @@ def test_the_learning_rate_is_the_one_that_the_step_used(finished):
         assert rate == pytest.approx(0.001 * 0.5 * (1 + math.cos(math.pi * (step - 1) / total)), abs=1e-9)
 
 
-def test_gradient_norm_and_throughput_are_there(finished):
+def test_norms_and_throughput_are_there(finished):
     workdir, _ = finished
-    assert all(value > 0 for _, value in scalars(workdir, 'train', 'gradient_norm'))
-    assert all(value > 0 for _, value in scalars(workdir, 'train', 'examples_per_second'))
+    for tag in ('gradient_norm', 'weight_norm', 'examples_per_second'):
+        assert all(value > 0 for _, value in scalars(workdir, 'train', tag))
+
+
+def test_the_weight_norm_is_that_of_the_trainable_weights(tmp_path):
+    import numpy as np
+
+    # With a learning rate of nearly nothing the weights stay as they are.
+    result = run(tmp_path, *ARGUMENTS, '--config.epochs=1', '--config.optimizer.learning_rate=1e-30')
+    ((step, norm),) = scalars(tmp_path, 'train', 'weight_norm')
+    assert step == result['steps']
+    assert norm == pytest.approx(np.linalg.norm(weights(tmp_path)), rel=1e-5)
+
+
+def test_mistakes_are_shown_at_each_evaluation_and_those_of_the_test_set_once(finished):
+    workdir, result = finished
+    for split, steps in (('validation', [row['step'] for row in result['history']]), ('test', [result['steps']])):
+        for tag in ('mistakes/confusion_matrix', 'mistakes/most_confidently_wrong'):
+            shown = events(workdir, split).Tensors(tag)
+            assert [event.step for event in shown] == steps
+            assert all(event.tensor_proto.string_val[2].startswith(b'\x89PNG') for event in shown)
+
+
+def test_the_graph_has_the_layers(finished):
+    workdir, _ = finished
+    nodes = {node.name: node for node in events(workdir, '').Graph().node}
+    assert {'image', 'dense_1', 'logits'} <= set(nodes)
+    assert list(nodes['flatten'].input) == ['image']
 
 
 def test_config_text_and_hyperparameters(finished):
@@ -67,6 +93,8 @@ def test_config_text_and_hyperparameters(finished):
     text = tf.make_ndarray(events(workdir, '').Tensors('config')[0].tensor_proto).item().decode()
     assert '"name": "Adam"' in text
     assert '**digits**' in text
+    environment = tf.make_ndarray(events(workdir, '').Tensors('environment')[0].tensor_proto).item().decode()
+    assert '"tensorflow"' in environment
     assert '_hparams_/session_start_info' in events(workdir, '').summary_metadata
 
 
@@ -75,9 +103,12 @@ def test_a_profile_is_written_when_asked_for(finished):
     assert list((workdir / 'tensorboard' / 'train' / 'plugins' / 'profile').glob('*/*.xplane.pb'))
 
 
-def test_no_events_when_turned_off(tmp_path):
-    run(tmp_path / 'run', *ARGUMENTS, '--config.epochs=1', '--config.tensorboard.enabled=false')
+def test_no_events_when_turned_off_and_the_same_result(finished, tmp_path):
+    options = ('--config.epochs=4', '--config.steps_per_call=5', '--config.schedule.name=cosine')
+    result = run(tmp_path / 'run', *ARGUMENTS, *options, '--config.tensorboard.enabled=false')
     assert not (tmp_path / 'run' / 'tensorboard').exists()
+    for key in ('config_hash', 'weights_sha256', 'test'):
+        assert result[key] == finished[1][key]
 
 
 def test_the_result_has_every_promised_field(finished):

@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import ml_collections
 from absl import flags
@@ -22,7 +23,10 @@ from configs.errors import UserError, unknown
 from data_pipeline import sources
 from trainer.compare import grid, study, tuning
 from trainer.compare.engines import ENGINES, Interrupted
-from trainer.compare.grid import RunSpec
+from trainer.compare.grid import RunSpec, Variant
+
+if TYPE_CHECKING:
+    from trainer.compare.dashboard import Dashboard
 
 _STUDY = commands.define_config('study', 'configs/studies/*.py: what to compare; --study.x=y sets a field of it.')
 _WORKDIR = flags.DEFINE_string('workdir', '', "The study's folder. Default: runs/<study name>-<hash of the study>.")
@@ -52,9 +56,19 @@ def main(argv: list[str]) -> int:
     file = commands.config_file('study')
     workdir = Path(_WORKDIR.value).expanduser() if _WORKDIR.value else grid.default_workdir(file, config)
     plan = Plan(config, workdir, *_shard(_SHARD.value))
-    failed = [] if _REPORT_ONLY.value else _train(plan)
+    dashboard = None
+    if config.base.tensorboard.enabled is not False:
+        from trainer.compare.dashboard import Dashboard
+
+        dashboard = Dashboard(Path(file.partition(':')[0]).stem, grid.seeds_of(config), workdir)
+    failed = [] if _REPORT_ONLY.value else _train(plan, dashboard)
     if _REPORT_ONLY.value or (_REPORT.value and plan.reports()):
-        _report(config, plan.runs(), plan.trials, workdir, Path(file.partition(':')[0]), argv)
+        finished = _report(config, plan.runs(), plan.trials, workdir, Path(file.partition(':')[0]), argv)
+        if dashboard:
+            figure = workdir / 'report' / 'plots' / 'overview.png'
+            dashboard.begin(plan.compared(), figure.read_bytes() if finished else None)
+    if dashboard:
+        print(f'TensorBoard: {dashboard.command}')
     if failed:
         names = '; '.join(spec.name for spec in failed[:3]) + ('; ...' if len(failed) > 3 else '')
         print(
@@ -102,11 +116,15 @@ class Plan:
         last = max((spec.workdir / 'result.json').stat().st_mtime for spec in specs)
         return not (index.exists() and index.stat().st_mtime > last)
 
+    def compared(self) -> list[Variant]:
+        """Returns the variants that are compared, as far as they are known."""
+        return [*self.variants, *(tuning.winners(self.config, self.trials)[0] if self.trials else [])]
+
     def _mine(self, specs: list[RunSpec]) -> list[RunSpec]:
         return study.part(specs, self._shard, self._shards)
 
 
-def _train(plan: Plan) -> list[RunSpec]:
+def _train(plan: Plan, dashboard: 'Dashboard | None') -> list[RunSpec]:
     """Trains what is not finished; returns what failed."""
     base = plan.variants[0].config
     try:
@@ -118,13 +136,16 @@ def _train(plan: Plan) -> list[RunSpec]:
             sources.check_validation(location.name, location.train, variant.config.data.validation)
     started, failed = time.monotonic(), []
     for specs in plan.stages():
-        failed += study.complete(specs, ENGINES[_ENGINE.value](_WORKERS.value, location))
+        if dashboard:
+            dashboard.begin(plan.compared())
+        engine = ENGINES[_ENGINE.value](_WORKERS.value, location)
+        failed += study.complete(specs, engine, dashboard.finished if dashboard else lambda spec: None)
     print(f'trained in {time.monotonic() - started:.1f} s: {plan.workdir}')
     return failed
 
 
-def _report(config, specs: list[RunSpec], trials: list[RunSpec], workdir: Path, file: Path, argv: list[str]) -> None:
-    """Writes the report on what is finished."""
+def _report(config, specs: list[RunSpec], trials: list[RunSpec], workdir: Path, file: Path, argv: list[str]) -> bool:
+    """Writes the report on what is finished; returns whether that is all."""
     from trainer.compare import runs
     from trainer.compare.report import write_report
 
@@ -143,6 +164,7 @@ def _report(config, specs: list[RunSpec], trials: list[RunSpec], workdir: Path, 
         command=shlex.join(['python', '-m', 'trainer.compare', *(a for a in argv[1:] if not _HOW.match(a))]),
     )
     print(f'report: {workdir / "report" / "index.html"}' + (f' ({unfinished:,} runs unfinished)' if unfinished else ''))
+    return not unfinished
 
 
 def _shard(text: str) -> tuple[int, int]:

@@ -21,7 +21,7 @@ from trainer.check import check
 FIELDS = ('base', 'axes', 'variants', 'seeds', 'tune', 'paper', 'claims', 'checks')
 
 #: Folders of a study that no variant may be called.
-RESERVED = ('report', 'trials')
+RESERVED = ('report', 'trials', 'mean', 'seeds')
 
 MOST_SEEDS = 10_000
 MOST_RUNS = 1_000_000
@@ -56,6 +56,9 @@ class RunSpec:
     def config(self) -> ml_collections.ConfigDict:
         config = self.variant.config.copy_and_resolve_references()
         config.seed = self.seed
+        # The study has a board for all of its runs; one for each is made where it is asked for.
+        config.tensorboard.enabled = bool(config.tensorboard.enabled)
+        config.tensorboard.hparams = False
         return config
 
     @functools.cached_property

@@ -260,6 +260,20 @@ def mean_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[f
     return float(interval.low), float(interval.high)
 
 
+def mean_intervals(
+    values: np.ndarray, confidence: float = CONFIDENCE
+) -> tuple[Sequence[float | None], Sequence[float | None]]:
+    """Returns the lower and the upper ends of `mean_interval` for each column of `values` (shape [n, columns]), at once."""
+    if len(values) < 2:
+        return [None] * values.shape[1], [None] * values.shape[1]
+    mean = values.mean(0)
+    constant = np.ptp(values, 0) <= 1e-12 * np.abs(values).max(0)
+    with warnings.catch_warnings():  # of columns without variance
+        warnings.simplefilter('ignore')
+        interval = stats.ttest_1samp(values, 0.0).confidence_interval(confidence)
+    return np.where(constant, mean, interval.low).tolist(), np.where(constant, mean, interval.high).tolist()
+
+
 def equivalence(differences: np.ndarray, margin: float) -> float | None:
     """Returns the p-value of the two one-sided t tests (Schuirmann 1987): small where |mean| < margin is shown.
 

@@ -2,7 +2,7 @@
 
 import collections
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import filelock
 
@@ -32,17 +32,23 @@ def part(specs: Sequence[RunSpec], index: int, count: int) -> list[RunSpec]:
     return mine + [spec for group in together[whole:] for spec in group][index::count]
 
 
-def complete(specs: Sequence[RunSpec], engine: Engine) -> list[RunSpec]:
+def complete(
+    specs: Sequence[RunSpec], engine: Engine, on_finished: Callable[[RunSpec], None] = lambda spec: None
+) -> list[RunSpec]:
     """Runs what is not finished, and returns what failed for good.
 
     A run that another process works on is waited for at the end, and taken over where that process ends without a
-    result.
+    result. `on_finished` is called with each run that finishes.
     """
     todo = [spec for spec in specs if spec.result() is None]
     board = Board(len(specs), len(specs) - len(todo))
     tries: collections.Counter[RunSpec] = collections.Counter()
     failed: list[RunSpec] = []
     again: list[RunSpec] = []
+
+    def finished(spec: RunSpec, result: dict) -> None:
+        board.finished(spec, result)
+        on_finished(spec)
 
     def on_event(event: Event) -> None:
         spec = event.spec
@@ -53,7 +59,7 @@ def complete(specs: Sequence[RunSpec], engine: Engine) -> list[RunSpec]:
         board.ended()
         result = spec.result()
         if result is not None:  # also where its process died right after
-            board.finished(spec, result)
+            finished(spec, result)
         elif event.kind == 'busy':
             if event.error:
                 board.say(f'{spec.name}: {event.error}, will be tried again')
@@ -69,13 +75,13 @@ def complete(specs: Sequence[RunSpec], engine: Engine) -> list[RunSpec]:
         while todo:
             again = []
             engine.run(todo, on_event)
-            todo = _ready(again, board)
+            todo = _ready(again, board, finished)
     finally:
         board.close()
     return failed
 
 
-def _ready(specs: Sequence[RunSpec], board: Board) -> list[RunSpec]:
+def _ready(specs: Sequence[RunSpec], board: Board, finished: Callable[[RunSpec, dict], None]) -> list[RunSpec]:
     """Waits until one of the runs is in nobody's hands, and returns those that are not finished."""
     left, waiting = list(specs), False
     while left:
@@ -83,7 +89,7 @@ def _ready(specs: Sequence[RunSpec], board: Board) -> list[RunSpec]:
             result = spec.result()
             if result is None:
                 return left
-            board.finished(spec, result)
+            finished(spec, result)
             left.remove(spec)
         if left and not waiting:
             board.say(f'waiting for {len(left)} run{"s" * (len(left) > 1)} that other processes work on')

@@ -39,6 +39,10 @@ def get_config():
 """
 
 
+#: Events of each run: they tell when it is under way.
+BOARDS = '--study.base.tensorboard.enabled=true'
+
+
 def compare(*arguments: str, **options) -> subprocess.Popen:
     """Starts `python -m trainer.compare` with the arguments."""
     words = [sys.executable, '-m', 'trainer.compare', *arguments]
@@ -206,9 +210,9 @@ def test_the_first_study_killed_nine_times_is_the_study_undisturbed(tmp_path, mn
 
 def test_a_worker_that_dies_costs_its_run_one_retry(finished, file, tmp_path):
     process = compare(
-        f'--study={file}', f'--workdir={tmp_path}', '--workers=1', '--study.base.steps_per_call=1', '--noreport'
+        f'--study={file}', f'--workdir={tmp_path}', '--workers=1', '--study.base.steps_per_call=1', BOARDS, '--noreport'
     )
-    wait_for(lambda: list(tmp_path.glob('*/*/tensorboard')) or process.poll() is not None)
+    wait_for(lambda: list(tmp_path.glob('*/*/tensorboard/train')) or process.poll() is not None)
     for worker in workers_of(process):
         worker.kill()
     out, err = process.communicate(timeout=200)
@@ -239,6 +243,7 @@ def test_a_signal_saves_and_the_same_command_continues(file, tmp_path, number):
         '--workers=1',
         '--study.base.epochs=300',
         '--study.seeds=1',
+        BOARDS,
         '--noreport',
     ]
     process = compare(*arguments)

@@ -1,0 +1,299 @@
+"""A study in TensorBoard: right at any moment for what is finished, and in a browser what a reader looks for."""
+
+import contextlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+import urllib.parse
+from pathlib import Path
+
+import ml_collections
+import numpy as np
+import pandas as pd
+import pytest
+from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import api_pb2, metadata
+from tensorboard.util import tensor_util
+
+from tests.conftest import ROOT
+from trainer import events
+from trainer.compare import grid
+from trainer.compare.dashboard import FRONT, MEAN, MOST_SHOWN, Dashboard
+from trainer.compare.statistics import mean_interval
+
+STUDY = """
+import ml_collections
+from configs import default
+
+
+def get_config():
+    config = ml_collections.ConfigDict()
+    config.base = default.get_config()
+    config.base.data.name, config.base.data.validation = 'digits', 200
+    config.base.epochs = 3
+    config.axes = {
+        'optimizer': {name: {'optimizer': {'name': name}} for name in ('Adam', 'SGD')},
+        'rate': {f'{rate:.0e}': {'optimizer': {'learning_rate': rate}} for rate in (0.01, 0.1)},
+    }
+    config.seeds = 2
+    return config
+"""
+
+
+@pytest.fixture(scope='module')
+def workdir(tmp_path_factory) -> Path:
+    """The folder of a finished study of 2 x 2 variants x 2 seeds, whose runs have boards of their own too."""
+    folder = tmp_path_factory.mktemp('study')
+    (folder / 'small.py').write_text(STUDY)
+    arguments = [f'--study={folder / "small.py"}', f'--workdir={folder / "w"}', '--study.base.tensorboard.enabled=true']
+    command = [sys.executable, '-m', 'trainer.compare', *arguments]
+    done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert f'tensorboard --logdir={folder / "w"}, then http://localhost:6006/{FRONT}' in done.stdout
+    return folder / 'w'
+
+
+@pytest.fixture(scope='module')
+def study() -> ml_collections.ConfigDict:
+    scope: dict = {}
+    exec(STUDY, scope)
+    config = scope['get_config']()
+    grid.prepare(config)
+    return config
+
+
+@pytest.fixture
+def copy(workdir, tmp_path) -> Path:
+    """The results of the study, without its boards."""
+    for path in workdir.glob('*/*/result.json'):
+        target = tmp_path / path.parent.relative_to(workdir)
+        target.mkdir(parents=True)
+        shutil.copy2(path, target)
+    return tmp_path
+
+
+def specs_of(study, workdir) -> list[grid.RunSpec]:
+    return grid.runs_of(grid.variants_of(study), grid.seeds_of(study), workdir)
+
+
+def read(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """Returns the points of each scalar in the event files of a folder."""
+    accumulator = EventAccumulator(str(folder), {'tensors': 0})
+    accumulator.Reload()
+    return points(accumulator)
+
+
+def points(accumulator: EventAccumulator) -> dict[str, list[tuple[int, float]]]:
+    return {
+        tag: [(e.step, float(tensor_util.make_ndarray(e.tensor_proto))) for e in accumulator.Tensors(tag)]
+        for tag in accumulator.Tags()['tensors']
+        if accumulator.SummaryMetadata(tag).plugin_data.plugin_name == 'scalars'
+    }
+
+
+def boards(workdir: Path) -> dict[str, dict]:
+    return {
+        str(path.relative_to(workdir)): read(path)
+        for top in ('mean', 'seeds')
+        for path in [workdir / top, *(workdir / top).rglob('*')]
+        if path.is_dir() and list(path.glob(f'{events.PREFIX}*'))
+    }
+
+
+def histories(workdir: Path, variant: str) -> list[dict]:
+    return [json.loads(path.read_text()) for path in sorted(workdir.glob(f'{variant}/*/result.json'))]
+
+
+def test_means_and_intervals_are_those_of_the_report(workdir):
+    table = pd.read_csv(workdir / 'report' / 'table.csv', dtype={'rate': str})
+    assert len(table) == 4
+    for row in table.to_dict('records'):
+        found = read(workdir / 'mean' / f'{row["optimizer"]}-rate_{row["rate"]}')
+        for metric in ('test_accuracy', 'test_loss'):
+            assert found[f'result/{metric}'][0][1] == pytest.approx(row[metric], abs=1e-5)
+            for end in ('low', 'high'):
+                shown = found[f'mean_interval/result/{metric}/{end}'][0][1]
+                assert shown == pytest.approx(row[f'{metric}_{end}'], abs=1e-5)
+
+
+def test_curves_are_means_over_seeds_with_t_intervals(workdir):
+    found = read(workdir / 'mean' / 'Adam-rate_1e-01')
+    rows = list(zip(*(result['history'] for result in histories(workdir, 'Adam-rate_1e-01')), strict=True))
+    assert len(rows) == 3
+    for split in ('train', 'validation'):
+        for metric in ('accuracy', 'loss'):
+            values = np.array([[row[f'{split}_{metric}'] for row in pair] for pair in rows])
+            steps = [pair[0]['step'] for pair in rows]
+            assert found[f'{metric}/{split}'] == [
+                (s, pytest.approx(v)) for s, v in zip(steps, values.mean(1), strict=True)
+            ]
+            low = [(s, pytest.approx(mean_interval(v)[0])) for s, v in zip(steps, values, strict=True)]
+            assert found[f'mean_interval/{metric}/{split}/low'] == low
+
+
+def test_it_is_right_at_any_moment_and_for_several_processes(study, workdir, copy):
+    specs = specs_of(study, copy)
+    results = {spec: spec.result() for spec in specs}
+    for path in copy.glob('*/*/result.json'):
+        path.rename(path.with_name('later.json'))
+    two = [Dashboard('small', grid.seeds_of(study), copy) for _ in range(2)]
+    for dashboard in two:
+        dashboard.begin(grid.variants_of(study))
+    assert list(boards(copy)) == ['mean']
+    live = {}
+    for i, spec in enumerate(sorted(specs, key=lambda spec: (spec.seed, spec.variant.name))):
+        (spec.workdir / 'later.json').rename(spec.workdir / 'result.json')
+        two[i % 2].finished(spec)
+        finished = [results[s] for s in specs if s.variant.name == spec.variant.name and s.result()]
+        folder = copy / 'mean' / spec.variant.name
+        accuracy = np.mean([result['test']['accuracy'] for result in finished])
+        assert [value for _, value in read(folder)['result/test_accuracy']] == [pytest.approx(accuracy)]
+        # A reader that was there all along sees the same.
+        live.setdefault(folder, EventAccumulator(str(folder), {'tensors': 0})).Reload()
+        assert points(live[folder]) == read(folder)
+    assert boards(copy) == boards(workdir)
+
+
+def test_what_a_kill_left_behind_is_tidied_up(study, workdir, copy):
+    Dashboard('small', grid.seeds_of(study), copy).begin(grid.variants_of(study))
+    folder = copy / 'mean' / 'Adam-rate_1e-02'
+    (newest,) = folder.glob(f'{events.PREFIX}*')
+    (folder / '.partial').write_bytes(b'torn')
+    shutil.copy(newest, folder / f'{events.PREFIX}0000000000.{"0" * 16}')  # the one before it, not yet deleted
+    next(copy.glob('seeds/*/*/events*')).unlink()
+    Dashboard('small', grid.seeds_of(study), copy).begin(grid.variants_of(study))
+    assert list(folder.glob(f'{events.PREFIX}*')) == [newest]
+    assert boards(copy) == boards(workdir)
+
+
+def test_one_seed_has_no_interval_and_a_diverged_run_is_in_no_mean(study, copy):
+    spec = specs_of(study, copy)[0]
+    result = spec.result()
+    result |= {'status': 'diverged', 'test': {'loss': None, 'accuracy': None, 'examples': 0}}
+    (spec.workdir / 'result.json').write_text(json.dumps(result))
+    other = histories(copy, spec.variant.name)[1]
+    Dashboard('small', grid.seeds_of(study), copy).begin(grid.variants_of(study))
+    found = read(copy / 'mean' / spec.variant.name)
+    assert found['result/test_accuracy'] == [(other['steps'], pytest.approx(other['test']['accuracy']))]
+    assert not any('mean_interval' in tag for tag in found)
+    assert 'seed_result/test_accuracy' not in read(copy / 'seeds' / spec.variant.name / str(spec.seed))
+
+
+def test_every_run_is_a_session_of_its_variants_group_and_axes_are_typed_columns(workdir):
+    def contents(tag):
+        found = {}
+        for path in workdir.rglob(f'{events.PREFIX}*'):
+            accumulator = EventAccumulator(str(path))
+            accumulator.Reload()
+            with contextlib.suppress(KeyError):
+                content = accumulator.PluginTagToContent('hparams').get(tag)
+                if content is not None:
+                    found[str(path.parent.relative_to(workdir))] = content
+        return found
+
+    starts = contents(metadata.SESSION_START_INFO_TAG)
+    assert sorted(starts) == sorted(f'seeds/{p.parent.relative_to(workdir)}' for p in workdir.glob('*/*/result.json'))
+    start = metadata.parse_session_start_info_plugin_data(starts['seeds/Adam-rate_1e-02/1'])
+    assert start.group_name == 'Adam-rate_1e-02'
+    assert (start.hparams['optimizer'].string_value, start.hparams['rate'].number_value) == ('Adam', 0.01)
+
+    (experiment,) = map(metadata.parse_experiment_plugin_data, contents(metadata.EXPERIMENT_TAG).values())
+    columns = {column.name: column for column in experiment.hparam_infos}
+    assert columns['optimizer'].type == api_pb2.DATA_TYPE_STRING
+    assert [value.string_value for value in columns['optimizer'].domain_discrete.values] == ['Adam', 'SGD']
+    assert columns['rate'].type == api_pb2.DATA_TYPE_FLOAT64
+    assert [value.number_value for value in columns['rate'].domain_discrete.values] == [0.01, 0.1]
+    assert [metric.display_name for metric in experiment.metric_infos] == [
+        *('test accuracy ↑', 'test loss ↓', 'validation accuracy ↑', 'validation loss ↓')
+    ]
+
+
+def test_more_runs_than_tensorboard_shows_leave_the_means(study, copy):
+    dashboard = Dashboard('small', range(MOST_SHOWN // 4), copy)
+    dashboard.begin(grid.variants_of(study))
+    found = boards(copy)
+    assert 'mean/Adam-rate_1e-02' in found
+    assert not (copy / 'seeds').exists()
+
+
+CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
+
+
+@pytest.fixture(scope='module')
+def tensorboard(workdir):
+    """The address of a TensorBoard that has loaded the study."""
+    command = [sys.executable, '-m', 'tensorboard.main', f'--logdir={workdir}', '--port=0']
+    with subprocess.Popen(command, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as server:
+        try:
+            address = next(match[1] for line in server.stderr if (match := re.search(r'at (http://\S+)', line)))
+            yield address
+        finally:
+            server.terminate()
+
+
+@pytest.fixture(scope='module')
+def browser():
+    if not CHROMIUM:
+        pytest.skip('no chromium here')
+    sync_api = pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
+    with sync_api.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=['--no-sandbox', '--disable-gpu'])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser, tensorboard):
+    page = browser.new_page(viewport={'width': 1440, 'height': 1000})
+    page.set_default_timeout(60_000)
+    page.server = tensorboard
+    yield page
+    page.close()
+
+
+def open_page(page, address: str, runs: str = f'^{MEAN}') -> None:
+    """Opens one of TensorBoard's pages with a filter of runs, as the study's link does."""
+    page.goto('about:blank')
+    page.goto(f'{page.server}{FRONT.partition("#")[0]}#{address}&regexInput={urllib.parse.quote(runs)}')
+
+
+def test_the_first_page_shows_the_means_and_the_seeds_with_one_click(page):
+    page.goto(page.server)
+    page.get_by_text('accuracy/validation', exact=True).first.wait_for()
+    assert '#timeseries' in page.url
+    for name in ('mean/Adam-rate_1e-02', 'mean/Adam-rate_1e-01', 'mean/SGD-rate_1e-02', 'mean/SGD-rate_1e-01'):
+        page.get_by_text(name, exact=True).first.wait_for()
+    single = page.get_by_text('seed_accuracy/validation', exact=True)
+    assert not single.count()
+    page.get_by_role('button').filter(has_text='seed_accuracy').click()
+    single.first.wait_for()
+
+
+def test_custom_scalars_show_means_with_intervals(page):
+    open_page(page, 'custom_scalars')
+    for quantity in ('validation accuracy', 'train accuracy', 'validation loss', 'train loss'):
+        card = page.locator('tf-custom-scalar-margin-chart-card').filter(has_text=f'{quantity} by step')
+        card.get_by_text('Matches (4)').wait_for()
+
+
+def test_hparams_has_the_axes_as_columns_and_filters_by_them(page):
+    open_page(page, 'hparams')
+    page.get_by_text('SGD-rate_1e-01').wait_for()
+    header = page.locator('vaadin-grid').first.inner_text()
+    for column in ('optimizer', 'rate', 'test accuracy ↑', 'test loss ↓', 'validation accuracy ↑'):
+        assert column in header
+    page.locator('tf-hparams-query-pane').get_by_text('SGD').click()
+    page.get_by_text('SGD-rate_1e-01').wait_for(state='hidden')
+    assert page.get_by_text('Adam-rate_1e-01').is_visible()
+
+
+def test_images_show_the_overview_and_what_a_run_gets_wrong(page):
+    open_page(page, 'images')
+    page.get_by_text('accuracy/overview').first.wait_for()
+    open_page(page, 'images', 'Adam-rate_1e-02/0/')
+    page.get_by_text('mistakes/confusion_matrix').first.wait_for()
+    image = page.locator('tf-image-loader img').first
+    image.wait_for()
+    assert image.evaluate('image => image.decode().then(() => image.naturalWidth)') > 300

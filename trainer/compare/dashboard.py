@@ -1,0 +1,306 @@
+"""A study in TensorBoard: `tensorboard --logdir=<workdir>`.
+
+    <workdir>/mean/               what is compared, how to read it, the layout of the charts, the columns of HParams
+    <workdir>/mean/<variant>/     a TensorBoard run for each variant: means over seeds by step, and their intervals
+    <workdir>/seeds/<variant>/<seed>/    a TensorBoard run for each run, with its row in HParams
+
+All of it is worked out from the runs' result.json, a variant at a time, whenever one of its runs finishes. A folder holds
+one event file, which is replaced and never appended to: no point is there twice, whoever else writes and whatever was
+killed. Needs no TensorFlow.
+"""
+
+import contextlib
+import io
+import itertools
+import shlex
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import filelock
+import numpy as np
+from PIL import Image
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.custom_scalar.layout_pb2 import (
+    Category,
+    Chart,
+    Layout,
+    MarginChartContent,
+    MultilineChartContent,
+)
+from tensorboard.plugins.hparams import api_pb2
+
+from trainer import events, images
+from trainer.compare.grid import RunSpec, Variant, runs_of
+from trainer.compare.selection import goal_of
+from trainer.compare.statistics import CONFIDENCE, estimate, mean_intervals
+from trainer.compare.tuning import best_row
+
+#: Folders below the study's; no variant may have their name.
+MEAN, SEEDS = 'mean', 'seeds'
+
+#: What to open: the older pages of TensorBoard show no run unasked where there are more than 40, and the filter of runs
+#: brings up the means.
+FRONT = f'?smoothing=0&runFilter=^{MEAN}#timeseries&regexInput=^{MEAN}'
+
+#: Up to this number of TensorBoard runs its first page shows all unasked; of more it shows none.
+MOST_SHOWN = 500
+
+#: Of the figure of the results, in pixels: what fits on the page in actual size.
+WIDTH = 900
+
+SPLITS = ('test', 'validation', 'train')
+METRICS = ('accuracy', 'loss')
+
+
+class Dashboard:
+    """What TensorBoard shows of a study, right at any moment for what is finished.
+
+    Several processes may keep the dashboard of one study: each that finishes a run writes its variant anew from all that
+    is finished, one process at a time.
+    """
+
+    def __init__(self, title: str, seeds: Sequence[int], workdir: Path):
+        """`title`: the study's name; `seeds`: of each variant."""
+        self._title, self._seeds, self._workdir = title, seeds, workdir
+        self._results: dict[tuple[str, int], dict] = {}
+        self._order: dict[str, int] = {}
+        self._single_runs = True
+
+    @property
+    def command(self) -> str:
+        """How to open it."""
+        return f'tensorboard --logdir={shlex.quote(str(self._workdir))}, then http://localhost:6006/{FRONT}'
+
+    def begin(self, variants: Sequence[Variant], answer: bytes | None = None) -> None:
+        """Writes what does not wait for another run of these variants to finish.
+
+        Args:
+          variants: all that are compared.
+          answer: a figure of the results as PNG, where all runs are finished.
+        """
+        self._single_runs = 1 + len(variants) * (1 + len(self._seeds)) <= MOST_SHOWN
+        if not self._single_runs:
+            shutil.rmtree(self._workdir / SEEDS, ignore_errors=True)
+        with _locked(self._workdir / MEAN) as folder:
+            events.replace(folder, [(0, None, self._frame(variants, answer))], order=1)
+        self._order = {variant.name: 2 + i for i, variant in enumerate(variants)}
+        for variant in variants:
+            self._update(variant)
+
+    def finished(self, spec: RunSpec) -> None:
+        """Adds a run that has just finished, and those of its variant that other processes have finished since."""
+        if spec.drawn is None:  # trials are not compared
+            self._update(spec.variant)
+
+    def _update(self, variant: Variant) -> None:
+        """Writes the mean of what is finished of a variant."""
+        with _locked(self._workdir / MEAN / variant.name) as folder:
+            results = []
+            for spec in runs_of([variant], self._seeds, self._workdir):
+                key = variant.name, spec.seed
+                if key not in self._results and (result := spec.result()) is not None:
+                    self._results[key] = result
+                    if self._single_runs:
+                        events.replace(self._workdir / SEEDS / variant.name / str(spec.seed), _run(spec, result))
+                if key in self._results:
+                    results.append(self._results[key])
+            row = None if self._single_runs else _row(variant)
+            steps = _mean(variant, results, len(self._seeds), row) if results else []
+            events.replace(folder, steps, order=self._order[variant.name])
+
+    def _frame(self, variants: Sequence[Variant], answer: bytes | None) -> list[Summary.Value]:
+        values = [
+            events.text('study', self._about(variants)),
+            events.layout(_charts(variants)),
+            events.experiment(*_columns(variants, self._single_runs)),
+        ]
+        if answer:
+            figure = Image.open(io.BytesIO(answer))
+            figure.thumbnail((WIDTH, WIDTH))
+            values.append(events.image('accuracy/overview', images.png(figure), *figure.size))
+        return values
+
+    def _about(self, variants: Sequence[Variant]) -> str:
+        compared = '\n'.join(f'- {axis}: {", ".join(values)}' for axis, values in _axes(variants).items())
+        return f"""
+# {self._title}
+
+{len(variants)} variants x {len(self._seeds)} seeds on **{variants[0].config.data.name}**:
+
+{compared}
+
+How to read it:
+
+- `{MEAN}/<variant>` is the mean over the finished seeds of a variant, `{SEEDS}/<variant>/<seed>` a single run.
+- Time Series shows the means. Single runs are in its groups `seed_...`; filter runs by a variant's name.
+- [Custom Scalars](/#custom_scalars&regexInput=%5E{MEAN}) shows the means with their {CONFIDENCE:.0%} intervals.
+- [HParams](/#hparams) has a row for each variant, with the means over its seeds.
+"""
+
+
+def _mean(
+    variant: Variant, results: Sequence[dict], seeds: int, row: Mapping[str, float | str] | None
+) -> list[events.Step]:
+    """Returns the TensorBoard run of a variant: what its completed runs have in common.
+
+    Args:
+      variant: that the results are of.
+      results: the finished ones.
+      seeds: how many there will be.
+      row: of the HParams page, where the single runs have none.
+    """
+    completed = [result for result in results if result['status'] == 'completed']
+    steps = _curves([result['history'] for result in completed])
+    told = [f'{len(results)} of {seeds} seeds finished.']
+    if len(completed) < len(results):
+        told.append(f'**{len(results) - len(completed)} diverged** and are in no mean.')
+    last: list[Summary.Value] = []
+    for name, numbers in _results(completed).items():
+        found = estimate(numbers)
+        values = _with_interval(f'result/{name}', found.mean, found.low, found.high)
+        split, _, metric = name.partition('_')
+        if split == 'test' and not any(f'{metric}/{split}' == value.tag for _, _, v in steps for value in v):
+            values += _with_interval(f'{metric}/{split}', found.mean, found.low, found.high)
+        last += values
+        told.append(f'{name.replace("_", " ")}: **{found.mean:.4g}**' + _interval(found.low, found.high))
+    first = [events.text('variant', '\n\n'.join(told))]
+    if row:
+        first.append(events.session(row, variant.name, None))
+    return [(0, None, first), *steps, (max(result['steps'] for result in results), None, last)]
+
+
+def _curves(histories: Sequence[Sequence[Mapping]]) -> list[events.Step]:
+    """Returns the means over runs at each evaluation that all of them have: with early stopping some end before others."""
+    found = []
+    for entries in zip(*histories, strict=False):
+        for metric, split in itertools.product(METRICS, SPLITS):
+            numbers = [entry.get(f'{split}_{metric}') for entry in entries]
+            if None not in numbers:
+                found.append((entries[0]['step'], f'{metric}/{split}', numbers))
+    if not found:
+        return []
+    steps, tags, columns = zip(*found, strict=True)
+    table = np.array(columns, float).T
+    values = zip(steps, map(_with_interval, tags, table.mean(0).tolist(), *mean_intervals(table)), strict=True)
+    groups = itertools.groupby(values, key=lambda pair: pair[0])
+    return [(step, None, [*itertools.chain(*(values for _, values in group))]) for step, group in groups]
+
+
+def _run(spec: RunSpec, result: dict) -> list[events.Step]:
+    """Returns the TensorBoard run of a single run."""
+    ended = (spec.workdir / 'result.json').stat().st_mtime
+    started = ended - result['seconds']['total']
+    steps: list[events.Step] = [(0, started, [events.session(_row(spec.variant), spec.variant.name, started)])]
+    for entry in result['history']:
+        values = [
+            events.scalar(f'seed_{metric}/{split}', entry[f'{split}_{metric}'])
+            for metric, split in itertools.product(METRICS, SPLITS)
+            if entry.get(f'{split}_{metric}') is not None
+        ]
+        steps.append((entry['step'], started + entry['seconds'], values))
+    completed = result['status'] == 'completed'
+    last = [
+        events.scalar(f'seed_result/{name}', numbers[0]) for name, numbers in _results([result] * completed).items()
+    ]
+    steps.append((result['steps'], ended, [*last, events.session_end(completed, ended)]))
+    return steps
+
+
+def _results(completed: Sequence[dict]) -> dict[str, list[float]]:
+    """Returns what is compared in the end, by name: of the weights that were tested, not of the last ones."""
+    found = {f'test_{metric}': [result['test'][metric] for result in completed] for metric in METRICS}
+    for metric in METRICS:
+        found[f'validation_{metric}'] = [best_row(result).get(f'validation_{metric}') for result in completed]
+    return {name: numbers for name, numbers in found.items() if numbers and None not in numbers}
+
+
+def _with_interval(tag: str, mean: float, low: float | None, high: float | None) -> list[Summary.Value]:
+    """A mean and the ends of its interval; of one seed there is none."""
+    values = [events.scalar(tag, mean)]
+    if low is not None and high is not None:
+        values += [events.scalar(f'mean_interval/{tag}/{end}', value) for end, value in (('low', low), ('high', high))]
+    return values
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return '' if low is None else f' [{low:.4g}, {high:.4g}]'
+
+
+def _axes(variants: Sequence[Variant]) -> dict[str, list[str]]:
+    """Returns the values of each axis, in order."""
+    names = dict.fromkeys(axis for variant in variants for axis in variant.labels)
+    return {axis: [*dict.fromkeys(v.labels[axis] for v in variants if axis in v.labels)] for axis in names}
+
+
+def _number(value: str) -> float | None:
+    try:
+        return float(value)
+    except ValueError:
+        return None
+
+
+def _row(variant: Variant) -> dict[str, float | str]:
+    return {axis: value if (n := _number(value)) is None else n for axis, value in variant.labels.items()}
+
+
+def _columns(
+    variants: Sequence[Variant], single_runs: bool
+) -> tuple[list[api_pb2.HParamInfo], list[api_pb2.MetricInfo]]:
+    """Returns the columns of the HParams page: the axes with their values, and what the runs are judged by.
+
+    The seed is none: TensorBoard shows one of a group, whose metrics are means over all.
+    """
+    columns = []
+    for axis, values in _axes(variants).items():
+        numbers = [number for value in values if (number := _number(value)) is not None]
+        typed = len(numbers) == len(values)
+        column = api_pb2.HParamInfo(name=axis, display_name=axis.replace('_', ' '), differs=len(values) > 1)
+        column.type = api_pb2.DATA_TYPE_FLOAT64 if typed else api_pb2.DATA_TYPE_STRING
+        column.domain_discrete.extend(sorted(numbers) if typed else values)
+        columns.append(column)
+    splits = ['test', *(['validation'] if any(v.config.data.validation for v in variants) else [])]
+    metrics = [
+        api_pb2.MetricInfo(
+            name=api_pb2.MetricName(tag=('seed_' if single_runs else '') + f'result/{name}'),
+            display_name=f'{name.replace("_", " ")} {"↑" if goal_of(name) == "max" else "↓"}',
+            description=f'Mean over the finished seeds; {"higher" if goal_of(name) == "max" else "lower"} is better.',
+        )
+        for name in (f'{split}_{metric}' for split in splits for metric in METRICS)
+    ]
+    return columns, metrics
+
+
+def _charts(variants: Sequence[Variant]) -> Layout:
+    """Returns the charts of the custom scalars page."""
+    configs = [variant.config for variant in variants]
+    curves = {
+        'test': any(config.test_every_evaluation for config in configs),
+        'validation': any(config.data.validation for config in configs),
+        'train': True,
+    }
+    means, singles = [], []
+    for metric, split in itertools.product(METRICS, SPLITS):
+        if curves[split]:
+            tag = f'{metric}/{split}'
+            ends = {'lower': f'mean_interval/{tag}/low', 'upper': f'mean_interval/{tag}/high'}
+            margin = MarginChartContent(series=[MarginChartContent.Series(value=tag, **ends)])
+            means.append(Chart(title=f'{split} {metric} by step', margin=margin))
+            singles.append(
+                Chart(title=f'{split} {metric} by step', multiline=MultilineChartContent(tag=[f'^seed_{tag}$']))
+            )
+    return Layout(
+        category=[
+            # The page shows the last chart first.
+            Category(title=f'Mean over seeds, {CONFIDENCE:.0%} interval', chart=reversed(means)),
+            Category(title='Single seeds', chart=reversed(singles), closed=True),
+        ]
+    )
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[Path]:
+    """Holds a folder, made where it is not there, for one process at a time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(folder / '.lock'):
+        yield folder
