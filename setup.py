@@ -22,6 +22,7 @@ setup(
         'tensorflow-datasets>=4.9.10',
         'importlib_resources',  # tensorflow-datasets imports it and does not declare it
         'ml-collections',
+        'pyyaml',
         'absl-py',
         'tensorboard',
         'scikit-learn',  # brings the digits that need no network
@@ -36,7 +37,14 @@ setup(
         'pillow',
     ],
     extras_require={
-        'test': ['pytest', 'pytest-xdist', 'ruff', 'mypy', 'psutil', 'hypothesis', 'playwright'],
+        'test': [
+            *('pytest', 'pytest-xdist', 'ruff', 'mypy', 'psutil', 'hypothesis'),
+            *('kubernetes-validate', 'jsonschema'),  # what manifests must look like
+            *('nbclient', 'nbformat', 'ipykernel'),  # to run the notebook
+            'playwright',  # to look at TensorBoard in a browser
+        ],
         'gpu': ['tensorflow[and-cuda]'],
+        'ray': ['ray[default]'],
+        'vertex': ['google-cloud-aiplatform'],  # for the tests alone: what a job must look like
     },
 )

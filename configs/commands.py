@@ -1,6 +1,7 @@
 """What the commands share: flags, configs from files, and errors told in one line."""
 
 import contextlib
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -12,7 +13,7 @@ from ml_collections import config_flags
 
 from configs import files
 from configs.default import OPTIONAL_PAIRS, PAIRS
-from configs.errors import UserError, unknown
+from configs.errors import LostWorker, UserError, unknown
 
 flags.disclaim_key_flags()  # what `define_config` defines is a flag of its caller's: --help lists it there
 
@@ -47,6 +48,9 @@ def run(main: Callable[[list[str]], int]) -> int:
         message = ' '.join(str(error).split())
         print(f'error: {message}', file=sys.stderr)
         return 2
+    except LostWorker as error:
+        print(f'error: {error}', file=sys.stderr, flush=True)
+        os._exit(1)  # at its end TensorFlow would wait for who is lost
     except Exception as error:
         # By name: the class is known only where TensorFlow is imported.
         if type(error).__name__ != 'Interrupted':

@@ -11,6 +11,10 @@ class UserError(Exception):
     """Something the user asked for cannot be done. The message is one line and says what can."""
 
 
+class LostWorker(Exception):
+    """Another worker of this run has died, or does not answer. The message is one line and names it."""
+
+
 def unknown(what: str, value: object, accepted: Iterable[str], others: Iterable[str] = ()) -> UserError:
     """Returns the error for a name that is in no table: what is accepted, and the nearest of it.
 

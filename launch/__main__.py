@@ -1,7 +1,12 @@
 """Starts a command on a cluster: `python -m launch LAUNCHER [FLAG...] -- COMMAND ARG...`
 
 LAUNCHER is one of
-    local    worker processes on this machine
+    local         worker processes on this machine
+    slurm         a Slurm batch script
+    kubernetes    a Kubernetes manifest: a JobSet of workers, or an Indexed Job of a study's shards
+    ray           a job of a Ray cluster
+    tpu           gcloud commands for a Cloud TPU
+    vertex        a Vertex AI custom job
 
 `python -m launch LAUNCHER --help` tells the flags of each.
 """
@@ -14,6 +19,11 @@ from configs.errors import UserError, unknown
 # Name -> module, loaded when asked for, with `main(argv) -> exit code`.
 LAUNCHERS = {
     'local': 'launch.local',
+    'slurm': 'launch.slurm',
+    'kubernetes': 'launch.kubernetes',
+    'ray': 'launch.ray',
+    'tpu': 'launch.tpu',
+    'vertex': 'launch.vertex',
 }
 
 

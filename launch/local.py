@@ -11,7 +11,6 @@ command continues) never lead to a restart.
 
 from __future__ import annotations
 
-import argparse
 import collections
 import contextlib
 import json
@@ -23,12 +22,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from typing import IO, NoReturn
+from typing import IO
 
 import portpicker
 
-from configs.errors import UserError, unknown
+from configs.errors import UserError
+from launch.script import Parser, whole_number
 
 SAVED = os.EX_TEMPFAIL  # 75
 FINAL = (2, 3, SAVED)  # what a restart would only repeat, or must leave to whoever asked to stop
@@ -41,20 +40,10 @@ TAIL_LINES = 15
 
 def main(argv: list[str]) -> int:
     """Runs the command after `--` as told by the flags before it; returns the exit code."""
-    if '--' not in argv:
-        if '--help' in argv or '-h' in argv:
-            print((__doc__ or '').strip())
-            return 0
-        raise UserError('no -- before the command: python -m launch local --workers=2 -- COMMAND ARG...')
-    flags, command = argv[: argv.index('--')], argv[argv.index('--') + 1 :]
-    parser = Parser(add_help=False, allow_abbrev=False)
+    parser = Parser(__doc__, 'python -m launch local --workers=2 -- COMMAND ARG...')
     parser.add_argument('--workers', type=whole_number(1, MAX_WORKERS), default=1)
     parser.add_argument('--restarts', type=whole_number(0, 1_000_000), default=0)
-    options, rest = parser.parse_known_args(flags)
-    if rest:
-        raise unknown('flag', rest[0].partition('=')[0], ['--workers', '--restarts'])
-    if not command:
-        raise UserError('no command after --: python -m launch local --workers=2 -- COMMAND ARG...')
+    options, command = parser.parse(argv)
     if not shutil.which(command[0]):
         raise UserError(f'command not found: {command[0]!r}')
 
@@ -67,24 +56,6 @@ def main(argv: list[str]) -> int:
                 return exit_code
             restarts += 1
             say(f'starting all workers again ({restarts} of {options.restarts})')
-
-
-class Parser(argparse.ArgumentParser):
-    """Tells mistakes in one line, without the usage."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(message)
-
-
-def whole_number(least: int, most: int) -> Callable[[str], int]:
-    """Returns a parser of the numbers from `least` to `most`."""
-
-    def parse(text: str) -> int:
-        if not (text.isdecimal() and len(text) < 10 and least <= int(text) <= most):
-            raise argparse.ArgumentTypeError(f"'{text}' is no whole number from {least} to {most}")
-        return int(text)
-
-    return parse
 
 
 def run_once(command: list[str], count: int, signals: Signals, guard: Guard) -> tuple[int, bool]:

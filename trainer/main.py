@@ -62,6 +62,7 @@ def _workdir(config) -> Path:
 def _train(config, location: sources.Location, workdir: Path, found: cluster.Cluster | None) -> dict:
     if found:
         cluster.check_port_free(found)
+        print(found, file=sys.stderr)
     chief = found is None or found.is_chief
     with results.locked(workdir) if chief else contextlib.nullcontext():
         if chief:

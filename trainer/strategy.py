@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -9,7 +10,7 @@ import tensorflow as tf
 from configs.errors import UserError
 from data_pipeline.pipeline import Part
 from trainer.check import batch_not_divisible, check_cluster
-from trainer.cluster import Cluster
+from trainer.cluster import Cluster, start_seconds, tpu_address
 
 #: Replicas that one CPU is split into: each is compiled by itself, so more would take minutes to start.
 MOST_CPU_DEVICES = 64
@@ -82,14 +83,9 @@ def set_threads(threads: int) -> None:
 def _choose(config, cluster: Cluster | None) -> str:
     if config.strategy != 'auto':
         return config.strategy
-    if config.tpu or tpu_name():
+    if config.tpu or tpu_address():
         return 'tpu'
     return 'multi_worker' if cluster else 'auto'
-
-
-def tpu_name() -> str:
-    """The TPU that the environment names ('' for none): TPU_NAME is set on Cloud TPU VMs and by Vertex AI."""
-    return os.environ.get('TPU_NAME', '')
 
 
 def _devices(config, workers: int) -> list[str]:
@@ -127,13 +123,19 @@ def _multi_worker(cluster: Cluster, devices: list[str]) -> tf.distribute.Strateg
     options = tf.distribute.experimental.CommunicationOptions(
         implementation=implementation.NCCL if gpus else implementation.RING
     )
-    return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+    signal.alarm(
+        start_seconds()
+    )  # ends the process if a worker dies just now: TensorFlow would wait for it for an hour
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+    finally:
+        signal.alarm(0)
 
 
 def _tpu(config) -> tf.distribute.Strategy:
     """Written after TensorFlow's TPU guide; not run: no TPU was at hand."""
     try:
-        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=config.tpu or tpu_name() or 'local')
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=config.tpu or tpu_address() or 'local')
         tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
         return tf.distribute.TPUStrategy(resolver)

@@ -19,13 +19,21 @@ from data_pipeline.examples import InMemory
 from trainer import results, strategy
 from trainer.check import check_length
 from trainer.checkpoints import Checkpoints, load_model, save_model, weights_sha256
-from trainer.cluster import Cluster
+from trainer.cluster import Cluster, lost_worker, wait_for_all
 from trainer.progress import Progress
 from trainer.steps import EVAL_BATCH, Program
 from trainer.summaries import Summaries
 
 #: Largest block of training images handed to one compiled call, in bytes.
 BLOCK_BYTES = 64 * 2**20
+
+#: What TensorFlow raises where another worker does not answer.
+PEERS_FAIL = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.CancelledError,
+)
 
 
 class Interrupted(Exception):
@@ -47,22 +55,28 @@ def train(
     Raises:
       UserError: what the config wants is not to be had here.
       Interrupted: SIGTERM or SIGINT came; all is saved.
+      LostWorker: another worker has died, or has not come.
     """
     started = time.perf_counter()
     chief = cluster is None or cluster.is_chief
-    with quiet.stderr_held_back():
-        strategy_ = strategy.start(config, cluster)
-    dataset = sources.load(
-        location,
-        seed=config.seed,
-        validation=config.data.validation,
-        memory_limit_mb=config.data.memory_limit_mb,
-    )
-    run = Run(config, strategy_, dataset, workdir, chief=chief)
     try:
-        return run.run(started, show=show and chief)
+        if cluster:
+            wait_for_all(cluster)
+        with quiet.stderr_held_back():
+            strategy_ = strategy.start(config, cluster)
+        dataset = sources.load(
+            location,
+            seed=config.seed,
+            validation=config.data.validation,
+            memory_limit_mb=config.data.memory_limit_mb,
+        )
+        return Run(config, strategy_, dataset, workdir, chief=chief).run(started, show=show and chief)
     except tf.errors.DataLossError as error:  # of a dataset that is streamed, only found out now
         raise sources.damaged(location.name, location.data_dir) from error
+    except tf.errors.OpError as error:
+        if cluster and (isinstance(error, PEERS_FAIL) or 'Collective ops is aborted' in error.message):
+            raise lost_worker(cluster, error.message) from error
+        raise
 
 
 def evaluate(config, location: sources.Location, workdir: Path) -> dict:

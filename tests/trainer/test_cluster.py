@@ -1,11 +1,13 @@
 """Which worker am I: TF_CONFIG, read without TensorFlow. Its mistakes: test_bad_input.py."""
 
 import json
+import re
 import socket
 
+import portpicker
 import pytest
 
-from configs.errors import UserError
+from configs.errors import LostWorker, UserError
 from trainer import cluster
 
 
@@ -61,3 +63,138 @@ def test_a_port_that_another_process_listens_on():
         with pytest.raises(UserError, match=f'port {port} of worker 0'):
             cluster.check_port_free(found)
     cluster.check_port_free(found)
+
+
+#: What srun sets for task 1 of 4, on a cluster of which one node has two: as read from a real one.
+SLURM = {
+    'SLURM_JOB_ID': '17',
+    'SLURM_STEP_ID': '0',
+    'SLURM_STEP_NUM_TASKS': '4',
+    'SLURM_STEP_NODELIST': 'node[2,9-10]',
+    'SLURM_STEP_TASKS_PER_NODE': '1,2,1',
+    'SLURM_PROCID': '1',
+    'SLURM_NODEID': '1',
+    'SLURM_LOCALID': '0',
+}
+
+
+def test_a_slurm_job_step_in_its_own_words():
+    found = cluster.find(SLURM)
+    assert str(found) == 'Slurm job 17, worker 1 of 4, chief node2:10544'
+    assert found.addresses == ('node2:10544', 'node9:10545', 'node9:10546', 'node10:10547')
+
+
+@pytest.mark.parametrize(
+    'environ',
+    [
+        {'SLURM_JOB_ID': '17', 'SLURM_NTASKS': '2', 'SLURM_PROCID': '0'},  # the batch script itself
+        SLURM | {'SLURM_STEP_NUM_TASKS': '1'},  # a study's shard
+        {'JOB_COMPLETION_INDEX': '3'},  # a study's shard in an indexed job
+    ],
+)
+def test_what_is_no_cluster(environ):
+    assert cluster.find(environ) is None
+
+
+def test_jobs_and_their_steps_have_ports_of_their_own():
+    ports = [
+        address.partition(':')[2]
+        for job in range(100_000, 100_600)
+        for step in range(2)
+        for address in cluster.find(SLURM | {'SLURM_JOB_ID': str(job), 'SLURM_STEP_ID': str(step)}).addresses
+    ]
+    assert len(set(ports)) == len(ports)
+    assert all(1024 < int(port) < 32768 for port in ports)
+
+
+@pytest.mark.parametrize('name', sorted(set(SLURM) - {'SLURM_STEP_ID'}))
+def test_half_of_slurms_variables_is_told(name):
+    with pytest.raises(UserError, match=f'SLURM_STEP_ID is set, but {name} not: start with srun'):
+        cluster.find({key: value for key, value in SLURM.items() if key != name})
+
+
+@pytest.mark.parametrize(
+    ('change', 'told'),
+    [
+        ({'SLURM_PROCID': 'one'}, "SLURM_PROCID is 'one': it must be a whole number"),
+        ({'SLURM_NODEID': '0'}, 'start with srun --distribution=block'),
+        ({'SLURM_STEP_NODELIST': 'node2'}, 'SLURM_STEP_NODELIST has 1 nodes'),
+        ({'SLURM_STEP_TASKS_PER_NODE': '1(x3)'}, 'SLURM_STEP_TASKS_PER_NODE 3 tasks on 3'),
+        ({'SLURM_STEP_TASKS_PER_NODE': 'many'}, 'wanted is such as'),
+        ({'SLURM_STEP_NODELIST': 'node[2-x]'}, "SLURM_STEP_NODELIST is 'node"),
+        ({'SLURM_PROCID': '4'}, 'SLURM_PROCID 4 of 4'),
+    ],
+)
+def test_slurms_variables_that_do_not_fit_each_other(change, told):
+    with pytest.raises(UserError, match=told):
+        cluster.find(SLURM | change)
+
+
+HOSTS = {'SEEDWISE_HOSTS': 'run-0.run:2222, run-1.run:2222', 'SEEDWISE_WORKERS': '2', 'JOB_COMPLETION_INDEX': '1'}
+
+
+def test_the_pods_of_a_job_set():
+    assert cluster.find(HOSTS) == cluster.Cluster(('run-0.run:2222', 'run-1.run:2222'), 1, 'SEEDWISE_HOSTS')
+    named = cluster.find(HOSTS | {'JOBSET_NAME': 'run'})
+    assert str(named) == 'Kubernetes job set run, worker 1 of 2, chief run-0.run:2222'
+    assert cluster.find(HOSTS | {'SEEDWISE_INDEX': '0'}).is_chief, "what is ours counts before what is the engine's"
+    assert cluster.find({'SEEDWISE_HOSTS': 'a:1', 'SEEDWISE_INDEX': '0'}) is None, 'one worker is no cluster'
+
+
+@pytest.mark.parametrize(
+    ('environ', 'told'),
+    [
+        ({'SEEDWISE_WORKERS': '2'}, 'SEEDWISE_WORKERS is set, but SEEDWISE_HOSTS'),
+        ({'SEEDWISE_INDEX': '0'}, 'SEEDWISE_INDEX is set, but SEEDWISE_HOSTS'),
+        ({'SEEDWISE_HOSTS': 'a:1,b:1'}, 'neither JOB_COMPLETION_INDEX nor SEEDWISE_INDEX'),
+        (HOSTS | {'SEEDWISE_WORKERS': '3'}, 'SEEDWISE_WORKERS is 3, but SEEDWISE_HOSTS has 2'),
+        (HOSTS | {'JOB_COMPLETION_INDEX': '2'}, 'JOB_COMPLETION_INDEX is 2: accepted are 0 to 1'),
+        (HOSTS | {'JOB_COMPLETION_INDEX': ''}, 'it must be a whole number'),
+        (HOSTS | {'SEEDWISE_HOSTS': 'a,b'}, "SEEDWISE_HOSTS has the address 'a'"),
+        (HOSTS | {'SEEDWISE_HOSTS': 'a:1,a:1'}, 'SEEDWISE_HOSTS has an address twice'),
+    ],
+)
+def test_half_of_our_own_variables_is_told(environ, told):
+    with pytest.raises(UserError, match=told):
+        cluster.find(environ)
+
+
+@pytest.mark.parametrize(
+    ('environ', 'address'),
+    [
+        ({}, ''),
+        ({'TPU_NAME': 'local'}, 'local'),
+        ({'COLAB_TPU_ADDR': '10.0.0.2:8470'}, 'grpc://10.0.0.2:8470'),
+        ({'KUBE_GOOGLE_CLOUD_TPU_ENDPOINTS': 'grpc://10.0.0.2:8470'}, 'grpc://10.0.0.2:8470'),
+    ],
+)
+def test_the_tpu_that_the_environment_tells_of(environ, address):
+    assert cluster.tpu_address(environ) == address
+
+
+@pytest.mark.parametrize(
+    ('index', 'message', 'told'),
+    [
+        (0, 'tasks are unhealthy:\n/job:worker/replica:0/task:1\nThe tasks', r'worker 1 \(localhost:'),
+        (2, 'from remote target /job:worker/replica:0/task:1 while', r'worker 1 \(localhost:'),
+        (
+            1,
+            'my own device /job:worker/replica:0/task:1/device:CPU:0',
+            r'worker 0 \(localhost:\d+\), 2 \(',
+        ),
+    ],
+)
+def test_a_lost_worker_is_the_one_that_tensorflow_names_or_that_does_not_listen(index, message, told):
+    ports = [portpicker.pick_unused_port() for _ in range(3)]
+    found = cluster.Cluster(tuple(f'localhost:{port}' for port in ports), index, 'test')
+    assert re.match(f'{told}.* was lost: all must start again', str(cluster.lost_worker(found, message)))
+
+
+def test_workers_wait_for_each_other(monkeypatch):
+    monkeypatch.setenv('SEEDWISE_START_SECONDS', '1')
+    addresses = tuple(f'localhost:{portpicker.pick_unused_port()}' for _ in range(2))
+    found = cluster.Cluster(addresses, 0, 'test')
+    with pytest.raises(LostWorker, match=rf'worker 1 \({addresses[1]}\) did not come within 1 s'):
+        cluster.wait_for_all(found)
+    with socket.create_server(('', int(addresses[1].partition(':')[2]))):
+        cluster.wait_for_all(found)

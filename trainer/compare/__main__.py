@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 _STUDY = commands.define_config('study', 'configs/studies/*.py: what to compare; --study.x=y sets a field of it.')
 _WORKDIR = flags.DEFINE_string('workdir', '', "The study's folder. Default: runs/<study name>-<hash of the study>.")
 _WORKERS = flags.DEFINE_integer('workers', 0, 'Runs trained at a time. 0: one for each core.', 0, 1024)
-_SHARD = flags.DEFINE_string('shard', '', 'i/n: every n-th run from run i on, 0 <= i < n; several may share a workdir.')
+_SHARD = flags.DEFINE_string('shard', '', 'i/n: part i of n of the runs, 0 <= i < n; all share a workdir.')
 _ENGINE = flags.DEFINE_string('engine', 'local', f'Where the runs are trained: {", ".join(ENGINES)}.')
-_REPORT = flags.DEFINE_bool('report', True, 'Write the report at the end. --noreport suits shards but for the last.')
+_REPORT = flags.DEFINE_bool('report', True, 'Write the report at the end; of shards, the last to end does.')
 _REPORT_ONLY = flags.DEFINE_bool('report_only', False, 'Train nothing: report on what is finished.')
 
 #: Flags that change where and when runs are trained, and none of the results.
@@ -62,7 +62,7 @@ def main(argv: list[str]) -> int:
 
         dashboard = Dashboard(Path(file.partition(':')[0]).stem, grid.seeds_of(config), workdir)
     failed = [] if _REPORT_ONLY.value else _train(plan, dashboard)
-    if _REPORT.value or _REPORT_ONLY.value:
+    if _REPORT_ONLY.value or (_REPORT.value and plan.reports()):
         finished = _report(config, plan.runs(), plan.trials, workdir, Path(file.partition(':')[0]), argv)
         if dashboard:
             figure = workdir / 'report' / 'plots' / 'overview.png'
@@ -108,8 +108,20 @@ class Plan:
         """Returns the variants that are compared, as far as they are known."""
         return [*self.variants, *(tuning.winners(self.config, self.trials)[0] if self.trials else [])]
 
+    def reports(self) -> bool:
+        """Whether this process writes the report: of several shards, the first that finds all runs finished."""
+        if self._shards == 1:
+            return True
+        specs, index = [*self.trials, *self.runs()], self.workdir / 'report' / 'index.html'
+        unfinished = sum(spec.result() is None for spec in specs)
+        if unfinished:
+            print(f'no report yet: {unfinished:,} runs are left')
+            return False
+        last = max((spec.workdir / 'result.json').stat().st_mtime for spec in specs)
+        return not (index.exists() and index.stat().st_mtime > last)
+
     def _mine(self, specs: list[RunSpec]) -> list[RunSpec]:
-        return specs[self._shard :: self._shards]
+        return study.part(specs, self._shard, self._shards)
 
 
 def _train(plan: Plan, dashboard: 'Dashboard | None') -> list[RunSpec]:

@@ -11,7 +11,7 @@ from typing import Protocol
 from data_pipeline.sources import Location
 from trainer.compare.grid import RunSpec
 
-#: What becomes of a run. `busy`: another process is at it.
+#: What becomes of a run. `busy`: another process is at it, or may be.
 KINDS = ('started', 'finished', 'failed', 'busy')
 
 
@@ -21,7 +21,7 @@ class Interrupted(Exception):
 
 @dataclass(frozen=True)
 class Event:
-    """Something became of a run. `error`: why it failed, a traceback or what the process said last."""
+    """Something became of a run. `error`: why it failed or may be busy, a traceback or what the process said last."""
 
     kind: str
     spec: RunSpec
@@ -48,5 +48,11 @@ def _local(workers: int, location: Location) -> Engine:
     return Pool(workers, location)
 
 
+def _ray(workers: int, location: Location) -> Engine:
+    from trainer.compare.ray_engine import RayEngine
+
+    return RayEngine(workers, location)
+
+
 #: Name -> function of (number of workers, 0 for the engine's choice; the dataset's place) that returns an engine.
-ENGINES: dict[str, Callable[[int, Location], Engine]] = {'local': _local}
+ENGINES: dict[str, Callable[[int, Location], Engine]] = {'local': _local, 'ray': _ray}

@@ -225,9 +225,14 @@ def _combinations(study: ml_collections.ConfigDict) -> Iterator[tuple[dict[str, 
         yield labels, '', [plain['axes'][axis][name] for axis, name in labels.items()]
 
 
+def says_little(value: str) -> bool:
+    """Whether a value of an axis says nothing without the axis's name."""
+    return value[:1].isdigit() or value in ('none', 'every', 'first', 'last')
+
+
 def _word(axis: str, value: str) -> str:
     """A value, behind its axis where it says nothing without it: 'Adam', 'layers_5'."""
-    return f'{axis}_{value}' if value[:1].isdigit() or value in ('none', 'every', 'first', 'last') else value
+    return f'{axis}_{value}' if says_little(value) else value
 
 
 def _file_name(name: str) -> str:

@@ -48,7 +48,7 @@ class Pool:
         size = min(self._size or max(1, (os.cpu_count() or 1) // specs[0].config.threads), len(specs))
         workers: list[Worker] = []
         stillborn = 0
-        with _signals() as stop:
+        with caught_signals() as stop:
             try:
                 while not stop:
                     while len(workers) < size and work.waiting > sum(not worker.ready for worker in workers):
@@ -191,7 +191,7 @@ def _end(workers: Sequence[Worker]) -> None:
 
 
 @contextlib.contextmanager
-def _signals() -> Iterator[list[int]]:
+def caught_signals() -> Iterator[list[int]]:
     """Yields a list to which SIGTERM, and the first SIGINT, are appended; a second SIGINT interrupts at once, as ever."""
     caught: list[int] = []
 

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from configs.errors import UserError, unknown
+from trainer.compare.grid import says_little
 from trainer.compare.statistics import to_target
 
 Selector = Mapping[str, Any]
@@ -45,8 +46,7 @@ def label(selector: Selector) -> str:
     words = []
     for axis, value in selector.items():
         values = ' or '.join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
-        # A number says nothing without its axis, and no more does 'none'.
-        words.append(f'{axis.replace("_", " ")} {values}' if values[:1].isdigit() or values == 'none' else values)
+        words.append(f'{axis.replace("_", " ")} {values}' if says_little(values) else values)
     return ' + '.join(words) or 'all variants'
 
 

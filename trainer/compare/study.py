@@ -9,12 +9,27 @@ import filelock
 from trainer.compare.engines import Engine, Event
 from trainer.compare.grid import RunSpec
 from trainer.compare.progress import Board
+from trainer.compare.worker import program_key
 
 #: A run that failed is tried once more; its process may have been killed for reasons of its own.
 TRIES = 2
 
 #: Between looks at runs that another process works on.
 WAIT_SECONDS = 1.0
+
+
+def part(specs: Sequence[RunSpec], index: int, count: int) -> list[RunSpec]:
+    """Returns part `index` of the `count` parts into which shards divide the runs.
+
+    Runs that can use the same compiled steps stay together, as far as all parts get about as many.
+    """
+    groups: dict[str, list[RunSpec]] = {}
+    for spec in specs:
+        groups.setdefault(program_key(spec.config), []).append(spec)
+    together = [*groups.values()]
+    whole = len(together) // count * count
+    mine = [spec for group in together[index:whole:count] for spec in group]
+    return mine + [spec for group in together[whole:] for spec in group][index::count]
 
 
 def complete(
@@ -46,6 +61,8 @@ def complete(
         if result is not None:  # also where its process died right after
             finished(spec, result)
         elif event.kind == 'busy':
+            if event.error:
+                board.say(f'{spec.name}: {event.error}, will be tried again')
             again.append(spec)
         else:
             tries[spec] += 1

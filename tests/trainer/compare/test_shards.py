@@ -1,0 +1,24 @@
+"""How shards divide the runs of a study."""
+
+from pathlib import Path
+
+import pytest
+
+from configs.studies import raj_optimizers_losses
+from trainer.compare import grid, study
+from trainer.compare.worker import program_key
+
+
+@pytest.mark.parametrize('count', [1, 2, 3, 8, 21, 100])
+def test_each_run_is_in_one_shard_and_all_have_as_many(count):
+    config = raj_optimizers_losses.get_config()
+    config.seeds = 4
+    grid.prepare(config, {})
+    specs = grid.runs_of(grid.variants_of(config), grid.seeds_of(config), Path('study'))
+    parts = [study.part(specs, index, count) for index in range(count)]
+    assert sorted(spec.name for part in parts for spec in part) == sorted(spec.name for spec in specs)
+    sizes = [len(part) for part in parts]
+    assert max(sizes) - min(sizes) <= 1
+    # 21 programs: what is compiled by more than one shard is what is left when each has as many.
+    compiled = [{program_key(spec.config) for spec in part} for part in parts]
+    assert sum(map(len, compiled)) <= 21 + (21 % count) * (count - 1)
