@@ -42,6 +42,7 @@ setup(
             'playwright',  # drives the browser that looks at TensorBoard
             *('kubernetes-validate', 'jsonschema'),  # what manifests must look like
             *('nbclient', 'nbformat', 'ipykernel'),  # to run the notebook
+            'playwright',  # to look at TensorBoard in a browser
         ],
         'gpu': ['tensorflow[and-cuda]'],
         'ray': ['ray[default]'],
