@@ -42,7 +42,6 @@ setup(
             'playwright',  # drives the browser that looks at TensorBoard
             *('kubernetes-validate', 'jsonschema'),  # what manifests must look like
             *('nbclient', 'nbformat', 'ipykernel'),  # to run the notebook
-            'playwright',  # to look at TensorBoard in a browser
         ],
         'gpu': ['tensorflow[and-cuda]'],
         'ray': ['ray[default]'],
