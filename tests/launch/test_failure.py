@@ -68,7 +68,9 @@ def checkpoint_after(workdir: Path, step: int) -> int:
     return last_checkpoint(workdir)
 
 
+@pytest.mark.slow
 def test_under_slurm_a_worker_killed_and_a_run_told_to_save_end_with_the_same_weights(slurm, tmp_path, undisturbed):
+    """Slow: each start imports TensorFlow twice, and Slurm takes its time between jobs."""
     workdir = tmp_path / 'a b'
     [job] = submit(tmp_path, slurm, '--nodes=2', '--restarts=9', '--', *TRAINER, *MLP, f'--workdir={workdir}')
 

@@ -35,11 +35,10 @@ def kill_after_progress(workdir, arguments, launch, chance) -> None:
     process.communicate()
 
 
-@pytest.mark.parametrize('kills', [1, pytest.param(5, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
-    ('arguments', 'launch'),
-    [(CNN, 0), (MLP, 0), (MLP, 2)],
-    ids=['cnn', 'mlp with dropout and batch normalisation', 'two workers'],
+    ('arguments', 'launch', 'kills'),
+    [(MLP, 0, 1), *(pytest.param(*case, 5, marks=pytest.mark.slow) for case in ((CNN, 0), (MLP, 0), (MLP, 2)))],
+    ids=['once', 'cnn', 'mlp with dropout and batch normalisation', 'two workers'],
 )
 def test_killed_at_random_moments_ends_with_the_same_weights(tmp_path, arguments, launch, kills):
     """Slow where killed five times: each start imports TensorFlow."""

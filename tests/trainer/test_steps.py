@@ -44,8 +44,9 @@ def test_a_diverging_run_says_between_which_steps_and_exits_with_3(tmp_path):
     assert f'between steps {first:,} and {last:,}' in result['stdout']
 
 
-@pytest.mark.parametrize('precision', ['float64', 'mixed_bfloat16', 'mixed_float16'])
-@pytest.mark.parametrize('model', ['mlp', 'cnn'])
+@pytest.mark.parametrize(
+    ('model', 'precision'), [('mlp', 'float64'), ('mlp', 'mixed_float16'), ('cnn', 'mixed_bfloat16')]
+)
 def test_every_precision_learns_and_resumes_on_two_replicas(tmp_path, precision, model):
     arguments = ('--config=configs/mlp_adam.py', '--config.data.name=digits', f'--config.precision={precision}')
     arguments += (f'--config.model.name={model}', '--config.model.filters=(8,)', '--config.epochs=12')

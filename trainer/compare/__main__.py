@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import filelock
 import ml_collections
 from absl import flags
 
@@ -62,11 +63,15 @@ def main(argv: list[str]) -> int:
 
         dashboard = Dashboard(Path(file.partition(':')[0]).stem, grid.seeds_of(config), workdir)
     failed = [] if _REPORT_ONLY.value else _train(plan, dashboard)
-    if _REPORT_ONLY.value or (_REPORT.value and plan.reports()):
-        finished = _report(config, plan.runs(), plan.trials, workdir, Path(file.partition(':')[0]), argv)
-        if dashboard:
-            figure = workdir / 'report' / 'plots' / 'overview.png'
-            dashboard.begin(plan.compared(), figure.read_bytes() if finished else None)
+    if _REPORT_ONLY.value or _REPORT.value:
+        if not workdir.is_dir():
+            raise UserError(f'there is no finished run in {workdir}')
+        with filelock.FileLock(workdir / '.report.lock'):  # of shards that end together, one reports
+            if _REPORT_ONLY.value or plan.reports():
+                finished = _report(config, plan.runs(), plan.trials, workdir, Path(file.partition(':')[0]), argv)
+                if dashboard:
+                    figure = workdir / 'report' / 'plots' / 'overview.png'
+                    dashboard.begin(plan.compared(), figure.read_bytes() if finished else None)
     if dashboard:
         print(f'TensorBoard: {dashboard.command}')
     if failed:
