@@ -174,7 +174,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.tensorboard.enabled = placeholder(bool)
     # Write the run's row of the HParams page, too.
     config.tensorboard.hparams = True
-    # Show what the model gets wrong, at each evaluation: a confusion matrix and the most confidently wrong examples.
+    # Show what the model gets wrong: a confusion matrix and the most confidently wrong examples, after each evaluation,
+    # or, where epochs are short, as many as take 1% of the training time.
     config.tensorboard.images = True
     # Profile n steps (into tensorboard/train/plugins/profile), starting after the first compiled call. 0: none.
     config.tensorboard.profile_steps = 0

@@ -144,7 +144,7 @@ class Program:
         for _ in range(blocks):
             sums, *block = self._predict_blocks(*next(iterator)) if self._one_device else self._predict(iterator)
             total += sums.numpy()
-            images, *rest = (x.numpy().reshape(-1, *x.shape[2:]) for x in block)
+            images, *rest = (np.asarray(x).reshape(-1, *x.shape[2:]) for x in block)  # `numpy` copies, a millisecond
             examples.append(outcomes(images, *rest, classes=self._classes))
         loss, correct, count = total.tolist()
         return loss / count, correct / count, round(count), functools.reduce(operator.add, examples)

@@ -1,5 +1,6 @@
 """A run's own board in TensorBoard: one folder each for train, validation and test, with the same tags across them."""
 
+import collections
 import itertools
 import json
 import os
@@ -21,6 +22,9 @@ from tensorboard.plugins.hparams import api_pb2
 
 from trainer import events, images, results
 
+#: The most of a run's training time that may go into the images of a split: epochs of 0.1 s do not all have theirs.
+IMAGES_SHARE = 0.01
+
 #: Hyperparameters that the HParams table shows unasked: it shows the first five.
 _FIRST_COLUMNS = ('model.name', 'optimizer.name', 'optimizer.learning_rate', 'loss.name', 'seed')
 
@@ -34,6 +38,7 @@ class Summaries:
         self._profiling_until: int | None = None
         self._painter = ThreadPoolExecutor(1, 'images')
         self._painting: tuple[str, int, Future] | None = None
+        self._painted_seconds: collections.Counter = collections.Counter()
 
     def start(self, config, dataset_name: str, model: keras.Model) -> None:
         """Writes what is known from the start: config and environment as text, the graph, the row of HParams."""
@@ -54,17 +59,23 @@ class Summaries:
             found = [events.scalar(tag, value) for tag, value in values.items() if value is not None]
             self._writer(split).write(step, *found)
 
-    def outcomes(self, split: str, step: int, outcomes: images.Outcomes) -> None:
-        """Shows what a model gets wrong. Painted while training goes on, and written with what comes next."""
+    def outcomes(self, split: str, step: int, outcomes: images.Outcomes, training_seconds: float) -> None:
+        """Shows what a model gets wrong, unless that has taken too much of the `training_seconds` so far already.
+
+        Painted while training goes on, and written with what comes next.
+        """
         if self._folder is not None:
             self._write_images()
-            self._painting = split, step, self._painter.submit(_paint, split, outcomes)
+            if self._painted_seconds[split] <= IMAGES_SHARE * training_seconds:
+                self._painting = split, step, self._painter.submit(_paint, split, outcomes)
 
     def _write_images(self) -> None:
         if self._painting:
-            split, step, values = self._painting
+            split, step, painting = self._painting
             self._painting = None
-            self._writer(split).write(step, *values.result())
+            seconds, values = painting.result()
+            self._painted_seconds[split] += seconds
+            self._writer(split).write(step, *values)
 
     def profile(self, step: int, steps: int) -> None:
         """Starts a profile of the next `steps` steps."""
@@ -127,14 +138,17 @@ class _Writer:
         self._file.close()
 
 
-def _paint(split: str, outcomes: images.Outcomes) -> list[Summary.Value]:
+def _paint(split: str, outcomes: images.Outcomes) -> tuple[float, list[Summary.Value]]:
+    """Returns the seconds that it took, and the images."""
+    started = time.thread_time()
     matrix, wrong = images.confusion_matrix(outcomes.confusion), images.most_confidently_wrong(outcomes)
     counts = f'Examples of the {split} set by label (row) and predicted class (column).'
     words = f'Those of the {split} set with the highest probability of a wrong class: label, prediction, probability.'
-    return [
+    values = [
         events.image('mistakes/confusion_matrix', images.png(matrix), *matrix.size, counts),
         events.image('mistakes/most_confidently_wrong', images.png(wrong), *wrong.size, words),
     ]
+    return time.thread_time() - started, values
 
 
 def _hparams(fields: Mapping[str, Any], group: str) -> list[Summary.Value]:

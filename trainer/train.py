@@ -281,11 +281,10 @@ class Run:
         clock = time.perf_counter()
         examples = self.splits[split]
         board = self.config.tensorboard
-        if (
-            summaries and board.enabled is not False and board.images
-        ):  # on all workers, or the chief would wait for them
+        # On all workers, or the chief would wait for them.
+        if summaries and board.enabled is not False and board.images:
             loss, accuracy, count, outcomes = self.program.predict(*self._eval_blocks(examples))
-            summaries.outcomes(split, self.step, outcomes)
+            summaries.outcomes(split, self.step, outcomes, self.seconds['training'])
         else:
             loss, accuracy, count = self.program.evaluate(*self._eval_blocks(examples))
         self.seconds['evaluation'] += time.perf_counter() - clock

@@ -70,13 +70,35 @@ def test_the_weight_norm_is_that_of_the_trainable_weights(tmp_path):
     assert norm == pytest.approx(np.linalg.norm(weights(tmp_path)), rel=1e-5)
 
 
-def test_mistakes_are_shown_at_each_evaluation_and_those_of_the_test_set_once(finished):
+def test_mistakes_are_shown_from_the_first_evaluation_on_and_those_of_the_test_set_once(finished):
     workdir, result = finished
-    for split, steps in (('validation', [row['step'] for row in result['history']]), ('test', [result['steps']])):
-        for tag in ('mistakes/confusion_matrix', 'mistakes/most_confidently_wrong'):
-            shown = events(workdir, split).Tensors(tag)
-            assert [event.step for event in shown] == steps
-            assert all(event.tensor_proto.string_val[2].startswith(b'\x89PNG') for event in shown)
+    evaluations = [row['step'] for row in result['history']]
+    for tag in ('mistakes/confusion_matrix', 'mistakes/most_confidently_wrong'):
+        shown = {split: events(workdir, split).Tensors(tag) for split in ('validation', 'test')}
+        steps = {split: [event.step for event in found] for split, found in shown.items()}
+        assert steps['validation'][0] == evaluations[0]
+        assert set(steps['validation']) <= set(evaluations)
+        assert steps['test'] == [result['steps']]
+        for event in shown['validation'] + shown['test']:
+            assert event.tensor_proto.string_val[2].startswith(b'\x89PNG')
+
+
+def test_images_take_no_more_than_their_share_of_the_training_time(tmp_path):
+    import numpy as np
+
+    from trainer import images, summaries
+
+    one = np.ones(1, int)
+    outcomes = images.outcomes(np.zeros((1, 28, 28, 1), np.uint8), one, one > 0, one * 0, one * 0.9, classes=10)
+    board = summaries.Summaries(tmp_path / 'tensorboard')
+    # Of slow epochs all are shown; of fast ones those that are paid for.
+    for step, seconds in enumerate((10, 20, 30)):
+        board.outcomes('validation', step, outcomes, seconds)
+    for step, seconds in enumerate((1e-6, 2e-6, 3e-6, 10)):
+        board.outcomes('test', step, outcomes, seconds)
+    board.close()
+    for split, steps in (('validation', [0, 1, 2]), ('test', [0, 3])):
+        assert [event.step for event in events(tmp_path, split).Tensors('mistakes/confusion_matrix')] == steps
 
 
 def test_the_graph_has_the_layers(finished):
