@@ -45,6 +45,13 @@ class Parser(argparse.ArgumentParser):
             raise UserError(f'no command after --: {self._example}')
         return options, command
 
+    def add_google_cloud_flags(self) -> None:
+        """Adds the flags that all of Google Cloud's services take."""
+        self.add_argument('--spot', action='store_true')
+        self.add_argument('--name', type=named)
+        self.add_argument('--project', type=matching('[a-z][-.:a-z0-9]+', 'my-project'))
+        self.add_argument('--submit', action='store_true')
+
     def error(self, message: str) -> NoReturn:
         raise UserError(message)
 

@@ -58,10 +58,7 @@ def main(argv: list[str]) -> int:
         '--runtime', type=script.matching('[a-z0-9.-]+', 'v2-alpha-tpuv5'), default='v2-alpha-tpuv5-lite'
     )
     parser.add_argument('--queued', action='store_true')
-    parser.add_argument('--spot', action='store_true')
-    parser.add_argument('--name', type=script.named)
-    parser.add_argument('--project', type=script.matching('[a-z][-.:a-z0-9]+', 'my-project'))
-    parser.add_argument('--submit', action='store_true')
+    parser.add_google_cloud_flags()
     options, command = parser.parse(argv)
     script.check_unicode(command, 'a command for gcloud')
     text = script_of(options, command)

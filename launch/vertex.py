@@ -68,10 +68,7 @@ def parse(argv: list[str]):
     parser.add_argument('--accelerator', type=script.matching('[A-Z0-9_]+', 'NVIDIA_TESLA_T4'))
     parser.add_argument('--accelerators', type=script.whole_number(1, 16))
     parser.add_argument('--image', default='python:3.11')
-    parser.add_argument('--spot', action='store_true')
-    parser.add_argument('--name', type=script.named)
-    parser.add_argument('--project', type=script.matching('[a-z][-.:a-z0-9]+', 'my-project'))
-    parser.add_argument('--submit', action='store_true')
+    parser.add_google_cloud_flags()
     options, command = parser.parse(argv)
     if options.accelerators and not options.accelerator:
         raise UserError('--accelerators wants --accelerator=TYPE beside it, such as NVIDIA_TESLA_T4')

@@ -29,6 +29,19 @@ def run(workdir: Path, *arguments: str, launch: int = 0, code: int = 0, timeout:
     return result | {'stdout': out, 'stderr': err}
 
 
+def study_text(*lines: str) -> str:
+    """Returns the text of a study file on the bundled digits; `lines` say what differs from the default config."""
+    head = ['import ml_collections', 'from configs import default', '', '', 'def get_config():']
+    body = [
+        'config = ml_collections.ConfigDict()',
+        'config.base = default.get_config()',
+        "config.base.data.name = 'digits'",
+        *lines,
+        'return config',
+    ]
+    return '\n'.join([*head, *(f'    {line}' for line in body), ''])
+
+
 def weights(workdir: Path):
     """Returns all weights of a run's model.keras as one float64 vector, read by plain Keras."""
     import keras

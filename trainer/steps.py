@@ -17,9 +17,6 @@ import tensorflow as tf
 from trainer import losses, models, optimizers
 from trainer.images import Outcomes, outcomes
 
-#: Examples of one evaluation batch over all replicas (rounded up to a multiple of their number).
-EVAL_BATCH = 1000
-
 #: Random numbers in the step. What TensorFlow takes where nothing is said needs 58 ms for 200 x 784 of them under XLA on
 #: one CPU thread, where Philox needs 0.5 (and no more than Philox for 128 x 512).
 RNG = 'philox'

@@ -1,31 +1,27 @@
 """One run, from config to result, in the order in which things happen."""
 
 import contextlib
-import itertools
 import math
 import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from configs.errors import UserError
-from data_pipeline import pipeline, quiet, sources
-from data_pipeline.examples import InMemory
+from data_pipeline import quiet, sources
 from trainer import results, strategy
+from trainer.blocks import Blocks
 from trainer.check import check_length
 from trainer.checkpoints import Checkpoints, load_model, save_model, weights_sha256
 from trainer.cluster import Cluster, lost_worker, wait_for_all
 from trainer.progress import Progress
-from trainer.steps import EVAL_BATCH, Program
+from trainer.steps import Program
 from trainer.summaries import Summaries
-
-#: Largest block of training images handed to one compiled call, in bytes.
-BLOCK_BYTES = 64 * 2**20
 
 #: What TensorFlow raises where another worker does not answer.
 PEERS_FAIL = (
@@ -114,8 +110,8 @@ class Run:
     ):
         """`program`: that of an earlier run, to be used again; its config differed as `Program.reset` says."""
         self.config, self.strategy, self.dataset, self.workdir, self.chief = config, strategy_, dataset, workdir, chief
-        self.batch = config.global_batch_size
-        self.total_steps = config.steps if config.steps is not None else self.step_of_epoch(config.epochs)
+        self.blocks = Blocks(config, strategy_, dataset)
+        self.total_steps = self.blocks.total_steps
         check_length(config, self.total_steps)
         if program:
             program.reset(config)
@@ -125,7 +121,7 @@ class Run:
             dataset.image_shape,
             dataset.classes,
             total_steps=self.total_steps,
-            warmup_steps=config.schedule.warmup_steps or self.step_of_epoch(config.schedule.warmup_epochs or 0),
+            warmup_steps=config.schedule.warmup_steps or self.blocks.step_of_epoch(config.schedule.warmup_epochs or 0),
         )
         self.model = self.program.model
         self.splits = {'validation': dataset.validation, 'test': dataset.test}
@@ -146,10 +142,6 @@ class Run:
         self.seconds = {'total': 0.0, 'training': 0.0, 'evaluation': 0.0, 'startup': 0.0}
         self.since_evaluation = np.zeros(3)  # sums of loss and accuracy over steps, number of steps
         self.asked_to_stop = False
-
-    def step_of_epoch(self, epochs: float) -> int:
-        """Returns the number of steps in which each training example has been seen `epochs` times."""
-        return math.ceil(epochs * self.dataset.train.count / self.batch)
 
     def run(self, started: float, *, show: bool = True, test: bool = True) -> dict:
         """Trains to the end and returns the result.
@@ -183,11 +175,10 @@ class Run:
 
     def _train(self, summaries: Summaries, progress: Progress, now) -> None:
         """Trains from the current step to the last, or to divergence, or to where early stopping ends it."""
-        blocks = self._blocks()
-        iterator = self._train_blocks(blocks) if blocks else None
-        eval_steps = self._eval_steps()
+        lengths = self.blocks.lengths(self.step)
+        iterator = self.blocks.train(self.step, lengths) if lengths else None
         first_call = True
-        for steps in blocks:
+        for steps in lengths:
             first, self.step = self.step, self.step + steps
             clock = time.perf_counter()
             stats = self.program.train(iterator, self.config.seed, first, self.asked_to_stop)
@@ -201,7 +192,7 @@ class Run:
                 'gradient_norm': stats.gradient_norm,
                 'weight_norm': stats.weight_norm,
                 # The first call compiles: its speed is nobody's.
-                'examples_per_second': None if first_call else steps * self.batch / elapsed,
+                'examples_per_second': None if first_call else steps * self.config.global_batch_size / elapsed,
             }
             summaries.scalars('train', self.step, train_scalars)
             summaries.profile_until(self.step)
@@ -212,7 +203,7 @@ class Run:
             if not math.isfinite(stats.loss):
                 self.status, self.diverged_steps = 'diverged', (first + 1, self.step)
                 return
-            if self.step in eval_steps:
+            if self.step in self.blocks.evaluations:
                 self._evaluate_and_log(summaries, progress)
                 if self._stops_early():
                     return
@@ -223,59 +214,6 @@ class Run:
             if stats.stop:
                 raise Interrupted(f'stopped at step {self.step:,} of {self.total_steps:,}')
 
-    def _blocks(self) -> list[int]:
-        """Returns the lengths of the blocks from the current step on: cut at evaluations, and where they grow too long."""
-        image_bytes = int(np.prod(self.dataset.image_shape))
-        longest = min(self.config.steps_per_call, max(1, BLOCK_BYTES // (self.batch * image_bytes)))
-        ends = [0, *sorted(self._eval_steps() - {0})]
-        blocks = [
-            # Of much the same length, since all are padded to the longest. A resumed run has the blocks that were left.
-            len(block)
-            for first, end in itertools.pairwise(ends)
-            for block in np.array_split(range(first, end), -(-(end - first) // longest))
-            if block[0] >= self.step
-        ]
-        assert sum(blocks) == self.total_steps - self.step, 'a checkpoint within a block'
-        return blocks
-
-    def _eval_steps(self) -> set[int]:
-        """Returns the steps after which the model is evaluated; the last step is one."""
-        config = self.config
-        if config.eval_every_steps is not None:
-            steps = set(range(config.eval_every_steps, self.total_steps, config.eval_every_steps))
-        else:
-            epochs = math.ceil(self.total_steps * self.batch / self.dataset.train.count)
-            steps = {
-                self.step_of_epoch(e) for e in range(config.eval_every_epochs, epochs + 1, config.eval_every_epochs)
-            }
-        return {step for step in steps if step < self.total_steps} | {self.total_steps}
-
-    @property
-    def _at_once(self) -> bool:
-        """Whether examples are fetched when they are wanted, not ahead of time in other threads: there are none."""
-        return self.config.threads == 1 and self.strategy.num_replicas_in_sync == 1
-
-    def _train_blocks(self, blocks: list[int]) -> Iterator:
-        train, augment = self.dataset.train, pipeline.Augment(**self.config.data.augment)
-        options = {'seed': self.config.seed, 'batch': self.batch, 'start': self.step, 'blocks': blocks}
-        if self._at_once and isinstance(train, InMemory) and not augment:
-            return pipeline.train_blocks_at_once(train, **options)
-        return iter(
-            strategy.distribute(
-                self.strategy, lambda part: pipeline.train_blocks(train, **options, part=part, augment=augment)
-            )
-        )
-
-    def _eval_blocks(self, examples) -> tuple[Iterator, int]:
-        replicas = self.strategy.num_replicas_in_sync
-        batch = -(-min(EVAL_BATCH, examples.count) // replicas) * replicas
-        size = {'batch': batch, 'steps': max(1, BLOCK_BYTES // (batch * int(np.prod(self.dataset.image_shape))))}
-        count = pipeline.eval_block_count(examples, **size)
-        if self._at_once and isinstance(examples, InMemory):
-            return pipeline.eval_blocks_at_once(examples, **size), count
-        blocks = strategy.distribute(self.strategy, lambda part: pipeline.eval_blocks(examples, **size, part=part))
-        return iter(blocks), count
-
     def _evaluate(self, split: str, summaries: Summaries | None = None) -> tuple[float, float, int]:
         """Returns mean loss, accuracy and number of examples; shows `summaries` what is wrong, where that is wanted."""
         clock = time.perf_counter()
@@ -283,10 +221,10 @@ class Run:
         board = self.config.tensorboard
         # On all workers, or the chief would wait for them.
         if summaries and board.enabled is not False and board.images:
-            loss, accuracy, count, outcomes = self.program.predict(*self._eval_blocks(examples))
+            loss, accuracy, count, outcomes = self.program.predict(*self.blocks.evaluate(examples))
             summaries.outcomes(split, self.step, outcomes, self.seconds['training'])
         else:
-            loss, accuracy, count = self.program.evaluate(*self._eval_blocks(examples))
+            loss, accuracy, count = self.program.evaluate(*self.blocks.evaluate(examples))
         self.seconds['evaluation'] += time.perf_counter() - clock
         if count != examples.count:
             raise AssertionError(f'evaluated {count} of {examples.count} {split} examples')
@@ -297,7 +235,7 @@ class Run:
         loss, accuracy, steps = self.since_evaluation
         self.since_evaluation = np.zeros(3)
         row: dict = {
-            'epoch': round(self.step * self.batch / self.dataset.train.count, 4),
+            'epoch': round(self.blocks.epochs_at(self.step), 4),
             'step': self.step,
             'train_loss': loss / steps,
             'train_accuracy': accuracy / steps,
@@ -343,7 +281,7 @@ class Run:
     def _finish(self, test: dict) -> dict:
         """Writes model.keras, then result.json, which says that the run is done."""
         examples = {name: split.count for name, split in self.splits.items() if split is not None}
-        trained = self.step * self.batch
+        trained = self.step * self.config.global_batch_size
         result = {
             'status': self.status,
             **({'diverged_steps': self.diverged_steps} if self.diverged_steps else {}),
@@ -361,7 +299,7 @@ class Run:
                 'name': strategy.name_of(self.strategy),
                 'replicas': self.strategy.num_replicas_in_sync,
                 'workers': self.program.workers,
-                'global_batch_size': self.batch,
+                'global_batch_size': self.config.global_batch_size,
             },
             'parameters': self.model.count_params(),
             'steps': self.step,

@@ -10,6 +10,13 @@ from tests.launch import slurm_cluster
 
 ROOT = Path(__file__).parents[2]
 
+#: Arguments that a shell, a template or YAML could take for something else. '\udcff' is a byte that is not UTF-8.
+AWKWARD = (
+    'a b', '"', "'", '$HOME', '`id`', '*', '\\', 'two\nlines', 'dos\r\nlines', '', '--', '--workers=0', '-h',
+    '~', ';', 'é', '&&', '#', '!', '{}', '{0}', '%j', '\udcff', '\x1b[0m', "'\n\\'", '${HOME}\t', "$'\\x41'",
+    '<<EOF', 'END', '$(HOME)', '$$(HOME)', '1e3', '0o17', 'no', 'a=(b)', '[a-z]?'
+)  # fmt: skip
+
 
 @pytest.fixture(scope='session')
 def slurm(tmp_path_factory):

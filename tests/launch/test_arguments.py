@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from configs.errors import UserError
 from launch import kubernetes, ray, slurm, tpu, vertex
+from tests.launch.conftest import AWKWARD
 
 SHOW = (sys.executable, '-I', '-S', '-c', 'import json, sys; print(json.dumps(sys.argv[1:]))')
 
@@ -101,48 +102,7 @@ TEXTS = ('kubernetes', 'ray', 'tpu', 'vertex')
 
 @pytest.mark.parametrize('launcher', LAUNCHERS)
 @given(st.lists(st.text(st.characters(codec='utf-8', exclude_characters='\0')), max_size=8))
-@example(
-    [
-        'a b',
-        '"',
-        "'",
-        '$HOME',
-        '`id`',
-        '*',
-        '\\',
-        'two\nlines',
-        'dos\r\nlines',
-        '',
-        '--',
-        '--workers=0',
-        '-h',
-        '~',
-        ';',
-        'é',
-    ]
-    + [
-        '&&',
-        '#',
-        '!',
-        '{}',
-        '{0}',
-        '%j',
-        '\udcff',
-        '\x1b[0m',
-        "'\n\\'",
-        '${HOME}\t',
-        "$'\\x41'",
-        '<<EOF',
-        'END',
-        '$(HOME)',
-        '$$(HOME)',
-        '1e3',
-        '0o17',
-        'no',
-        'a=(b)',
-        '[a-z]?',
-    ]
-)
+@example(list(AWKWARD))
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_arguments_reach_the_command_unchanged(launcher, arguments):
     if launcher in TEXTS and '\udcff' in arguments:

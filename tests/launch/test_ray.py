@@ -10,7 +10,7 @@ import pytest
 
 from configs.errors import UserError
 from launch.ray import main
-from tests.conftest import ROOT
+from tests.conftest import ROOT, study_text
 
 STUDY = ('--', 'python', '-m', 'trainer.compare', '--study=configs/studies/tuned_optimizers.py')
 
@@ -38,19 +38,11 @@ def test_what_is_printed_is_python(capsys):
     assert '--engine=ray' in printed
 
 
-STUDY_FILE = """
-import ml_collections
-from configs import default
-
-
-def get_config():
-    config = ml_collections.ConfigDict()
-    config.base = default.get_config()
-    config.base.data.name, config.base.model.hidden, config.base.epochs = 'digits', (), 1
-    config.axes = {'optimizer': {"it's $HOME": {'optimizer': {'name': 'SGD'}}}}
-    config.seeds = 2
-    return config
-"""
+STUDY_FILE = study_text(
+    'config.base.model.hidden, config.base.epochs = (), 1',
+    "config.axes = {'optimizer': {\"it's $HOME\": {'optimizer': {'name': 'SGD'}}}}",
+    'config.seeds = 2',
+)
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.launch.conftest import AWKWARD
 from tests.launch.slurm_cluster import logs, submit, wait
 from tests.launch.test_failure import MLP, TRAINER
 from tests.trainer.compare.test_engine import STUDY
@@ -74,28 +75,11 @@ def test_jobs_on_one_host_have_ports_of_their_own(slurm, tmp_path):
 
 
 def test_arguments_come_through_sbatch_and_srun_unchanged(slurm, tmp_path):
-    arguments = [
-        'a b',
-        '"',
-        "'",
-        '$HOME',
-        '`id`',
-        '*',
-        '\\',
-        'two\nlines',
-        'dos\r\nlines\t',
-        '',
-        '--',
-        '-n',
-        '#',
-        'é',
-        '%j',
-    ]
     code = 'import json, sys; print(json.dumps(sys.argv[1:]))'
-    [job] = submit(tmp_path, slurm, '--nodes=2', '--', sys.executable, '-c', code, *arguments)
+    [job] = submit(tmp_path, slurm, '--nodes=2', '--', sys.executable, '-c', code, *AWKWARD)
     assert wait(job, slurm) == 'COMPLETED', logs(tmp_path)
     for index in (0, 1):
-        assert json.loads(logs(tmp_path)[f'slurm-{job}-worker-{index}.out']) == arguments
+        assert json.loads(logs(tmp_path)[f'slurm-{job}-worker-{index}.out']) == list(AWKWARD)
 
 
 def test_hosts_are_read_as_slurm_reads_them(slurm):

@@ -12,22 +12,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
-from trainer.compare.figures import (
-    DASHES,
-    INK,
-    MARKERS,
-    MUTED,
-    PAPER,
-    SERIES,
-    WIDTH,
-    Plot,
-    canvas,
-    finish,
-    heading_of,
-    legend,
-    scale,
-    style,
-)
+from trainer.compare import figures
 from trainer.compare.layout import Layout, name_of, names_of
 from trainer.compare.selection import select
 from trainer.compare.statistics import ALPHA, CONFIDENCE, Comparison
@@ -40,34 +25,34 @@ MOST_PANELS = 4
 # Intervals ----------------------------------------------------------------------------------------------------------
 
 
-def intervals(runs: pd.DataFrame, table: pd.DataFrame, layout: Layout, dataset: str) -> list[Plot]:
+def intervals(runs: pd.DataFrame, table: pd.DataFrame, layout: Layout, dataset: str) -> list[figures.Plot]:
     """Mean of each variant with its interval, its seeds, and the paper's number: a chart a metric and workload."""
     plots = []
     for where, metric in product(layout.workloads, METRICS):
         name = '_'.join([metric.removeprefix('test_'), *where.values()]).lower()
         rows = select(table, where)
-        with style(name):
-            figure, (axes,) = canvas(_interval_height(rows, layout))
+        with figures.style(name):
+            figure, (axes,) = figures.canvas(_interval_height(rows, layout))
             title = draw_intervals(axes, select(runs, where), rows, layout, metric, where, dataset)
-            legend(figure, _interval_legend(rows, layout, metric), 3)
+            figures.legend(figure, _interval_legend(rows, layout, metric), 3)
             alt = f'{title}: mean and 95% interval of {len(rows)} variants'
             alt += ', beside the paper.' if rows[f'{metric}_paper'].notna().any() else '.'
-            plots.append(finish(figure, name, alt))
+            plots.append(figures.finish(figure, name, alt))
     return plots
 
 
-def overview(runs: pd.DataFrame, table: pd.DataFrame, layout: Layout, dataset: str) -> Plot:
+def overview(runs: pd.DataFrame, table: pd.DataFrame, layout: Layout, dataset: str) -> figures.Plot:
     """The first charts of `intervals` side by side: accuracy of two workloads, or accuracy and loss of the only one."""
     shown = [(where, METRICS[0]) for where in layout.workloads[:2]]
     shown = shown if len(shown) == 2 else [({}, metric) for metric in METRICS]
-    with style('overview'):
-        figure, charts = canvas(_interval_height(select(table, shown[0][0]), layout), 2 * WIDTH, 2)
+    with figures.style('overview'):
+        figure, charts = figures.canvas(_interval_height(select(table, shown[0][0]), layout), 2 * figures.WIDTH, 2)
         titles = [
             draw_intervals(axes, select(runs, where), select(table, where), layout, metric, where, dataset)
             for axes, (where, metric) in zip(charts, shown, strict=True)
         ]
-        legend(figure, _interval_legend(table, layout, METRICS[0]), 6)
-        return finish(figure, 'overview', ' and '.join(titles))
+        figures.legend(figure, _interval_legend(table, layout, METRICS[0]), 6)
+        return figures.finish(figure, 'overview', ' and '.join(titles))
 
 
 def draw_intervals(
@@ -86,32 +71,34 @@ def draw_intervals(
     step = 0.66 / len(lanes)
     runs = runs.assign(name=names_of(runs, layout.rows))
     shown = runs.loc[runs['status'] == 'completed', metric].astype(float).tolist()
-    if scale(axes, 'x', metric, np.array([*shown, *table[f'{metric}_paper'].dropna().astype(float)])):
+    if figures.scale(axes, 'x', metric, np.array([*shown, *table[f'{metric}_paper'].dropna().astype(float)])):
         axes.set_xlabel('log scale' if 'loss' in metric else 'log scale of the errors (1 \N{MINUS SIGN} accuracy)')
     for name, (_, row) in zip(names, table.iterrows(), strict=True):
         lane = lanes.index(row[layout.color]) if layout.color else 0
         y = order.index(name) + (lane - (len(lanes) - 1) / 2) * step
-        color = SERIES[lane]
+        color = figures.SERIES[lane]
         own = runs[(runs['name'] == name) & (runs['status'] == 'completed')]
         own = own[own[layout.color] == row[layout.color]] if layout.color else own
         axes.plot(own[metric], [y] * len(own), '|', color=color, ms=6, mew=1, alpha=0.45)
         if row['diverged']:
             words = f'\N{MULTIPLICATION SIGN} {row["diverged"]} of {row["seeds"]} diverged'
             x, side = (0.99, 'right') if 'loss' in metric else (0.01, 'left')  # where the bad ones are
-            axes.text(x, y, words, transform=axes.get_yaxis_transform(), va='center', ha=side, color=MUTED, size=10)
+            axes.text(
+                x, y, words, transform=axes.get_yaxis_transform(), va='center', ha=side, color=figures.MUTED, size=10
+            )
         if pd.isna(row[metric]):
             continue
         if pd.notna(row[f'{metric}_low']):
             axes.plot([row[f'{metric}_low'], row[f'{metric}_high']], [y, y], color=color, lw=3, solid_capstyle='butt')
-        axes.plot(row[metric], y, MARKERS[lane], color=color, ms=6.5, mec=PAPER, mew=0.8)
+        axes.plot(row[metric], y, figures.MARKERS[lane], color=color, ms=6.5, mec=figures.PAPER, mew=0.8)
         if pd.notna(row[f'{metric}_paper']):
-            axes.plot(row[f'{metric}_paper'], y, 'D', mfc='none', mec=INK, ms=5.5, mew=1.1)
+            axes.plot(row[f'{metric}_paper'], y, 'D', mfc='none', mec=figures.INK, ms=5.5, mew=1.1)
     axes.set_yticks(range(len(order)), order)
     axes.set_ylim(len(order) - 0.5, -0.5)
     axes.grid(axis='x')
     axes.spines['left'].set_visible(False)
     title = ', '.join([words_of(metric), *where.values()])
-    heading_of(axes, f'{title} · {dataset}')
+    figures.heading_of(axes, f'{title} · {dataset}')
     return f'{title}, {dataset}'
 
 
@@ -133,13 +120,19 @@ def _interval_legend(table: pd.DataFrame, layout: Layout, metric: str) -> list[L
     handles = []
     if layout.color:
         for i, value in enumerate(layout.values[layout.color]):
-            handles.append(Line2D([], [], color=SERIES[i], marker=MARKERS[i], lw=3, label=name_of(layout.color, value)))
+            handles.append(
+                Line2D(
+                    [], [], color=figures.SERIES[i], marker=figures.MARKERS[i], lw=3, label=name_of(layout.color, value)
+                )
+            )
     elif table['seeds'].max() > 1:
-        handles.append(Line2D([], [], color=SERIES[0], marker=MARKERS[0], lw=3, label='mean, 95% interval'))
+        handles.append(
+            Line2D([], [], color=figures.SERIES[0], marker=figures.MARKERS[0], lw=3, label='mean, 95% interval')
+        )
     if table['seeds'].max() > 1:
-        handles.append(Line2D([], [], color=MUTED, marker='|', lw=0, label='one seed'))
+        handles.append(Line2D([], [], color=figures.MUTED, marker='|', lw=0, label='one seed'))
     if table[f'{metric}_paper'].notna().any():
-        handles.append(Line2D([], [], mec=INK, mfc='none', marker='D', ms=5.5, lw=0, label='paper'))
+        handles.append(Line2D([], [], mec=figures.INK, mfc='none', marker='D', ms=5.5, lw=0, label='paper'))
     return handles
 
 
@@ -172,7 +165,7 @@ def curve(evaluations: pd.DataFrame, metric: str) -> pd.DataFrame:
     return found.assign(low=found['mean'] - reach, high=found['mean'] + reach)
 
 
-def curves(runs: pd.DataFrame, layout: Layout, dataset: str) -> list[Plot]:
+def curves(runs: pd.DataFrame, layout: Layout, dataset: str) -> list[figures.Plot]:
     """Validation (else test, else training) accuracy and loss by epoch: few lines a chart, and a chart for each rest."""
     evaluations = histories(runs)
     split = next((s for s in SPLITS if evaluations[f'{s}_loss'].notna().any()), None)
@@ -206,30 +199,30 @@ def curves(runs: pd.DataFrame, layout: Layout, dataset: str) -> list[Plot]:
 
 def _curves(
     metric: str, title: str, lines: Mapping[str, pd.DataFrame], names: Sequence[str], every: np.ndarray, dataset: str
-) -> Plot:
+) -> figures.Plot:
     name = slug('curve', metric, title)
-    with style(name):
-        figure, (axes,) = canvas(250 + 17 * -(-len(lines) // 3))
+    with figures.style(name):
+        figure, (axes,) = figures.canvas(250 + 17 * -(-len(lines) // 3))
         handles = []
         for key, found in lines.items():
             i = names.index(key)
-            color, dash = SERIES[i % len(SERIES)], DASHES[i % len(DASHES)]
-            marker = MARKERS[i % len(MARKERS)] if len(found) <= 25 else None
+            color, dash = figures.SERIES[i % len(figures.SERIES)], figures.DASHES[i % len(figures.DASHES)]
+            marker = figures.MARKERS[i % len(figures.MARKERS)] if len(found) <= 25 else None
             axes.fill_between(found['epoch'], found['low'], found['high'], color=color, alpha=0.18, lw=0)
             handles += axes.plot(
                 found['epoch'], found['mean'], color=color, ls=dash, marker=marker, ms=4, mew=0, label=key
             )
-        scale(axes, 'y', metric, every)
+        figures.scale(axes, 'y', metric, every)
         _epochs(axes)
         heading = ', '.join(filter(None, [words_of(metric), title]))
-        heading_of(axes, f'{heading} · {dataset}')
-        legend(figure, handles, 3)
-        return finish(figure, name, f'{heading} on {dataset} by epoch: {", ".join(lines)}.')
+        figures.heading_of(axes, f'{heading} · {dataset}')
+        figures.legend(figure, handles, 3)
+        return figures.finish(figure, name, f'{heading} on {dataset} by epoch: {", ".join(lines)}.')
 
 
 def paper_curves(
     runs: pd.DataFrame, curves_: Iterable[Mapping[str, Any]], dataset: str
-) -> tuple[list[Plot], pd.DataFrame]:
+) -> tuple[list[figures.Plot], pd.DataFrame]:
     """The paper's curves beside ours: a chart for each variant's accuracy and loss, and all numbers as a table."""
     evaluations, rows = histories(runs), []
     for published in curves_:
@@ -249,24 +242,32 @@ def paper_curves(
     return plots, table
 
 
-def _paper_curves(variant: str, kind: str, table: pd.DataFrame, dataset: str) -> Plot:
+def _paper_curves(variant: str, kind: str, table: pd.DataFrame, dataset: str) -> figures.Plot:
     name = slug('paper', variant, kind)
-    with style(name):
-        figure, (axes,) = canvas(260)
+    with figures.style(name):
+        figure, (axes,) = figures.canvas(260)
         handles = []
         for i, (metric, rows) in enumerate(table.groupby('metric', sort=False)):
             ours = rows.dropna(subset='mean')
-            axes.fill_between(ours['epoch'], ours['low'], ours['high'], color=SERIES[i], alpha=0.2, lw=0)
+            axes.fill_between(ours['epoch'], ours['low'], ours['high'], color=figures.SERIES[i], alpha=0.2, lw=0)
             words = words_of(metric).lower()
-            handles += axes.plot(ours['epoch'], ours['mean'], color=SERIES[i], ls=DASHES[i], label=f'{words}, ours')
             handles += axes.plot(
-                rows['epoch'], rows['paper'], MARKERS[i], mfc='none', mec=SERIES[i], mew=1.3, label=f'{words}, paper'
+                ours['epoch'], ours['mean'], color=figures.SERIES[i], ls=figures.DASHES[i], label=f'{words}, ours'
             )
-        scale(axes, 'y', kind, table[['mean', 'paper']].to_numpy())
+            handles += axes.plot(
+                rows['epoch'],
+                rows['paper'],
+                figures.MARKERS[i],
+                mfc='none',
+                mec=figures.SERIES[i],
+                mew=1.3,
+                label=f'{words}, paper',
+            )
+        figures.scale(axes, 'y', kind, table[['mean', 'paper']].to_numpy())
         _epochs(axes)
-        heading_of(axes, f'{kind.capitalize()}, {variant} · {dataset}')
-        legend(figure, handles, 2)
-        return finish(figure, name, f'{kind} of {variant} on {dataset} by epoch, ours and the paper’s.')
+        figures.heading_of(axes, f'{kind.capitalize()}, {variant} · {dataset}')
+        figures.legend(figure, handles, 2)
+        return figures.finish(figure, name, f'{kind} of {variant} on {dataset} by epoch, ours and the paper’s.')
 
 
 def _epochs(axes: Axes) -> None:
@@ -278,18 +279,18 @@ def _epochs(axes: Axes) -> None:
 # Pairs --------------------------------------------------------------------------------------------------------------
 
 
-def heat_map(comparisons: Sequence[Comparison], names: Sequence[str], workload: str, dataset: str) -> Plot:
+def heat_map(comparisons: Sequence[Comparison], names: Sequence[str], workload: str, dataset: str) -> figures.Plot:
     """P(A>B) of each pair, in per cent; bold where the difference holds after Holm's correction."""
     n, name = len(names), slug('pairs', workload)
     title = ', '.join(filter(None, ['P(A>B), test accuracy', workload]))
     cell = 34 if n <= 9 else 24 if n <= 16 else 15
     longest = max(map(len, names)) * 6.2
-    with style(name):
-        figure, (axes,) = canvas(n * cell + longest + 60, max(WIDTH, n * cell + longest + 40))
+    with figures.style(name):
+        figure, (axes,) = figures.canvas(n * cell + longest + 60, max(figures.WIDTH, n * cell + longest + 40))
         for pair in comparisons:
             for a, b, share in ((pair.a, pair.b, pair.superiority), (pair.b, pair.a, 1 - pair.superiority)):
                 x, y = names.index(b), names.index(a)
-                color = SERIES[0] if share > 0.5 else SERIES[1]
+                color = figures.SERIES[0] if share > 0.5 else figures.SERIES[1]
                 patch = Rectangle((x - 0.47, y - 0.47), 0.94, 0.94, fc=color, alpha=0.75 * abs(2 * share - 1), lw=0)
                 axes.add_patch(patch)
                 decided = pair.sign(ALPHA) != 0
@@ -301,24 +302,24 @@ def heat_map(comparisons: Sequence[Comparison], names: Sequence[str], workload: 
                         ha='center',
                         va='center',
                         size=10,
-                        color=INK,
+                        color=figures.INK,
                         weight='bold' if decided else 'normal',
                     )
                 elif not decided:
-                    axes.plot(x, y, 'o', color=MUTED, ms=2.5, mew=0)
+                    axes.plot(x, y, 'o', color=figures.MUTED, ms=2.5, mew=0)
         axes.set_xticks(range(n), names, rotation=90)
         axes.set_yticks(range(n), names)
         axes.set_xlim(-0.5, n - 0.5)
         axes.set_ylim(n - 0.5, -0.5)
         axes.set_aspect('equal')
         axes.set_anchor('NW')
-        axes.tick_params(labelcolor=INK, length=0)
+        axes.tick_params(labelcolor=figures.INK, length=0)
         axes.spines[['left', 'bottom']].set_visible(False)
-        heading_of(axes, f'{title} · {dataset}')
-        handles = [Patch(fc=SERIES[0], label='row better'), Patch(fc=SERIES[1], label='column better')]
-        legend(figure, [] if n < 3 else handles)
+        figures.heading_of(axes, f'{title} · {dataset}')
+        handles = [Patch(fc=figures.SERIES[0], label='row better'), Patch(fc=figures.SERIES[1], label='column better')]
+        figures.legend(figure, [] if n < 3 else handles)
         alt = f'{title} on {dataset}: how often each of {n} variants beats each other, in per cent of seeds.'
-        return finish(figure, name, alt)
+        return figures.finish(figure, name, alt)
 
 
 def words_of(metric: str) -> str:

@@ -17,29 +17,21 @@ from tensorboard.backend.event_processing.plugin_event_accumulator import EventA
 from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.util import tensor_util
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, study_text
 from trainer import events
 from trainer.compare import grid
 from trainer.compare.dashboard import FRONT, MEAN, MOST_SHOWN, Dashboard
 from trainer.compare.statistics import mean_interval
 
-STUDY = """
-import ml_collections
-from configs import default
-
-
-def get_config():
-    config = ml_collections.ConfigDict()
-    config.base = default.get_config()
-    config.base.data.name, config.base.data.validation = 'digits', 200
-    config.base.epochs = 3
-    config.axes = {
-        'optimizer': {name: {'optimizer': {'name': name}} for name in ('Adam', 'SGD')},
-        'rate': {f'{rate:.0e}': {'optimizer': {'learning_rate': rate}} for rate in (0.01, 0.1)},
-    }
-    config.seeds = 2
-    return config
-"""
+STUDY = study_text(
+    'config.base.data.validation = 200',
+    'config.base.epochs = 3',
+    'config.axes = {',
+    "    'optimizer': {name: {'optimizer': {'name': name}} for name in ('Adam', 'SGD')},",
+    "    'rate': {f'{rate:.0e}': {'optimizer': {'learning_rate': rate}} for rate in (0.01, 0.1)},",
+    '}',
+    'config.seeds = 2',
+)
 
 
 @pytest.fixture(scope='module')

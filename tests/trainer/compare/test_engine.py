@@ -17,26 +17,17 @@ import psutil
 import pytest
 
 from data_pipeline import sources
-from tests.conftest import ROOT, command
+from tests.conftest import ROOT, command, study_text
 from trainer.compare import grid, pool
 
 #: Two variants x three seeds of half a second each.
-STUDY = """
-import ml_collections
-from configs import default
-
-
-def get_config():
-    config = ml_collections.ConfigDict()
-    config.base = default.get_config()
-    config.base.data.name = 'digits'
-    config.base.model.hidden = (32,)
-    config.base.model.dropout = 'every'
-    config.base.epochs = 4
-    config.axes = {'optimizer': {name: {'optimizer': {'name': name}} for name in ('ScheduleFreeAdamW', 'SGD')}}
-    config.seeds = 3
-    return config
-"""
+STUDY = study_text(
+    'config.base.model.hidden = (32,)',
+    "config.base.model.dropout = 'every'",
+    'config.base.epochs = 4',
+    "config.axes = {'optimizer': {name: {'optimizer': {'name': name}} for name in ('ScheduleFreeAdamW', 'SGD')}}",
+    'config.seeds = 3',
+)
 
 
 #: Events of each run: they tell when it is under way.

@@ -13,29 +13,20 @@ import pytest
 from configs import default
 from configs.errors import UserError
 from data_pipeline import sources
-from tests.conftest import ROOT
+from tests.conftest import ROOT, study_text
 from trainer.compare import ray_engine
 
 ray = pytest.importorskip('ray', reason="Ray is not installed: pip install -e '.[ray]'")
 
 #: Three runs, each long enough for its node to be lost under it.
-STUDY = """
-import ml_collections
-from configs import default
-
-
-def get_config():
-    config = ml_collections.ConfigDict()
-    config.base = default.get_config()
-    config.base.data.name = 'digits'
-    config.base.model.hidden = (32,)
-    config.base.epochs = 100
-    config.base.checkpoint.every_seconds = 0
-    config.base.checkpoint.every_steps = 50
-    config.axes = {'optimizer': {'Adam': {'optimizer': {'name': 'Adam'}}}}
-    config.seeds = 3
-    return config
-"""
+STUDY = study_text(
+    'config.base.model.hidden = (32,)',
+    'config.base.epochs = 100',
+    'config.base.checkpoint.every_seconds = 0',
+    'config.base.checkpoint.every_steps = 50',
+    "config.axes = {'optimizer': {'Adam': {'optimizer': {'name': 'Adam'}}}}",
+    'config.seeds = 3',
+)
 
 
 @pytest.fixture(scope='module')

@@ -1,0 +1,90 @@
+"""The blocks of data that a run's compiled calls are fed with: how long each is, and how it reaches the replicas."""
+
+import itertools
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from data_pipeline import pipeline, sources
+from data_pipeline.examples import InMemory
+from trainer import strategy
+
+#: Largest block of training images handed to one compiled call, in bytes.
+BLOCK_BYTES = 64 * 2**20
+
+#: Examples of one evaluation batch over all replicas (rounded up to a multiple of their number).
+EVAL_BATCH = 1000
+
+
+class Blocks:
+    """A run's data, cut into blocks.
+
+    Attributes:
+      total_steps: training steps of the whole run.
+      evaluations: the steps after which the model is evaluated; the last step is one.
+    """
+
+    def __init__(self, config, strategy_, dataset: sources.Dataset):
+        self._config, self._strategy, self._dataset = config, strategy_, dataset
+        self._image_bytes = int(np.prod(dataset.image_shape))
+        self.total_steps = config.steps if config.steps is not None else self.step_of_epoch(config.epochs)
+        if config.eval_every_steps is not None:
+            steps = set(range(config.eval_every_steps, self.total_steps, config.eval_every_steps))
+        else:
+            epochs = math.ceil(self.epochs_at(self.total_steps))
+            every = config.eval_every_epochs
+            steps = {self.step_of_epoch(epoch) for epoch in range(every, epochs + 1, every)}
+        self.evaluations = {step for step in steps if step < self.total_steps} | {self.total_steps}
+
+    def step_of_epoch(self, epochs: float) -> int:
+        """Returns the number of steps in which each training example has been seen `epochs` times."""
+        return math.ceil(epochs * self._dataset.train.count / self._config.global_batch_size)
+
+    def epochs_at(self, step: int) -> float:
+        """Returns how often each training example has been seen after `step` steps."""
+        return step * self._config.global_batch_size / self._dataset.train.count
+
+    def lengths(self, start: int) -> list[int]:
+        """Returns the steps of each training block from step `start` on: cut at evaluations, and where too long."""
+        longest = max(1, BLOCK_BYTES // (self._config.global_batch_size * self._image_bytes))
+        longest = min(self._config.steps_per_call, longest)
+        ends = [0, *sorted(self.evaluations - {0})]
+        lengths = [
+            # Of much the same length, since all are padded to the longest. A resumed run has the blocks that were left.
+            len(block)
+            for first, end in itertools.pairwise(ends)
+            for block in np.array_split(range(first, end), -(-(end - first) // longest))
+            if block[0] >= start
+        ]
+        assert sum(lengths) == self.total_steps - start, 'a checkpoint within a block'
+        return lengths
+
+    def train(self, start: int, lengths: list[int]) -> Iterator:
+        """Yields the training blocks of these lengths from step `start` on."""
+        config, train = self._config, self._dataset.train
+        augment = pipeline.Augment(**config.data.augment)
+        options = {'seed': config.seed, 'batch': config.global_batch_size, 'start': start, 'blocks': lengths}
+        if self._at_once and isinstance(train, InMemory) and not augment:
+            return pipeline.train_blocks_at_once(train, **options)
+        return iter(
+            strategy.distribute(
+                self._strategy, lambda part: pipeline.train_blocks(train, **options, part=part, augment=augment)
+            )
+        )
+
+    def evaluate(self, examples) -> tuple[Iterator, int]:
+        """Returns an iterator of the evaluation blocks of a split's examples, and their number."""
+        replicas = self._strategy.num_replicas_in_sync
+        batch = -(-min(EVAL_BATCH, examples.count) // replicas) * replicas
+        size = {'batch': batch, 'steps': max(1, BLOCK_BYTES // (batch * self._image_bytes))}
+        count = pipeline.eval_block_count(examples, **size)
+        if self._at_once and isinstance(examples, InMemory):
+            return pipeline.eval_blocks_at_once(examples, **size), count
+        blocks = strategy.distribute(self._strategy, lambda part: pipeline.eval_blocks(examples, **size, part=part))
+        return iter(blocks), count
+
+    @property
+    def _at_once(self) -> bool:
+        """Whether examples are fetched when they are wanted, not ahead of time in other threads: there are none."""
+        return self._config.threads == 1 and self._strategy.num_replicas_in_sync == 1
