@@ -1,6 +1,9 @@
 """The summary of one run on the screen."""
 
+import os
 import shlex
+import shutil
+import sys
 from pathlib import Path
 
 from rich import box
@@ -38,6 +41,13 @@ def print_summary(result: dict, workdir: Path) -> None:
         f'{data["name"]}, {result["parameters"]:,} parameters, {result["steps"]:,} steps of {where["global_batch_size"]} '
         f'({where["name"]}, {replicas}{workers}), {seconds["total"]:.1f} s'
     )
-    folder = shlex.quote(str(workdir))
-    console.print(f'results      {folder}')
-    console.print(f'TensorBoard  tensorboard --logdir={folder}')
+    console.print(f'results      {shlex.quote(str(workdir))}')
+    console.print(f'TensorBoard  {tensorboard_command(workdir)}')
+
+
+def tensorboard_command(workdir: Path) -> str:
+    """Returns the command that shows a folder, as it can be typed here, in an active environment or without one."""
+    name = (
+        'tensorboard' if shutil.which('tensorboard') else os.path.relpath(Path(sys.executable).with_name('tensorboard'))
+    )
+    return f'{shlex.quote(name)} --logdir={shlex.quote(str(workdir))}'

@@ -1,6 +1,8 @@
 """What TensorBoard is given."""
 
 import json
+import shlex
+import shutil
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -131,6 +133,14 @@ def test_no_events_when_turned_off_and_the_same_result(finished, tmp_path):
     assert not (tmp_path / 'run' / 'tensorboard').exists()
     for key in ('config_hash', 'weights_sha256', 'test'):
         assert result[key] == finished[1][key]
+
+
+def test_the_command_that_shows_the_run_can_be_typed(finished):
+    workdir, result = finished
+    command = shlex.split(result['stdout'].splitlines()[-1])
+    assert command[0] == 'TensorBoard'
+    assert shutil.which(command[1]), 'as a name in PATH, or as a file from here'
+    assert command[2:] == [f'--logdir={workdir}']
 
 
 def test_the_result_has_every_promised_field(finished):

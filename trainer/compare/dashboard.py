@@ -12,7 +12,6 @@ killed. Needs no TensorFlow.
 import contextlib
 import io
 import itertools
-import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -35,6 +34,7 @@ from trainer.compare.grid import RunSpec, Variant, runs_of
 from trainer.compare.selection import goal_of
 from trainer.compare.statistics import CONFIDENCE, estimate, mean_intervals
 from trainer.compare.tuning import best_row
+from trainer.report import tensorboard_command
 
 #: Folders below the study's; no variant may have their name.
 MEAN, SEEDS = 'mean', 'seeds'
@@ -70,7 +70,7 @@ class Dashboard:
     @property
     def command(self) -> str:
         """How to open it."""
-        return f'tensorboard --logdir={shlex.quote(str(self._workdir))}, then http://localhost:6006/{FRONT}'
+        return f'{tensorboard_command(self._workdir)}, then http://localhost:6006/{FRONT}'
 
     def begin(self, variants: Sequence[Variant], answer: bytes | None = None) -> None:
         """Writes what does not wait for another run of these variants to finish.
