@@ -281,6 +281,33 @@ def test_hparams_has_the_axes_as_columns_and_filters_by_them(page):
     assert page.get_by_text('Adam-rate_1e-01').is_visible()
 
 
+def test_hparams_sorts_by_axes_as_numbers_and_by_results(page, workdir):
+    from playwright.sync_api import expect
+
+    open_page(page, 'hparams')
+    page.get_by_text('SGD-rate_1e-01').wait_for()
+
+    def choose(label: str, item: str) -> None:
+        menu = page.locator(f'tf-hparams-query-pane paper-dropdown-menu[label="{label}"]')
+        menu.click()
+        menu.locator('paper-item').filter(has_text=item).click()
+
+    def wait_for_order(expected: list[str]) -> None:
+        cells = page.locator('vaadin-grid').first.locator('vaadin-grid-cell-content')
+        names = expect(cells.filter(has_text=re.compile('-rate_')))
+        names.to_have_text([re.compile(name) for name in expected], timeout=30_000)
+
+    table = pd.read_csv(workdir / 'report' / 'table.csv', dtype={'rate': str})
+    best_first = table.sort_values('test_loss')
+    choose('Sort by', 'test loss')
+    choose('Direction', 'Ascending')
+    wait_for_order([f'{row["optimizer"]}-rate_{row["rate"]}' for _, row in best_first.iterrows()])
+    choose('Sort by', 'rate')
+    wait_for_order(['rate_1e-02', 'rate_1e-02', 'rate_1e-01', 'rate_1e-01'])
+    choose('Direction', 'Descending')
+    wait_for_order(['rate_1e-01', 'rate_1e-01', 'rate_1e-02', 'rate_1e-02'])
+
+
 def test_images_show_the_overview_and_what_a_run_gets_wrong(page):
     open_page(page, 'images')
     page.get_by_text('accuracy/overview').first.wait_for()
