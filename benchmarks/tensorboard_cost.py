@@ -1,12 +1,11 @@
 """What TensorBoard's events cost, as a share of a run's time:
 
-python -m benchmarks.tensorboard_cost [--repetitions=7] [--only=mlp,cnn,study]
+python -m benchmarks.tensorboard_cost [--repetitions=15] [--only=mlp,cnn,study]
 
-A run: whole runs of a config, with events and without, in turns, by steps that are compiled already. All that a run's board
-holds is written: scalars, text, graph, and after each epoch the confusion matrix and the most confidently wrong
-examples of 5,000 validation images. The cost is the CPU time, of all threads, by which the median run with events exceeds
-the one without; the share is of the fastest time in training steps, by the clock. (Some of the cost does not show by
-the clock: images are painted while training goes on.)
+A run: whole runs of a config, with events and without, in turns, by steps that are compiled already, with one thread of
+TensorFlow's. All that a run's board holds is written: scalars, text, graph, and the confusion matrix and the most
+confidently wrong examples of 5,000 validation images. The cost is the CPU time, of all threads, by which the median run
+with events exceeds the median one without; the share is of the median time in training steps, by the clock.
 
 A study: what the study's process does when one of its runs finishes, which is to write that run's events and its
 variant's mean over seeds anew, for 3 variants x 10 seeds, each a copy of one finished run of `raj_optimizers_losses`. The
@@ -22,7 +21,7 @@ from pathlib import Path
 from absl import app, flags
 
 _ONLY = flags.DEFINE_list('only', ['mlp', 'cnn', 'study'], 'What to measure.')
-_REPETITIONS = flags.DEFINE_integer('repetitions', 7, 'Runs on each side.', lower_bound=1)
+_REPETITIONS = flags.DEFINE_integer('repetitions', 15, 'Runs on each side.', lower_bound=1)
 
 RUNS = {
     'mlp': ('MLP 784-128-10, 5 epochs', 'mlp_adam', 5),
@@ -38,7 +37,7 @@ class Runs:
         from trainer import strategy
 
         self._config, self._folder = config.copy_and_resolve_references(), folder
-        self._config.threads = 0  # what a process has started with it keeps
+        self._config.threads = 1
         self._strategy = strategy.start(self._config, None)
         self._dataset = sources.load(location, seed=config.seed, validation=config.data.validation)
         self._programs: dict[bool, object] = {}
@@ -64,9 +63,14 @@ def cost_of_a_run(config, folder: Path, location) -> tuple[float, float]:
     runs = Runs(config, folder, location)
     for events in (True, False):
         runs.seconds(events)  # compiles
-    pairs = [(runs.seconds(True), runs.seconds(False)) for _ in range(_REPETITIONS.value)]
-    added = statistics.median(with_[0] - without[0] for with_, without in pairs)
-    return min(without[1] for _, without in pairs), added
+    cpu: dict[bool, list[float]] = {True: [], False: []}
+    training = []
+    for i in range(_REPETITIONS.value):
+        for events in (True, False) if i % 2 else (False, True):
+            total, steps = runs.seconds(events)
+            cpu[events].append(total)
+            training.append(steps)
+    return statistics.median(training), statistics.median(cpu[True]) - statistics.median(cpu[False])
 
 
 def cost_in_a_study(folder: Path, location) -> tuple[float, float]:

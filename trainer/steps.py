@@ -66,11 +66,7 @@ class Program:
         self._draws = _Draws(self.model, self._replicas)
         self._one_device = isinstance(strategy, tf.distribute.OneDeviceStrategy)
         jit = use_xla(config, strategy) or None
-        self._apply = self._apply_gradients
         if self._one_device:
-            if not jit and config.jit == 'auto':
-                # XLA makes one pass over the weights of what are ten: a sixth of the time of the CNN's epoch.
-                self._apply = tf.function(self._apply_gradients, jit_compile=True, autograph=False)
             self._train = tf.function(self._train_steps, jit_compile=jit, autograph=False)
         else:
             self._step = tf.function(self._train_step, jit_compile=jit, autograph=False) if jit else self._train_step
@@ -189,11 +185,8 @@ class Program:
         gradients = self._sum_over_replicas(tape.gradient(scaled, self.model.trainable_variables))
         learning_rate = tf.cast(self._inner_optimizer.learning_rate, tf.float32)
         norms = tf.cond(want_norms, lambda: self._norms(gradients), lambda: tf.zeros([2]))
-        self._apply(gradients)
-        return self._sums(loss, logits, labels, tf.ones_like(labels, tf.bool)), learning_rate, norms
-
-    def _apply_gradients(self, gradients):
         self.optimizer.apply(gradients, self.model.trainable_variables)
+        return self._sums(loss, logits, labels, tf.ones_like(labels, tf.bool)), learning_rate, norms
 
     def _norms(self, gradients):
         """Global norms of the gradients, before clipping and without the loss's scale, and of the weights."""

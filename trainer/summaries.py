@@ -35,6 +35,7 @@ class Summaries:
     def __init__(self, folder: Path | None):
         self._folder = folder
         self._writers: dict[str, _Writer] = {}
+        self._scalars: list[tuple[str, int, float, Mapping[str, float | None]]] = []
         self._profiling_until: int | None = None
         self._painter = ThreadPoolExecutor(1, 'images')
         self._painting: tuple[str, int, Future] | None = None
@@ -54,10 +55,12 @@ class Summaries:
         writer.write_graph(_graph(model))
 
     def scalars(self, split: str, step: int, values: Mapping[str, float | None]) -> None:
-        """Writes values by tag into the events of 'train', 'validation' or 'test'; None values are left out."""
+        """Keeps values by tag for the events of 'train', 'validation' or 'test'; None values are left out.
+
+        Written by `flush`: many at once take a fifth of the time that they take between compiled steps.
+        """
         if self._folder is not None:
-            found = [events.scalar(tag, value) for tag, value in values.items() if value is not None]
-            self._writer(split).write(step, *found)
+            self._scalars.append((split, step, time.time(), values))
 
     def outcomes(self, split: str, step: int, outcomes: images.Outcomes, training_seconds: float) -> None:
         """Shows what a model gets wrong, unless that has taken too much of the `training_seconds` so far already.
@@ -90,7 +93,11 @@ class Summaries:
             self._profiling_until = None
 
     def flush(self) -> None:
-        self._write_images()
+        """Makes all that is there be seen, but for images that are not yet painted."""
+        scalars, self._scalars = self._scalars, []
+        for split, step, wall_time, values in scalars:
+            found = [events.scalar(tag, value) for tag, value in values.items() if value is not None]
+            self._writer(split).write(step, *found, wall_time=wall_time)
         for writer in self._writers.values():
             writer.flush()
 
@@ -99,6 +106,7 @@ class Summaries:
             self.profile_until(self._profiling_until)
         self._write_images()
         self._painter.shutdown()
+        self.flush()
         for writer in self._writers.values():
             writer.close()
 
@@ -123,9 +131,9 @@ class _Writer:
         self._file = tf.io.TFRecordWriter(str(folder / name))
         self._file.write(Event(wall_time=time.time(), file_version='brain.Event:2').SerializeToString())
 
-    def write(self, step: int, *values: Summary.Value) -> None:
-        """Writes values as one event."""
-        event = Event(wall_time=time.time(), step=step, summary=Summary(value=values))
+    def write(self, step: int, *values: Summary.Value, wall_time: float | None = None) -> None:
+        """Writes values as one event, of now if not of another time."""
+        event = Event(wall_time=wall_time or time.time(), step=step, summary=Summary(value=values))
         self._file.write(event.SerializeToString())
 
     def write_graph(self, graph: GraphDef) -> None:

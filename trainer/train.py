@@ -205,6 +205,7 @@ class Run:
                 return
             if self.step in self.blocks.evaluations:
                 self._evaluate_and_log(summaries, progress)
+                summaries.flush()
                 if self._stops_early():
                     return
             if self.checkpoints.due(self.step) or stats.stop:
