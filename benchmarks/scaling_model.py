@@ -18,7 +18,6 @@ class Machine:
     Attributes:
       example: time that one device computes on an example of a batch.
       fixed: time of a step that is spent whatever the batch: launching kernels, the update of the weights.
-      more: added to it where there are several devices.
       bandwidth: bytes that a device sends in a second.
       message: time of a message, however short.
       crowding: by how much devices slow each other down; 1 where they share nothing.
@@ -29,7 +28,6 @@ class Machine:
     bandwidth: float
     message: float
     crowding: float = 1.0
-    more: float = 0.0
 
     def all_reduce(self, devices: int) -> float:
         """Seconds of an all-reduce of the gradients."""
@@ -40,7 +38,7 @@ class Machine:
         if devices == 1:
             return self.example * batch + self.fixed
         share = batch / devices
-        return self.crowding * self.example * share + self.fixed + self.more + self.all_reduce(devices)
+        return self.crowding * self.example * share + self.fixed + self.all_reduce(devices)
 
     def speedup(self, batch: int, devices: int) -> float:
         """How many times as fast as one device."""
@@ -48,14 +46,14 @@ class Machine:
 
     def pays_from(self, devices: int) -> int:
         """The global batch from which on half the devices' time is spent on computing, so that more of them pay."""
-        return round((self.fixed + self.more + self.all_reduce(devices)) * devices / (self.crowding * self.example))
+        return round((self.fixed + self.all_reduce(devices)) * devices / (self.crowding * self.example))
 
 
 #: Of the CNN. `cores` is measured (docs/scaling.md); the others follow from data sheets and rules of thumb.
 MACHINES = {
-    'cores': Machine(example=202e-6, fixed=0.6e-3, bandwidth=0.83e9, message=0.25e-3, crowding=1.09, more=1.65e-3),
+    'cores': Machine(example=203e-6, fixed=0.6e-3, bandwidth=0.83e9, message=0.25e-3, crowding=1.09),
     '8 GPUs': Machine(example=6.5e-6, fixed=0.4e-3, bandwidth=235e9, message=5e-6),
-    '32 workers': Machine(example=110e-6, fixed=0.6e-3, bandwidth=0.83e9, message=0.25e-3, more=1.65e-3),
+    '32 workers': Machine(example=110e-6, fixed=0.6e-3, bandwidth=0.83e9, message=0.25e-3),
     'TPU slice of 8': Machine(example=1.3e-6, fixed=0.05e-3, bandwidth=45e9, message=1e-6),
 }
 
