@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 from tensorboard.compat.proto.attr_value_pb2 import AttrValue
-from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
@@ -30,10 +30,14 @@ _FIRST_COLUMNS = ('model.name', 'optimizer.name', 'optimizer.learning_rate', 'lo
 
 
 class Summaries:
-    """Writes a run's events below `folder`; with `folder` None (a worker that is not the chief) writes nothing."""
+    """Writes a run's events below `folder`; with `folder` None (a worker that is not the chief) writes nothing.
 
-    def __init__(self, folder: Path | None):
-        self._folder = folder
+    What is there of steps beyond `step`, from which the run continues, was written by a process that was killed after
+    its last checkpoint: TensorBoard is told to forget it.
+    """
+
+    def __init__(self, folder: Path | None, step: int = 0):
+        self._folder, self._step = folder, step
         self._writers: dict[str, _Writer] = {}
         self._scalars: list[tuple[str, int, float, Mapping[str, float | None]]] = []
         self._profiling_until: int | None = None
@@ -113,7 +117,7 @@ class Summaries:
     def _writer(self, split: str) -> '_Writer':
         assert self._folder is not None
         if split not in self._writers:
-            self._writers[split] = _Writer(self._folder / split)
+            self._writers[split] = _Writer(self._folder / split, self._step)
         return self._writers[split]
 
 
@@ -125,11 +129,13 @@ class _Writer:
 
     _numbers = itertools.count()
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, step: int):
         folder.mkdir(parents=True, exist_ok=True)
-        name = f'events.out.tfevents.{time.time():.0f}.{platform.node()}.{os.getpid()}.{next(self._numbers)}.v2'
+        name = f'events.out.tfevents.{time.time():.0f}.{platform.node()}.{os.getpid()}.{next(self._numbers):06d}.v2'
         self._file = tf.io.TFRecordWriter(str(folder / name))
         self._file.write(Event(wall_time=time.time(), file_version='brain.Event:2').SerializeToString())
+        start = Event(wall_time=time.time(), step=step + 1, session_log=SessionLog(status=SessionLog.START))
+        self._file.write(start.SerializeToString())
 
     def write(self, step: int, *values: Summary.Value, wall_time: float | None = None) -> None:
         """Writes values as one event, of now if not of another time."""

@@ -158,7 +158,7 @@ class Run:
         earlier = self.seconds['total']
 
         wanted = self.chief and self.config.tensorboard.enabled is not False
-        summaries = Summaries(self.workdir / 'tensorboard' if wanted else None)
+        summaries = Summaries(self.workdir / 'tensorboard' if wanted else None, self.step)
         progress = Progress(self.total_steps, self.step, show=show)
         with _signals(self._ask_to_stop):
             try:

@@ -5,7 +5,7 @@ import shlex
 import shutil
 
 import pytest
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 
 from tests.conftest import run, weights
 
@@ -101,6 +101,17 @@ def test_images_take_no_more_than_their_share_of_the_training_time(tmp_path):
     board.close()
     for split, steps in (('validation', [0, 1, 2]), ('test', [0, 3])):
         assert [event.step for event in events(tmp_path, split).Tensors('mistakes/confusion_matrix')] == steps
+
+
+def test_what_was_written_after_the_last_checkpoint_is_not_there_twice(tmp_path):
+    from trainer import summaries
+
+    for first, last in ((0, 5), (2, 6)):  # killed after step 5, continued from the checkpoint of step 2
+        board = summaries.Summaries(tmp_path / 'tensorboard', first)
+        for step in range(first + 1, last + 1):
+            board.scalars('train', step, {'loss': step})
+        board.close()
+    assert [step for step, _ in scalars(tmp_path, 'train', 'loss')] == [1, 2, 3, 4, 5, 6]
 
 
 def test_the_graph_has_the_layers(finished):
