@@ -47,7 +47,6 @@ def print_summary(result: dict, workdir: Path) -> None:
 
 def tensorboard_command(workdir: Path) -> str:
     """Returns the command that shows a folder, as it can be typed here, in an active environment or without one."""
-    name = (
-        'tensorboard' if shutil.which('tensorboard') else os.path.relpath(Path(sys.executable).with_name('tensorboard'))
-    )
+    path = str(Path(sys.executable).with_name('tensorboard'))
+    name = 'tensorboard' if shutil.which('tensorboard') else min(path, os.path.relpath(path), key=len)
     return f'{shlex.quote(name)} --logdir={shlex.quote(str(workdir))}'
