@@ -261,10 +261,15 @@ def _numbers(pair: Comparison, p: float | None = None) -> str:
     if pair.infinite:
         parts.append(f'one of the two failed on {pair.infinite}')
     elif pair.advantage is not None:
-        interval = '' if pair.low is None else f' [{pair.low:+.3g}, {pair.high:+.3g}]'
-        parts.append(f'mean advantage {pair.advantage:+.3g}{interval}')
+        interval = '' if pair.low is None or pair.high is None else f' [{_signed(pair.low)}, {_signed(pair.high)}]'
+        parts.append(f'mean advantage {_signed(pair.advantage)}{interval}')
     p = pair.p_value if p is None else p
     return ', '.join([*parts, *([] if p is None else [_p_value(p)])])
+
+
+def _signed(value: float) -> str:
+    # Differences that cancel leave 1e-17, which is no advantage of anybody.
+    return f'{round(value, 9) + 0.0:+.3g}'
 
 
 def _p_value(p: float) -> str:

@@ -62,6 +62,13 @@ def test_better_says_how_it_came_out():
     )
 
 
+def test_differences_that_cancel_are_no_advantage():
+    frame = TIED[(TIED.optimizer != 'SGD') & (TIED.seed < 3)].reset_index(drop=True)
+    frame['test_accuracy'] = [0.1 + 0.2, 0.3, 0.4, 0.3, 0.4, 0.3]
+    sentence = judge(frame, kind='better', a={'optimizer': 'Adam'}, b={'optimizer': 'Nadam'}).sentence
+    assert 'mean advantage +0 [' in sentence
+
+
 def test_better_on_loss_is_lower():
     claim = {'kind': 'better', 'a': {'optimizer': 'Adam'}, 'b': {'optimizer': 'SGD'}, 'where': {'loss': 'CCE'}}
     assert result(ADAM_LEADS, **claim, metric='test_loss') == 'holds'
