@@ -134,6 +134,8 @@ def _for_replicas(blocks: tf.data.Dataset, part: Part) -> tf.data.Dataset:
     blocks = blocks.unbatch() if part.local > 1 else blocks.map(lambda *arrays: tuple(array[0] for array in arrays))
     options = tf.data.Options()
     options.deterministic = True
+    # There is nothing to tune: all degrees of parallelism are given. Its thread made the end of a run wait up to 2 s.
+    options.autotune.enabled = False
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return blocks.prefetch(2 * part.local).with_options(options)
 

@@ -2,9 +2,10 @@
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
+import tensorflow as tf
 
 from data_pipeline import pipeline, sources
 from data_pipeline.examples import InMemory
@@ -28,6 +29,8 @@ class Blocks:
     def __init__(self, config, strategy_, dataset: sources.Dataset):
         self._config, self._strategy, self._dataset = config, strategy_, dataset
         self._image_bytes = int(np.prod(dataset.image_shape))
+        self._one_device = isinstance(strategy_, tf.distribute.OneDeviceStrategy)
+        self._evaluated: dict[int, Iterable] = {}
         self.total_steps = config.steps if config.steps is not None else self.step_of_epoch(config.epochs)
         if config.eval_every_steps is not None:
             steps = set(range(config.eval_every_steps, self.total_steps, config.eval_every_steps))
@@ -65,7 +68,8 @@ class Blocks:
         config, train = self._config, self._dataset.train
         augment = pipeline.Augment(**config.data.augment)
         options = {'seed': config.seed, 'batch': config.global_batch_size, 'start': start, 'blocks': lengths}
-        if self._at_once and isinstance(train, InMemory) and not augment:
+        # With more threads than one, blocks are prepared ahead of time.
+        if self._one_device and config.threads == 1 and isinstance(train, InMemory) and not augment:
             return pipeline.train_blocks_at_once(train, **options)
         return iter(
             strategy.distribute(
@@ -79,12 +83,10 @@ class Blocks:
         batch = -(-min(EVAL_BATCH, examples.count) // replicas) * replicas
         size = {'batch': batch, 'steps': max(1, BLOCK_BYTES // (batch * self._image_bytes))}
         count = pipeline.eval_block_count(examples, **size)
-        if self._at_once and isinstance(examples, InMemory):
+        if self._one_device and isinstance(examples, InMemory):
             return pipeline.eval_blocks_at_once(examples, **size), count
-        blocks = strategy.distribute(self._strategy, lambda part: pipeline.eval_blocks(examples, **size, part=part))
-        return iter(blocks), count
-
-    @property
-    def _at_once(self) -> bool:
-        """Whether examples are fetched when they are wanted, not ahead of time in other threads: there are none."""
-        return self._config.threads == 1 and self._strategy.num_replicas_in_sync == 1
+        if id(examples) not in self._evaluated:  # to make it takes longer than a small evaluation
+            self._evaluated[id(examples)] = strategy.distribute(
+                self._strategy, lambda part: pipeline.eval_blocks(examples, **size, part=part)
+            )
+        return iter(self._evaluated[id(examples)]), count

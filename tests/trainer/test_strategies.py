@@ -53,11 +53,13 @@ def test_evaluation_counts_every_example_once_whatever_the_replicas(tmp_path):
     arguments = ('--config=configs/mlp_adam.py', '--config.data.name=digits', '--config.data.validation=101')
     arguments += ('--config.epochs=1', '--config.global_batch_size=126')
     one = run(tmp_path / '1', *arguments)
+    one_mirrored = run(tmp_path / '1 mirrored', *arguments, '--config.strategy=mirrored', '--config.threads=1')
     three = run(tmp_path / '3', *arguments, '--config.strategy=mirrored', '--config.replicas=3')
-    assert one['test']['examples'] == three['test']['examples'] == 360
     assert one['dataset']['train'] + one['dataset']['validation'] == 1437
-    assert one['test']['loss'] == pytest.approx(three['test']['loss'], rel=1e-5)
-    assert one['test']['accuracy'] == three['test']['accuracy']
+    for other in (one_mirrored, three):
+        assert one['test']['examples'] == other['test']['examples'] == 360
+        assert one['test']['loss'] == pytest.approx(other['test']['loss'], rel=1e-5)
+        assert one['test']['accuracy'] == other['test']['accuracy']
 
 
 def test_runs_with_dropout_are_reproducible_on_the_same_strategy(tmp_path):
