@@ -55,9 +55,6 @@ def keras_loop(seeds: int) -> list[tuple]:
 
 def main(_) -> None:
     if _LOOP.value:
-        from data_pipeline import quiet
-
-        quiet.import_tensorflow()
         keras_loop(_LOOP_SEEDS.value)
         return
     loop = [sys.executable, '-m', 'benchmarks.study_time', '--loop', f'--loop_seeds={_LOOP_SEEDS.value}']

@@ -2,8 +2,8 @@
 
 python -m trainer.main --config=configs/cnn_adam.py
 
-Measured on 2 CPU cores (AMD EPYC, AVX-512), MNIST, seed 0: 45 s from start to result after the imports;
-test accuracy 0.9911, loss 0.0266.
+Measured on 2 CPU cores (AMD EPYC, AVX-512), MNIST, seed 0: 35 s from start to result after the imports;
+test accuracy 0.9901, loss 0.0286.
 """
 
 import ml_collections

@@ -2,7 +2,7 @@
 
 python -m trainer.main --config=configs/mlp_adam.py
 
-Measured on 2 CPU cores (AMD EPYC, AVX-512), MNIST, seed 0: 6 s from start to result after the imports;
+Measured on 2 CPU cores (AMD EPYC, AVX-512), MNIST, seed 0: 1.8 s from start to result after the imports;
 test accuracy 0.9743, loss 0.0856.
 """
 

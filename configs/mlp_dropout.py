@@ -2,7 +2,7 @@
 
 python -m trainer.main --config=configs/mlp_dropout.py
 
-Measured on 2 CPU cores (AMD EPYC, AVX-512), MNIST, seed 0: 34 s from start to result after the imports;
+Measured on 2 CPU cores (AMD EPYC, AVX-512), MNIST, seed 0: 21 s from start to result after the imports;
 test accuracy 0.9845, loss 0.0542.
 """
 
