@@ -85,7 +85,9 @@ def train_blocks_at_once(examples: InMemory, *, seed: int, batch: int, start: in
             keys.append(examples.order(seed, epoch)[skip : skip + wanted])
             position += len(keys[-1])
             wanted -= len(keys[-1])
-        yield examples.fetch(tf.constant(np.concatenate(keys).reshape(steps, batch)))
+        with tf.device('CPU:0'):  # or a GPU would be sent all examples, to take these from
+            block = examples.fetch(tf.constant(np.concatenate(keys).reshape(steps, batch)))
+        yield block
 
 
 def eval_blocks(examples, *, batch: int, steps: int, part: Part) -> tf.data.Dataset:
@@ -111,10 +113,10 @@ def eval_blocks_at_once(examples: InMemory, *, batch: int, steps: int):
     steps = min(steps, -(-examples.count // batch))
     for number in range(eval_block_count(examples, batch=batch, steps=steps)):
         position = np.arange(number * steps * batch, (number + 1) * steps * batch).reshape(steps, batch)
-        yield (
-            *examples.fetch(tf.constant(examples.indices[position % examples.count])),
-            tf.constant(position < examples.count),
-        )
+        with tf.device('CPU:0'):
+            images, labels = examples.fetch(tf.constant(examples.indices[position % examples.count]))
+            mask = tf.constant(position < examples.count)
+        yield images, labels, mask
 
 
 def eval_block_count(examples, *, batch: int, steps: int) -> int:
