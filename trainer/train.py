@@ -1,6 +1,7 @@
 """One run, from config to result, in the order in which things happen."""
 
 import contextlib
+import faulthandler
 import math
 import signal
 import tempfile
@@ -345,6 +346,9 @@ def _signals(stop: Callable[[], None]):
         stop()
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
+    # It gives Python's handlers a stack of their own. oneDNN's compiled matrix products do not leave them one: a signal
+    # that came in the middle of a product overwrote the heap, and the process was aborted before it had saved.
+    faulthandler.enable(2)
     before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield

@@ -4,11 +4,13 @@ import json
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 
-from tests.conftest import command, run
+from tests.conftest import ROOT, command, run
 
 DIGITS = ('--config.data.name=digits', '--config.checkpoint.every_seconds=0', '--config.checkpoint.every_steps=7')
 CNN = ('--config=configs/cnn_nadam.py', *DIGITS, '--config.data.validation=100', '--config.epochs=20')
@@ -104,3 +106,26 @@ def test_a_torn_result_is_not_read_as_one(tmp_path):
     path.unlink()
     assert run(tmp_path / 'run', *SHORT)['weights_sha256'] == result['weights_sha256']
     assert json.loads(path.read_text())['status'] == 'completed'
+
+
+def test_signals_in_the_middle_of_a_matrix_product_do_no_harm():
+    """A thousand of them: each may come while oneDNN's code, in this very thread, has the stack pointer elsewhere."""
+    code = (
+        'import os, signal, subprocess, sys, time\n'
+        'from data_pipeline import quiet\n'
+        'tf = quiet.import_tensorflow()\n'
+        'from trainer import strategy, train\n'
+        'strategy.set_threads(1)\n'
+        'product = tf.function(lambda a, b: tf.reduce_sum(tf.matmul(a, b, transpose_a=True)), jit_compile=True)\n'
+        'a, b, caught = tf.ones((128, 784)), tf.ones((128, 32)), []\n'  # the gradient of a layer's weights
+        'product(a, b)\n'
+        'with train._signals(lambda: caught.append(1)):\n'
+        '    send = "import os, sys, time\\nfor _ in range(1000): os.kill(int(sys.argv[1]), 15); time.sleep(0.001)"\n'
+        '    sender = subprocess.Popen([sys.executable, "-c", send, str(os.getpid())])\n'
+        '    while sender.poll() is None:\n'
+        '        for _ in range(100):\n'
+        '            product(a, b)\n'
+        'print(len(caught) > 100)\n'
+    )
+    done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, text=True, capture_output=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, 'True\n'), done.stderr
