@@ -63,9 +63,10 @@ def test_the_same_config_twice_gives_the_same_weights_and_another_seed_others(tm
     assert first['weights_sha256'] == second['weights_sha256'] != other['weights_sha256']
 
 
-@pytest.mark.parametrize('launch', [0, 2], ids=['one process', 'two workers'])
+@pytest.mark.parametrize('launch', [0, pytest.param(2, marks=pytest.mark.slow)], ids=['one process', 'two workers'])
 def test_sigterm_saves_and_the_same_command_continues(tmp_path, launch):
-    arguments = [*(a for a in MLP if 'every_steps' not in a), '--config.epochs=80']  # long enough to be stopped
+    """Slow with two workers: four processes that import TensorFlow and compile, two at a time."""
+    arguments = [*(a for a in MLP if 'every_steps' not in a), '--config.epochs=50']  # long enough to be stopped
     process = command(*arguments, f'--workdir={tmp_path / "run"}', launch=launch)
     while not (tmp_path / 'run' / 'tensorboard' / 'validation').exists():
         assert process.poll() is None, process.communicate()

@@ -62,7 +62,9 @@ def test_evaluation_counts_every_example_once_whatever_the_replicas(tmp_path):
         assert one['test']['accuracy'] == other['test']['accuracy']
 
 
+@pytest.mark.slow
 def test_runs_with_dropout_are_reproducible_on_the_same_strategy(tmp_path):
+    """Slow: the step is compiled for each of two replicas, twice; on one device test_resume.py says it."""
     arguments = ('--config=configs/mlp_dropout.py', '--config.data.name=digits', '--config.data.validation=100')
     arguments += ('--config.epochs=2', *MIRRORED)
     first, second = (run(tmp_path / name, *arguments) for name in 'ab')

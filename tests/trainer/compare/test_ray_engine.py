@@ -21,7 +21,7 @@ ray = pytest.importorskip('ray', reason="Ray is not installed: pip install -e '.
 #: Three runs, each long enough for its node to be lost under it.
 STUDY = study_text(
     'config.base.model.hidden = (32,)',
-    'config.base.epochs = 200',
+    'config.base.epochs = 100',
     'config.base.checkpoint.every_seconds = 0',
     'config.base.checkpoint.every_steps = 50',
     "config.axes = {'optimizer': {'Adam': {'optimizer': {'name': 'Adam'}}}}",
