@@ -12,6 +12,7 @@ RUN pip install --no-cache-dir --requirement=requirements.txt
 # tensorflow[and-cuda] brings CUDA; the version stays the one above.
 ARG EXTRA=
 COPY setup.py pyproject.toml README.md ./
+COPY seedwise seedwise
 COPY configs configs
 COPY data_pipeline data_pipeline
 COPY trainer trainer

@@ -47,4 +47,4 @@ $(STAMP): requirements.txt setup.py
 
 clean:
 	@rm -rf .venv .ci-venv build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	@find benchmarks configs data_pipeline launch tests trainer -name __pycache__ -prune -exec rm -rf {} +
+	@find benchmarks configs data_pipeline launch seedwise tests trainer -name __pycache__ -prune -exec rm -rf {} +

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-PACKAGES = ('configs', 'data_pipeline', 'trainer', 'launch')
+PACKAGES = ('seedwise', 'configs', 'data_pipeline', 'trainer', 'launch')
 
 setup(
     name='seedwise',
@@ -15,7 +15,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.11',
     packages=find_packages(include=[pattern for name in PACKAGES for pattern in (name, f'{name}.*')]),
-    package_data={'trainer.compare': ['templates/*']},
+    package_data={'trainer.compare.report': ['templates/*']},
     install_requires=[
         'tensorflow>=2.20,<2.22',
         'keras>=3.12,<4',

@@ -70,9 +70,9 @@ SIDES = {'keras_fit': keras_fit, 'ours': ours}
 def main(_) -> None:
     if _SIDE.value:
         if _SIDE.value == 'ours':
-            from data_pipeline import quiet
+            from seedwise import tensorflow_import
 
-            quiet.import_tensorflow()  # as the command does
+            tensorflow_import.import_tensorflow()  # as the command does
         print(json.dumps(SIDES[_SIDE.value](_MODELS.value[0], _EPOCHS.value)))
         return
     print(f'{"model":6}{"Keras fit":>12}{"ours":>10}{"ratio":>8}   seconds an epoch, median of {_ROUNDS.value} rounds')

@@ -102,17 +102,17 @@ def cost_in_a_study(folder: Path, location) -> tuple[float, float]:
 
 
 def main(_) -> None:
-    from data_pipeline import quiet
+    from seedwise import tensorflow_import
 
-    quiet.import_tensorflow()
-    from configs import files
+    tensorflow_import.import_tensorflow()
     from data_pipeline import sources
+    from seedwise import config_files
 
     location = sources.locate('mnist')
     print(f'{"":36} {"training":>9} {"events":>9}   share')
     with tempfile.TemporaryDirectory() as scratch:
         for name, file, epochs in (RUNS[key] for key in _ONLY.value if key in RUNS):
-            config = files.load(Path('configs', f'{file}.py'), [])
+            config = config_files.load(Path('configs', f'{file}.py'), [])
             config.epochs, config.data.validation = epochs, 5000
             folder = Path(scratch, file)
             folder.mkdir()

@@ -9,8 +9,8 @@ import sys
 
 from absl import flags
 
-from configs import commands
-from data_pipeline import quiet, sources
+from data_pipeline import sources
+from seedwise import commands, tensorflow_import
 
 _DATASET = flags.DEFINE_string('dataset', 'mnist', 'Any TFDS image-classification dataset.')
 _MANUAL_DIR = flags.DEFINE_string('manual_dir', '', "Folder with the dataset's original files. '': download them.")
@@ -22,7 +22,7 @@ _DATA_DIR = flags.DEFINE_string(
 def main(argv: list[str]) -> int:
     commands.parse_flags(argv, __doc__)
     location = sources.locate(_DATASET.value, _DATA_DIR.value, _MANUAL_DIR.value)
-    quiet.import_tensorflow()
+    tensorflow_import.import_tensorflow()
     dataset = sources.load(location)
     print(
         f'{dataset.name} is ready in {location.data_dir}: {dataset.train.count:,} training and {dataset.test.count:,} test '

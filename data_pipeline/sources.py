@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from configs.errors import UserError, unknown
 from data_pipeline import decoded
+from seedwise.errors import UserError, unknown
 
 PROBE_SECONDS = 4.0
 

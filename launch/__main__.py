@@ -14,7 +14,7 @@ LAUNCHER is one of
 import importlib
 import sys
 
-from configs.errors import UserError, unknown
+from seedwise.errors import UserError, unknown
 
 # Name -> module, loaded when asked for, with `main(argv) -> exit code`.
 LAUNCHERS = {

@@ -15,9 +15,9 @@ Exit codes 2 (a mistake in the command) and 3 (the training diverged) never lead
 import re
 from collections.abc import Sequence
 
-from configs.errors import UserError
 from launch import script
 from launch.manifests import Text, to_yaml
+from seedwise.errors import UserError
 
 EXAMPLE = (
     'python -m launch kubernetes --image=IMAGE --workers=2 -- python -m trainer.main --config=configs/cnn_nadam.py'

@@ -26,8 +26,8 @@ from typing import IO
 
 import portpicker
 
-from configs.errors import UserError
 from launch.script import Parser, whole_number
+from seedwise.errors import UserError
 
 SAVED = os.EX_TEMPFAIL  # 75
 FINAL = (2, 3, SAVED)  # what a restart would only repeat, or must leave to whoever asked to stop

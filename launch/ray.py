@@ -13,8 +13,8 @@ import re
 import shlex
 from collections.abc import Sequence
 
-from configs.errors import UserError
 from launch import script
+from seedwise.errors import UserError
 
 EXAMPLE = 'python -m launch ray -- python -m trainer.compare --study=STUDY --workdir=/shared/folder'
 

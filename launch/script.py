@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from configs.errors import UserError, unknown
+from seedwise.errors import UserError, unknown
 
 
 class Parser(argparse.ArgumentParser):

@@ -15,9 +15,9 @@ The job runs in the folder and with the environment (PATH, virtual environment, 
 import re
 from collections.abc import Sequence
 
-from configs.errors import UserError
 from launch import script
 from launch.script import Parser, whole_number
+from seedwise.errors import UserError
 
 #: sbatch's own options that are handed on as they are.
 HANDED_ON = (

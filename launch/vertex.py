@@ -17,9 +17,9 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from configs.errors import UserError
 from launch import script
 from launch.manifests import Text, to_yaml
+from seedwise.errors import UserError
 
 EXAMPLE = 'python -m launch vertex --bucket=BUCKET --workers=2 -- python -m trainer.main --config=configs/cnn_nadam.py'
 

@@ -10,7 +10,7 @@ import nbformat
 import psutil
 import pytest
 
-from tests.conftest import ROOT
+from tests.helpers import ROOT
 
 NOTEBOOK = ROOT / 'notebooks' / 'colab.ipynb'
 

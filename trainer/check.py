@@ -7,9 +7,9 @@ from collections.abc import Callable
 import ml_collections
 
 from configs import default
-from configs.commands import KINDS, fields, get, unknown_field
 from configs.default import OPTIONAL_PAIRS, PAIRS
-from configs.errors import UserError, unknown
+from seedwise.commands import KINDS, fields, get, unknown_field
+from seedwise.errors import UserError, unknown
 from trainer import models, optimizers
 from trainer.cluster import Cluster
 from trainer.losses import LOSSES

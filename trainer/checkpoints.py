@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from configs.errors import UserError
+from seedwise.errors import UserError
 
 
 class Checkpoints:

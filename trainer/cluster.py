@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Mapping, Sequence
 
-from configs.errors import LostWorker, UserError
+from seedwise.errors import LostWorker, UserError
 
 
 @dataclasses.dataclass(frozen=True)

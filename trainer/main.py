@@ -9,8 +9,8 @@ from pathlib import Path
 
 from absl import flags
 
-from configs import commands
-from data_pipeline import quiet, sources
+from data_pipeline import sources
+from seedwise import commands, tensorflow_import
 from trainer import cluster, results
 from trainer.check import check, check_cluster
 from trainer.progress import warn
@@ -67,14 +67,14 @@ def _train(config, location: sources.Location, workdir: Path, found: cluster.Clu
     with results.locked(workdir) if chief else contextlib.nullcontext():
         if chief:
             results.write_json(workdir / 'config.json', results.to_json(config))
-        quiet.import_tensorflow()
+        tensorflow_import.import_tensorflow()
         from trainer.train import train
 
         return train(config, location, workdir, found)
 
 
 def _evaluate(config, location: sources.Location, workdir: Path) -> dict:
-    quiet.import_tensorflow()
+    tensorflow_import.import_tensorflow()
     from trainer.train import evaluate
 
     return evaluate(config, location, workdir)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from configs.errors import UserError, unknown
+from seedwise.errors import UserError, unknown
 
 _ADAM = ('beta_1', 'beta_2', 'epsilon')
 

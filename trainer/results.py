@@ -14,7 +14,7 @@ from typing import Any
 
 import filelock
 
-from configs.errors import UserError
+from seedwise.errors import UserError
 
 #: Fields that say where things are and what is kept of a run, not what it computes.
 NOT_HASHED = ('checkpoint', 'tensorboard', 'data.data_dir', 'data.manual_dir', 'data.fallback', 'tpu')

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from configs.errors import UserError
 from data_pipeline.pipeline import Part
+from seedwise.errors import UserError
 from trainer.check import batch_not_divisible, check_cluster
 from trainer.cluster import Cluster, start_seconds, tpu_address
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from configs.errors import UserError
-from data_pipeline import quiet, sources
+from data_pipeline import sources
+from seedwise import tensorflow_import
+from seedwise.errors import UserError
 from trainer import results, strategy
 from trainer.blocks import Blocks
 from trainer.check import check_length
@@ -59,7 +60,7 @@ def train(
     try:
         if cluster:
             wait_for_all(cluster)
-        with quiet.stderr_held_back():
+        with tensorflow_import.stderr_held_back():
             strategy_ = strategy.start(config, cluster)
         dataset = sources.load(
             location,
@@ -86,7 +87,7 @@ def evaluate(config, location: sources.Location, workdir: Path) -> dict:
     if result is None:
         raise UserError(f'{workdir} has a model but no result.json: its run has not ended; continue it first')
     model = load_model(workdir / 'model.keras')
-    with quiet.stderr_held_back():
+    with tensorflow_import.stderr_held_back():
         strategy_ = strategy.start(config, None)
     dataset = sources.load(location, seed=config.seed, memory_limit_mb=config.data.memory_limit_mb)
     with tempfile.TemporaryDirectory() as scratch:

@@ -21,7 +21,7 @@ tune.
 import ml_collections
 
 from configs import default
-from configs.errors import unknown
+from seedwise.errors import unknown
 
 #: Keras 3's learning rates, where they are not 0.001.
 DEFAULT_RATES = {'SGD': 0.01, 'ScheduleFreeAdamW': 0.0025}

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from configs.errors import UserError
 from data_pipeline import pipeline, sources
-from tests.conftest import ROOT, run
+from seedwise.errors import UserError
+from tests.helpers import NO_TEST_DATA, TEST_DATA, run
 
-MANUAL = ROOT.parent / 'shared' / 'mnist'
-needs_files = pytest.mark.skipif(not MANUAL.is_dir(), reason='the four MNIST files are not in ../shared/mnist')
+MANUAL = TEST_DATA / 'mnist'
+needs_files = pytest.mark.skipif(not MANUAL.is_dir(), reason=f'{NO_TEST_DATA}mnist/')
 
 
 def test_digits_are_bundled_and_split_evenly():

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers import ROOT
 from tests.launch import slurm_cluster
-
-ROOT = Path(__file__).parents[2]
 
 #: Arguments that a shell, a template or YAML could take for something else. '\udcff' is a byte that is not UTF-8.
 AWKWARD = (

@@ -18,8 +18,8 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from configs.errors import UserError
 from launch import kubernetes, ray, slurm, tpu, vertex
+from seedwise.errors import UserError
 from tests.launch.conftest import AWKWARD
 
 SHOW = (sys.executable, '-I', '-S', '-c', 'import json, sys; print(json.dumps(sys.argv[1:]))')

@@ -17,16 +17,8 @@ import portpicker
 import psutil
 import pytest
 
-from tests.conftest import ROOT, command
+from tests.helpers import MLP, ROOT, TRAINER, command, last_checkpoint
 from tests.launch.slurm_cluster import logs, submit, wait
-from tests.trainer.test_resume import last_checkpoint
-
-TRAINER = (sys.executable, '-m', 'trainer.main')
-MLP = (
-    f'--config={ROOT}/configs/mlp_adam.py', '--config.data.name=digits', '--config.data.validation=100',
-    '--config.checkpoint.every_seconds=0', '--config.checkpoint.every_steps=7', '--config.threads=1',
-    '--config.epochs=40',
-)  # fmt: skip
 
 #: Seconds from the end of one worker to that of all, the promise; and to wait for anything else before giving up.
 END, PATIENCE = 30, 600

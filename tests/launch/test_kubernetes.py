@@ -1,19 +1,18 @@
 """What `python -m launch kubernetes` prints is what the API server would take: checked against the real schemas."""
 
 import copy
-from pathlib import Path
 
 import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
 
-from configs.errors import UserError
 from launch import kubernetes
+from seedwise.errors import UserError
+from tests.helpers import NO_TEST_DATA, ROOT, TEST_DATA
 from trainer import cluster
 
-ROOT = Path(__file__).parents[2]
-CRD = ROOT.parent / 'shared' / 'schemas' / 'jobset-crd.yaml'
+CRD = TEST_DATA / 'schemas' / 'jobset-crd.yaml'
 TRAIN = ('--', 'python', '-m', 'trainer.main', '--config=configs/cnn_nadam.py')
 STUDY = ('--', 'python', '-m', 'trainer.compare', '--study=configs/studies/tuned_optimizers.py')
 
@@ -47,7 +46,7 @@ def strict(schema):
 def jobset():
     """A validator of JobSets."""
     if not CRD.exists():
-        pytest.skip('no JobSet schema here: ../shared/schemas/jobset-crd.yaml')
+        pytest.skip(f'{NO_TEST_DATA}schemas/jobset-crd.yaml')
     (version,) = yaml.safe_load(CRD.read_text())['spec']['versions']
     schema = strict(version['schema']['openAPIV3Schema'])
     schema['properties']['metadata'] = {'type': 'object'}

@@ -8,9 +8,9 @@ import time
 import portpicker
 import pytest
 
-from configs.errors import UserError
 from launch.ray import main
-from tests.conftest import ROOT, study_text
+from seedwise.errors import UserError
+from tests.helpers import ROOT, study_text
 
 STUDY = ('--', 'python', '-m', 'trainer.compare', '--study=configs/studies/tuned_optimizers.py')
 

@@ -4,18 +4,13 @@ import json
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
+from tests.helpers import MLP, STUDY, TRAINER, last_checkpoint
 from tests.launch.conftest import AWKWARD
 from tests.launch.slurm_cluster import logs, submit, wait
-from tests.launch.test_failure import MLP, TRAINER
-from tests.trainer.compare.test_engine import STUDY
-from tests.trainer.test_resume import last_checkpoint
 from trainer import cluster
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow

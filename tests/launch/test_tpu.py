@@ -4,9 +4,9 @@ import subprocess
 
 import pytest
 
-from configs.errors import UserError
 from launch.tpu import main
-from tests.conftest import ROOT
+from seedwise.errors import UserError
+from tests.helpers import ROOT
 
 TRAIN = ('--', 'python', '-m', 'trainer.main', '--config=configs/cnn_nadam.py')
 

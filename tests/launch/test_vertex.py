@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from configs.errors import UserError
 from launch import vertex
+from seedwise.errors import UserError
+from tests.helpers import ROOT
 
-ROOT = Path(__file__).parents[2]
 TRAIN = ('--', 'python', '-m', 'trainer.main', '--config=configs/cnn_nadam.py')
 
 

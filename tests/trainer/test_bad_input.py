@@ -15,10 +15,10 @@ from pathlib import Path
 import filelock
 import pytest
 
-from tests.conftest import ROOT, run
+from tests.helpers import NO_TEST_DATA, ROOT, TEST_DATA, run
 
-MANUAL = ROOT.parent / 'shared' / 'mnist'
-needs_files = pytest.mark.skipif(not MANUAL.is_dir(), reason='the four MNIST files are not in ../shared/mnist')
+MANUAL = TEST_DATA / 'mnist'
+needs_files = pytest.mark.skipif(not MANUAL.is_dir(), reason=f'{NO_TEST_DATA}mnist/')
 
 RUN = ('--config=configs/mlp_sgd.py', '--config.data.name=digits')
 # A proxy that nobody listens on: no network, on any machine.

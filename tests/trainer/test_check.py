@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from configs import commands, default
-from configs.errors import UserError
-from tests.conftest import ROOT
+from configs import default
+from seedwise import commands
+from seedwise.errors import UserError
+from tests.helpers import ROOT
 from trainer import check, optimizers
 
 FIELDS = commands.fields(default.get_config())

@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from configs.errors import UserError
+from seedwise.errors import UserError
 from trainer.checkpoints import Checkpoints
 
 

@@ -7,7 +7,7 @@ import socket
 import portpicker
 import pytest
 
-from configs.errors import LostWorker, UserError
+from seedwise.errors import LostWorker, UserError
 from trainer import cluster
 
 

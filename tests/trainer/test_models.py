@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from configs import default
-from configs.errors import UserError
+from seedwise.errors import UserError
 from trainer import losses, models, optimizers
 
 

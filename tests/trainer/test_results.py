@@ -6,8 +6,9 @@ import multiprocessing
 import ml_collections
 import pytest
 
-from configs import commands, default
-from configs.errors import UserError
+from configs import default
+from seedwise import commands
+from seedwise.errors import UserError
 from trainer import results
 
 

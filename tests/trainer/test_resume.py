@@ -10,18 +10,12 @@ import time
 
 import pytest
 
-from tests.conftest import ROOT, command, run
+from tests.helpers import ROOT, command, last_checkpoint, run
 
 DIGITS = ('--config.data.name=digits', '--config.checkpoint.every_seconds=0', '--config.checkpoint.every_steps=7')
 CNN = ('--config=configs/cnn_nadam.py', *DIGITS, '--config.data.validation=100', '--config.epochs=20')
 MLP = ('--config=configs/mlp_dropout.py', *DIGITS, '--config.data.validation=100', '--config.epochs=30')
 SHORT = ('--config=configs/mlp_adam.py', *DIGITS, '--config.epochs=4')
-
-
-def last_checkpoint(workdir) -> int:
-    """Returns the step of the newest checkpoint, 0 where there is none."""
-    steps = [int(path.stem.rpartition('-')[2]) for path in (workdir / 'checkpoints').glob('step-*.index')]
-    return max(steps, default=0)
 
 
 def kill_after_progress(workdir, arguments, launch, chance) -> None:
@@ -113,8 +107,8 @@ def test_signals_in_the_middle_of_a_matrix_product_do_no_harm():
     """A thousand of them: each may come while oneDNN's code, in this very thread, has the stack pointer elsewhere."""
     code = (
         'import os, signal, subprocess, sys, time\n'
-        'from data_pipeline import quiet\n'
-        'tf = quiet.import_tensorflow()\n'
+        'from seedwise import tensorflow_import\n'
+        'tf = tensorflow_import.import_tensorflow()\n'
         'from trainer import strategy, train\n'
         'strategy.set_threads(1)\n'
         'product = tf.function(lambda a, b: tf.reduce_sum(tf.matmul(a, b, transpose_a=True)), jit_compile=True)\n'

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from configs import default
-from tests.conftest import run
+from tests.helpers import run
 from trainer import models, steps
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.conftest import relative_l2, run, weights
+from tests.helpers import relative_l2, run, weights
 
 MIRRORED = ('--config.strategy=mirrored', '--config.replicas=2')
 

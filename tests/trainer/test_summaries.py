@@ -7,7 +7,7 @@ import shutil
 import pytest
 from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 
-from tests.conftest import run, weights
+from tests.helpers import run, weights
 
 ARGUMENTS = ('--config=configs/mlp_adam.py', '--config.data.name=digits', '--config.data.validation=200')
 

@@ -19,11 +19,11 @@ import filelock
 import ml_collections
 from absl import flags
 
-from configs import commands
-from configs.errors import UserError, unknown
 from data_pipeline import sources
+from seedwise import commands
+from seedwise.errors import UserError, unknown
 from trainer.compare import grid, study, tuning
-from trainer.compare.engines import ENGINES, Interrupted
+from trainer.compare.engines.base import ENGINES, Interrupted
 from trainer.compare.grid import RunSpec, Variant
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def _train(plan: Plan, dashboard: 'Dashboard | None') -> list[RunSpec]:
 def _report(config, specs: list[RunSpec], trials: list[RunSpec], workdir: Path, file: Path, argv: list[str]) -> bool:
     """Writes the report on what is finished; returns whether that is all."""
     from trainer.compare import runs
-    from trainer.compare.report import write_report
+    from trainer.compare.report.page import write_report
 
     frame, unfinished = runs.read(specs)
     if frame.empty:

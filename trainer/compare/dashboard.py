@@ -30,9 +30,9 @@ from tensorboard.plugins.custom_scalar.layout_pb2 import (
 from tensorboard.plugins.hparams import api_pb2
 
 from trainer import events, images
+from trainer.compare.analysis.selection import goal_of
+from trainer.compare.analysis.statistics import CONFIDENCE, estimate, mean_intervals
 from trainer.compare.grid import RunSpec, Variant, runs_of
-from trainer.compare.selection import goal_of
-from trainer.compare.statistics import CONFIDENCE, estimate, mean_intervals
 from trainer.compare.tuning import best_row
 from trainer.report import tensorboard_command
 

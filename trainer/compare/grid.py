@@ -12,8 +12,8 @@ from typing import Any
 
 import ml_collections
 
-from configs.commands import KINDS, fields, prefer_given, unknown_field
-from configs.errors import UserError, unknown
+from seedwise.commands import KINDS, fields, prefer_given, unknown_field
+from seedwise.errors import UserError, unknown
 from trainer import results
 from trainer.check import check
 

@@ -6,8 +6,8 @@ from typing import Any
 import ml_collections
 import pandas as pd
 
-from configs.commands import get
-from configs.errors import UserError
+from seedwise.commands import get
+from seedwise.errors import UserError
 from trainer.compare.grid import RunSpec
 from trainer.compare.tuning import best_row, bounds
 

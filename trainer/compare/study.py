@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 import filelock
 
-from trainer.compare.engines import Engine, Event
+from trainer.compare.engines.base import Engine, Event
+from trainer.compare.engines.worker import program_key
 from trainer.compare.grid import RunSpec
 from trainer.compare.progress import Board
-from trainer.compare.worker import program_key
 
 #: A run that failed is tried once more; its process may have been killed for reasons of its own.
 TRIES = 2

@@ -12,8 +12,8 @@ from typing import Any
 
 import ml_collections
 
-from configs.commands import fields
-from configs.errors import UserError, unknown
+from seedwise.commands import fields
+from seedwise.errors import UserError, unknown
 from trainer.check import check
 from trainer.compare.grid import RunSpec, Variant, flatten, overridden
 

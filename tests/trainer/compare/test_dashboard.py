@@ -17,11 +17,11 @@ from tensorboard.backend.event_processing.plugin_event_accumulator import EventA
 from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.util import tensor_util
 
-from tests.conftest import ROOT, study_text
+from tests.helpers import ROOT, study_text
 from trainer import events
 from trainer.compare import grid
+from trainer.compare.analysis.statistics import mean_interval
 from trainer.compare.dashboard import FRONT, MEAN, MOST_SHOWN, Dashboard
-from trainer.compare.statistics import mean_interval
 
 STUDY = study_text(
     'config.base.data.validation = 200',

@@ -8,8 +8,8 @@ import ml_collections
 import pytest
 
 from configs import default
-from configs.errors import UserError
-from tests.trainer.compare.test_engine import compare
+from seedwise.errors import UserError
+from tests.helpers import compare
 from trainer.compare import grid, tuning
 
 

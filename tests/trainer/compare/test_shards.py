@@ -6,7 +6,7 @@ import pytest
 
 from configs.studies import raj_optimizers_losses
 from trainer.compare import grid, study
-from trainer.compare.worker import program_key
+from trainer.compare.engines.worker import program_key
 
 
 @pytest.mark.parametrize('count', [1, 2, 3, 8, 21, 100])

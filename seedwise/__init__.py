@@ -1,0 +1,1 @@
+"""What the packages share, and what a Python user imports."""

@@ -1,0 +1,193 @@
+"""What the commands share: flags, configs from files, and errors told in one line."""
+
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import ml_collections
+from absl import flags
+from ml_collections import config_flags
+
+from configs.default import OPTIONAL_PAIRS, PAIRS
+from seedwise import config_files
+from seedwise.errors import LostWorker, UserError, unknown
+
+flags.disclaim_key_flags()  # what `define_config` defines is a flag of its caller's: --help lists it there
+
+#: Exit code of a run that was stopped and has saved (EX_TEMPFAIL of sysexits.h: try again).
+STOPPED = 75
+
+#: What a field of each type takes.
+KINDS = {
+    int: 'a whole number',
+    float: 'a number',
+    bool: 'true or false',
+    str: 'text',
+    tuple: 'a tuple such as "(128, 64)"',
+}
+
+
+def define_config(name: str, text: str):
+    """Defines the flag that names a config file, and its --<name>.field=value overrides."""
+    return config_flags.DEFINE_config_file(name, None, text, lock_config=True)
+
+
+def config_file(name: str) -> str:
+    """Returns the file that the flag named."""
+    return config_flags.get_config_filename(flags.FLAGS[name])
+
+
+def run(main: Callable[[list[str]], int]) -> int:
+    """Calls `main` with the command line; a user's mistake becomes one line and exit code 2."""
+    try:
+        return main(sys.argv)
+    except UserError as error:
+        message = ' '.join(str(error).split())
+        print(f'error: {message}', file=sys.stderr)
+        return 2
+    except LostWorker as error:
+        print(f'error: {error}', file=sys.stderr, flush=True)
+        os._exit(1)  # at its end TensorFlow would wait for who is lost
+    except Exception as error:
+        # By name: the class is known only where TensorFlow is imported.
+        if type(error).__name__ != 'Interrupted':
+            raise
+        print(f'{error}; all is saved: the same command continues', file=sys.stderr)
+        return STOPPED
+    except KeyboardInterrupt:
+        print('interrupted; the same command continues from the last checkpoint', file=sys.stderr)
+        return 130
+
+
+def parse_flags(argv: list[str], usage: str | None, kinds: Mapping[str, type] | None = None) -> None:
+    """Parses the command line into absl's flags; --help prints them and ends.
+
+    Args:
+      argv: the command line.
+      usage: printed by --help.
+      kinds: type of each flag that sets a field of a config file, for errors.
+
+    Raises:
+      UserError: a flag that does not exist, or a value of the wrong type.
+    """
+    if {'--help', '-h', '--helpfull', '--helpshort'} & set(argv):
+        print(f'{usage}\n{flags.FLAGS.main_module_help()}')
+        raise SystemExit(0)
+    kinds = {} if kinds is None else kinds
+    try:
+        rest = flags.FLAGS(argv)
+    except flags.UnrecognizedFlagError as error:
+        ours = [flag.name for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])]
+        config, dot, _ = error.flagname.partition('.')
+        if dot and config in ours and not kinds:
+            raise UserError(f'--{error.flagname} sets a field of a config file: --{config}=FILE is wanted') from error
+        raise unknown('flag', f'--{error.flagname}', (f'--{f}' for f in ours), (f'--{f}' for f in kinds)) from error
+    except flags.IllegalFlagValueError as error:
+        typed = str(error).removeprefix('flag ').removesuffix(f': {error.__context__}')
+        flag, _, value = typed.lstrip('-').partition('=')
+        raise UserError(f'{typed}: {_wanted(kinds[flag], value)}' if flag in kinds else str(error)) from error
+    except (flags.Error, ValueError) as error:
+        raise UserError(str(error)) from error
+    if len(rest) > 1:
+        raise UserError(f"'{rest[1]}' is no flag: write --flag=value")
+
+
+def parse(argv: list[str], usage: str | None, name: str, example: str) -> ml_collections.ConfigDict:
+    """Parses the command line and returns the config that it makes.
+
+    Args:
+      argv: the command line.
+      usage: printed by --help.
+      name: the flag that names the config file, defined by `define_config`.
+      example: a value for it, for the error when it is missing.
+
+    Raises:
+      UserError: a flag, a file or a field that does not exist, a file that makes no config, or a value of the wrong type.
+    """
+    kinds: dict[str, type] = {}
+    flags.FLAGS[name].parser = _ConfigFile(name, example, argv, kinds)  # type: ignore[attr-defined]
+    parse_flags(argv, usage, kinds)
+    config = getattr(flags.FLAGS, name)
+    if config is None:
+        raise UserError(f'--{name} is wanted: --{name}={example}')
+    prefer_given(config, set(flags.FLAGS[name].override_values))  # type: ignore[attr-defined]
+    return config
+
+
+def get(config: ml_collections.ConfigDict, path: str):
+    """Returns the field at a dotted path, such as 'optimizer.name'."""
+    value = config
+    for key in path.split('.'):
+        value = value[key]
+    return value
+
+
+def fields(config: ml_collections.ConfigDict, prefix: str = '') -> dict[str, type]:
+    """Returns the type of each field, by dotted path."""
+    found: dict[str, type] = {}
+    for key in config:
+        if isinstance(config[key], ml_collections.ConfigDict):
+            found |= fields(config[key], f'{prefix}{key}.')
+        else:
+            found[f'{prefix}{key}'] = config.get_type(key)
+    return found
+
+
+def prefer_given(config: ml_collections.ConfigDict, given: set[str]) -> None:
+    """Clears the field of each pair that the command line did not give, where it gave the other."""
+    known = fields(config)
+    for pair in PAIRS + OPTIONAL_PAIRS:
+        for mine, other in (pair, pair[::-1]):
+            if mine in given and other not in given and other in known:
+                parent, _, key = other.rpartition('.')
+                holder = get(config, parent) if parent else config
+                holder[key] = None
+
+
+class _ConfigFile(flags.ArgumentParser):
+    """Reads --<name>=FILE, in place of ml_collections' own reader, whose errors are tracebacks.
+
+    It also looks at the fields that the rest of the command line sets, before ml_collections does, for the same reason.
+    """
+
+    def __init__(self, name: str, example: str, argv: list[str], kinds: dict[str, type]):
+        self._name = name
+        self._example = example
+        self._argv = argv
+        self._kinds = kinds  # filled when the file is read
+
+    def parse(self, argument: str) -> ml_collections.ConfigDict:
+        """Returns the config that FILE makes; FILE:TEXT hands a text to its `get_config`."""
+        path, colon, text = argument.partition(':')
+        if not path:
+            raise UserError(f'--{self._name} is wanted: --{self._name}={self._example}')
+        file = config_files.find(Path(path).expanduser(), self._name, self._example)
+        config = config_files.load(file, [text] if colon else [])
+        known = fields(config)
+        self._kinds |= {f'{self._name}.{field}': kind for field, kind in known.items()}
+        for argument in self._argv:
+            match = re.match(rf'--?(?:no)?{self._name}\.([^=]*)', argument)
+            if match and match[1] not in known:
+                raise unknown_field(f'field of --{self._name}', match[1], known)
+        return config.lock()
+
+
+def unknown_field(what: str, path: str, known: Mapping[str, type]) -> UserError:
+    """Returns the error for a field that is not among `known`, with those of its section."""
+    inside = [field for field in known if field.startswith(f'{path}.')]
+    if inside:
+        example = max(inside, key=lambda field: field == f'{path}.name')
+        return UserError(f"'{path}' is a section: set one of its fields, such as {example}")
+    siblings = [field for field in known if field.rpartition('.')[0] == path.rpartition('.')[0]]
+    return unknown(what, path, siblings or known, known)
+
+
+def _wanted(kind: type, value: str) -> str:
+    """Returns what a field of some type takes, with the whole number nearest to `value`."""
+    if kind is int:
+        with contextlib.suppress(ValueError, OverflowError):
+            return f'it must be {KINDS[int]}, such as {round(float(value))}'
+    return f'it must be {KINDS.get(kind, kind.__name__)}'

@@ -1,0 +1,70 @@
+"""Config files: found, run, and what is wrong in them told in one line."""
+
+import re
+import runpy
+import traceback
+from pathlib import Path
+
+import ml_collections
+
+from seedwise.errors import UserError, unknown
+
+
+def find(path: Path, flag: str, example: str) -> Path:
+    """Returns the config file at `path`; that of the installed package serves where there is none below this folder.
+
+    Args:
+      path: as the user typed it.
+      flag: that it was typed for.
+      example: a file that the flag takes; where there are no others near `path`, those beside it are named.
+    """
+    package = Path(__file__).parent.parent
+    for file in (path, package / path):
+        if file.is_file():
+            return file
+    for folder in (path, path.parent, package / Path(example).parent):
+        files = [file for file in folder.glob('*.py') if _is_config(file)]
+        if files:
+            break
+    choices = [file.relative_to(package) if file.is_relative_to(package) else file for file in files]
+    raise unknown(f'--{flag} file', str(path), map(str, choices))
+
+
+def load(file: Path, arguments: list[str]) -> ml_collections.ConfigDict:
+    """Returns what the file's `get_config` returns for the arguments.
+
+    Raises:
+      UserError: it has none, that raises, or it returns no ConfigDict.
+    """
+    try:
+        get_config = runpy.run_path(str(file)).get('get_config')
+        config = get_config(*arguments) if get_config else None
+    except Exception as error:  # the file is the user's: it may raise anything
+        raise UserError(f'{file}{_line(error, file)}: {_reason(error)}') from error
+    if get_config is None:
+        raise UserError(f'{file} has no function get_config()')
+    if not isinstance(config, ml_collections.ConfigDict):
+        raise UserError(f'{file}: get_config() must return a ConfigDict, not {type(config).__name__}')
+    return config
+
+
+def _is_config(file: Path) -> bool:
+    return bool(re.search('^def get_config', file.read_text(errors='replace'), re.MULTILINE))
+
+
+def _line(error: Exception, file: Path) -> str:
+    """Returns the line of `file` that an error came from, if any."""
+    if isinstance(error, SyntaxError):
+        return f', line {error.lineno}' if error.lineno and error.filename == str(file) else ''
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+    return f', line {lines[-1]}' if lines else ''
+
+
+def _reason(error: Exception) -> str:
+    """Returns what an error says; a ConfigDict's own without its dump of all fields."""
+    if isinstance(error, AttributeError) and error.args and isinstance(error.args[0], KeyError):
+        text = str(error.args[0].args[0])
+        name, near = re.search(r'["\'](.*?)["\']', text), re.search('Did you mean "(.*?)"', text)
+        hint = f"Did you mean '{near[1]}'?" if near else 'configs/default.py has all there are.'
+        return f"unknown field '{name[1] if name else text}'. {hint}"
+    return f'{type(error).__name__}: {error.msg if isinstance(error, SyntaxError) else error}'

@@ -1,0 +1,117 @@
+"""What several test modules share: runs of the real commands in real processes, and small studies."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+#: Folder of the data sets' original files, one folder each, and of schemas/; set by `SEEDWISE_TEST_DATA`.
+TEST_DATA = Path(os.environ.get('SEEDWISE_TEST_DATA') or ROOT / 'no test data')
+
+#: Why a test that needs them skips.
+NO_TEST_DATA = 'SEEDWISE_TEST_DATA does not name a folder with '
+
+#: A run of two workers takes a few seconds; it saves often.
+TRAINER = (sys.executable, '-m', 'trainer.main')
+MLP = (
+    f'--config={ROOT}/configs/mlp_adam.py', '--config.data.name=digits', '--config.data.validation=100',
+    '--config.checkpoint.every_seconds=0', '--config.checkpoint.every_steps=7', '--config.threads=1',
+    '--config.epochs=40',
+)  # fmt: skip
+
+
+def command(*arguments: str, launch: int = 0, **options) -> subprocess.Popen:
+    """Starts `python -m trainer.main` with the arguments, below `launch local` with that many workers if asked for."""
+    trainer = [sys.executable, '-m', 'trainer.main', *arguments]
+    if launch:
+        trainer = [sys.executable, '-m', 'launch', 'local', f'--workers={launch}', '--', *trainer]
+    return subprocess.Popen(trainer, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+
+
+def run(workdir: Path, *arguments: str, launch: int = 0, code: int = 0, timeout: float = 300, **options) -> dict:
+    """Runs the command to its end and returns the result; fails where the exit code is not `code`."""
+    process = command(*arguments, f'--workdir={workdir}', launch=launch, **options)
+    out, err = process.communicate(timeout=timeout)
+    assert process.returncode == code, f'exit code {process.returncode}\n{out}\n{err}'
+    path = workdir / 'result.json'
+    result = json.loads(path.read_text()) if path.exists() else {}
+    return result | {'stdout': out, 'stderr': err}
+
+
+def study_text(*lines: str) -> str:
+    """Returns the text of a study file on the bundled digits; `lines` say what differs from the default config."""
+    head = ['import ml_collections', 'from configs import default', '', '', 'def get_config():']
+    body = [
+        'config = ml_collections.ConfigDict()',
+        'config.base = default.get_config()',
+        "config.base.data.name = 'digits'",
+        *lines,
+        'return config',
+    ]
+    return '\n'.join([*head, *(f'    {line}' for line in body), ''])
+
+
+def weights(workdir: Path):
+    """Returns all weights of a run's model.keras as one float64 vector, read by plain Keras."""
+    import keras
+    import numpy as np
+
+    model = keras.models.load_model(workdir / 'model.keras', compile=False)
+    return np.concatenate([weight.ravel().astype(np.float64) for weight in model.get_weights()])
+
+
+def relative_l2(a, b) -> float:
+    """||a - b|| / ||a||."""
+    import numpy as np
+
+    return float(np.linalg.norm(a - b) / np.linalg.norm(a))
+
+
+#: Two variants x three seeds of half a second each.
+STUDY = study_text(
+    'config.base.model.hidden = (32,)',
+    "config.base.model.dropout = 'every'",
+    'config.base.epochs = 4',
+    "config.axes = {'optimizer': {name: {'optimizer': {'name': name}} for name in ('ScheduleFreeAdamW', 'SGD')}}",
+    'config.seeds = 3',
+)
+
+
+def compare(*arguments: str, **options) -> subprocess.Popen:
+    """Starts `python -m trainer.compare` with the arguments."""
+    words = [sys.executable, '-m', 'trainer.compare', *arguments]
+    return subprocess.Popen(words, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+
+
+def finish(*arguments: str, code: int = 0, seconds: float = 300, **options) -> str:
+    """Runs a study to its end and returns what it printed; fails where the exit code is not `code`."""
+    out, err = (process := compare(*arguments, **options)).communicate(timeout=seconds)
+    assert process.returncode == code, f'exit code {process.returncode}\n{out}\n{err}'
+    return out + err
+
+
+def results_of(workdir: Path) -> dict[str, dict]:
+    return {
+        str(path.parent.relative_to(workdir)): json.loads(path.read_text()) for path in workdir.glob('*/*/result.json')
+    }
+
+
+def hashes(workdir: Path) -> dict[str, str]:
+    return {run: result['weights_sha256'] for run, result in results_of(workdir).items()}
+
+
+def wait_for(condition, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, 'it did not happen in time'
+        time.sleep(0.02)
+
+
+def last_checkpoint(workdir) -> int:
+    """Returns the step of the newest checkpoint, 0 where there is none."""
+    steps = [int(path.stem.rpartition('-')[2]) for path in (workdir / 'checkpoints').glob('step-*.index')]
+    return max(steps, default=0)

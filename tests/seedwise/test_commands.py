@@ -1,0 +1,111 @@
+"""What a command line makes of a config. Its mistakes: tests/trainer/test_bad_input.py."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from configs import default
+from seedwise import commands
+from seedwise.errors import UserError
+from tests.helpers import ROOT
+
+PARSE = """
+import sys
+from configs import commands
+commands.define_config('config', 'A run.')
+print(commands.parse(sys.argv, 'Usage.', 'config', 'configs/default.py').to_json())
+"""
+
+
+def parse(*arguments: str, cwd=ROOT) -> dict:
+    """Returns the config of a command line, parsed in a process of its own: absl's flags are global."""
+    command = [sys.executable, '-c', PARSE, *arguments]
+    process = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60)
+    assert process.returncode == 0, process.stderr
+    return json.loads(process.stdout)
+
+
+def prefer(*given: str):
+    config = default.get_config()
+    config.schedule.warmup_steps = 3
+    for path in given:
+        parent, _, key = path.rpartition('.')
+        (commands.get(config, parent) if parent else config)[key] = 7
+    commands.prefer_given(config, set(given))
+    return config
+
+
+@pytest.mark.parametrize(
+    ('given', 'left'),
+    [
+        ([], {'epochs': 5, 'steps': None}),
+        (['steps'], {'epochs': None, 'steps': 7}),
+        (['epochs'], {'epochs': 7, 'steps': None}),
+        (['epochs', 'steps'], {'epochs': 7, 'steps': 7}),  # both were given: `check` refuses that
+        (['eval_every_steps'], {'eval_every_epochs': None, 'eval_every_steps': 7, 'epochs': 5}),
+        (['schedule.warmup_epochs'], {'schedule.warmup_epochs': 7, 'schedule.warmup_steps': None}),
+        (['seed'], {'epochs': 5, 'schedule.warmup_steps': 3}),
+    ],
+    ids=str,
+)
+def test_the_length_given_replaces_the_other_of_its_pair(given, left):
+    config = prefer(*given)
+    assert {path: commands.get(config, path) for path in left} == left
+
+
+def test_a_command_line_with_steps_is_one_without_epochs():
+    config = parse('--config=configs/mlp_sgd.py', '--config.steps=300')
+    assert (config['steps'], config['epochs']) == (300, None)
+
+
+def test_overrides_have_the_types_of_their_fields():
+    config = parse(
+        *('--config', 'configs/default.py', '--config.model.hidden=(64, 32)', '--config.optimizer.learning_rate=1'),
+        *('--config.test_every_evaluation', '--config.optimizer.nesterov=false', '--config.data.name=a=b'),
+    )
+    assert config['model']['hidden'] == [64, 32]
+    assert isinstance(config['optimizer']['learning_rate'], float)
+    assert config['test_every_evaluation'] is True
+    assert config['optimizer']['nesterov'] is False
+    assert config['data']['name'] == 'a=b'
+
+
+def test_the_last_of_two_values_counts():
+    assert parse('--config=configs/default.py', '--config.epochs=1', '--config.epochs=2')['epochs'] == 2
+
+
+def test_shipped_configs_are_found_from_any_folder(tmp_path):
+    assert parse('--config=configs/mlp_sgd.py', cwd=tmp_path) == parse('--config=configs/mlp_sgd.py')
+
+
+def test_a_file_of_ones_own_and_an_argument_for_it(tmp_path):
+    lines = ['from configs import default', 'def get_config(epochs):', '    config = default.get_config()']
+    lines += ['    config.epochs = int(epochs)', '    return config']
+    (tmp_path / 'mine.py').write_text('\n'.join(lines))
+    assert parse('--config=mine.py:3', cwd=tmp_path)['epochs'] == 3
+
+
+def test_help_shows_all_flags():
+    for module, flags in (('trainer.main', ['--config', '--workdir']), ('data_pipeline.prepare', ['--dataset'])):
+        command = [sys.executable, '-m', module, '--help']
+        process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        assert process.returncode == 0
+        assert [flag for flag in flags if f'{flag}:' not in process.stdout] == []
+
+
+def test_errors_are_one_line_and_exit_code_2(capsys):
+    def main(argv):
+        raise UserError('first\n  second')
+
+    assert commands.run(main) == 2
+    assert capsys.readouterr().err == 'error: first second\n'
+
+
+def test_other_errors_are_not_hidden():
+    def main(argv):
+        raise ValueError('a bug')
+
+    with pytest.raises(ValueError, match='a bug'):
+        commands.run(main)

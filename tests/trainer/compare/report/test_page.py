@@ -1,0 +1,382 @@
+"""The report of each study, of runs that are made up near the papers' numbers."""
+
+import importlib
+import itertools
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from trainer.compare.analysis.ranking import to_decide
+from trainer.compare.analysis.verdicts import verdict
+from trainer.compare.report import reproduce, tables
+from trainer.compare.report.figures import DARK, STYLE
+from trainer.compare.report.layout import layout_of
+from trainer.compare.report.page import write_report
+
+STUDIES = (
+    'raj_optimizers_losses',
+    'pillarisetti_depth_dropout',
+    'pillarisetti_activations',
+    'behal_optimizers',
+    'ranjbar_cnn_mlp',
+    'patna_simple_network',
+    'patna_options',
+    'tuned_optimizers',
+)
+DATASET = {'name': 'mnist', 'source': 'tfds', 'fingerprint': 'a1b2', 'train': 60000, 'validation': 0, 'test': 10000}
+HOST = {'name': 'here', 'system': 'Linux', 'cpu': 'a processor', 'cores': 2}
+
+
+def load(name: str):
+    return importlib.import_module(f'configs.studies.{name}').get_config()
+
+
+def variants(study) -> list[dict[str, str]]:
+    """The labels of each variant, `tuning` included."""
+    if study.get('variants'):
+        return [{'variant': name} | v['labels'].to_dict() for name, v in study.variants.items()]
+    axes = {axis: list(values) for axis, values in study.axes.items()}
+    if study.get('tune'):
+        axes['tuning'] = ['all', 'default', 'rate']
+    return [
+        {'variant': '-'.join(names)} | dict(zip(axes, names, strict=True))
+        for names in itertools.product(*axes.values())
+    ]
+
+
+def made_up(study, seeds: int = 3) -> pd.DataFrame:
+    """Runs of a study: the paper's numbers where there are any, else some; noise that the pooled losses share."""
+    rng, rows = np.random.default_rng(0), []
+    published = {tuple(sorted(row['variant'].items())): row for row in study.get('paper', {}).get('table', ())}
+    epochs = 2 if study.base.epochs is None else min(study.base.epochs, 20)
+    for i, labels in enumerate(variants(study)):
+        loss = labels.pop('loss', None)
+        shared = np.random.default_rng([sum(map(ord, ''.join(v for k, v in labels.items() if k != 'variant')))])
+        labels |= {'loss': loss} if loss else {}
+        shared_rate = shared.uniform(0.2, 0.8)
+        key = tuple(sorted((k, v) for k, v in labels.items() if k != 'variant'))
+        paper = published.get(key, {})
+        if loss:
+            paper = published[tuple(sorted((k, 'CCE' if k == 'loss' else v) for k, v in key))]
+        mean = paper.get('test_accuracy', 0.97 + 0.02 * shared.uniform())
+        mean = 0.11 if 'zeros' in labels['variant'] or 'ones' in labels['variant'] else mean
+        mean_loss = paper.get('test_loss', 3.2 * (1 - mean))
+        for seed in range(seeds):
+            noise = shared.normal(0, 0.0008) if not loss else np.random.default_rng([i // 3, seed]).normal(0, 0.0008)
+            noise += rng.normal(0, 0.00005)
+            curve = 1 - 0.05 * shared_rate ** np.arange(epochs)
+            rows.append(
+                labels
+                | {'seed': seed, 'status': 'completed', 'parameters': 50890, 'dataset': DATASET, 'host': HOST}
+                | {'test_accuracy': mean + noise, 'test_loss': mean_loss - 3 * noise}
+                | {'validation_accuracy': mean + 0.5 * noise, 'validation_loss': mean_loss - noise}
+                | {'train_accuracy': mean + 0.01, 'train_loss': mean_loss * 0.6}
+                | {'seconds_training': 2.5, 'seconds_total': 3.0, 'git_revision': 'abc', 'config_hash': 'def'}
+                | {'versions': {'python': '3.11', 'tensorflow': '2.21.0'}}
+                | {
+                    'history': [
+                        {'epoch': e + 1.0, 'step': 469 * (e + 1), 'seconds': 0.5 * (e + 1)}
+                        | {'train_accuracy': mean * c, 'train_loss': mean_loss / c + noise}
+                        | (
+                            {'validation_accuracy': mean * c + noise, 'validation_loss': mean_loss / c - 3 * noise}
+                            if study.base.data.validation
+                            else {'validation_accuracy': None, 'validation_loss': None}
+                        )
+                        | (
+                            {'test_accuracy': mean * c, 'test_loss': mean_loss / c}
+                            if study.base.test_every_evaluation
+                            else {}
+                        )
+                        for e, c in enumerate(curve)
+                    ]
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def made_up_trials(study) -> pd.DataFrame | None:
+    """Trials of three optimizers with a broad optimum of the learning rate; too high a rate diverges."""
+    if not study.get('tune'):
+        return None
+    rng, rows = np.random.default_rng(1), []
+    for tier, spaces in study.tune.tiers.items():
+        for (name, space), model in itertools.product(spaces.items(), study.axes.model):
+            if name not in ('Adam', 'Adamax', 'SGD'):
+                continue
+            _, low, high = space.optimizer.learning_rate
+            width = rng.uniform(0.5, 2)
+            for rate in np.exp(np.linspace(np.log(low), np.log(high), study.tune.trials)):
+                off = abs(np.log10(rate / np.sqrt(low * high))) / width
+                value = np.nan if off > 2.5 else 0.98 - 0.02 * off**2
+                row = {
+                    'optimizer': name,
+                    'model': model,
+                    'tuning': tier,
+                    'learning_rate': rate,
+                    'low': low,
+                    'high': high,
+                }
+                row |= {'status': 'completed' if np.isfinite(value) else 'diverged', 'seed': 0}
+                rows.append(row | {'validation_accuracy': value, 'validation_loss': 3 * (1 - value)})
+    return pd.DataFrame(rows)
+
+
+def diverged(runs: pd.DataFrame, which) -> pd.DataFrame:
+    """The runs, of which those selected diverged after their first evaluation."""
+    metrics = [column for column in runs if column.endswith(('_accuracy', '_loss'))]
+    runs = runs.astype(dict.fromkeys(metrics, object))
+    runs.loc[which, metrics] = None
+    runs.loc[which, 'status'] = 'diverged'
+    return runs.assign(history=[h[: 1 if bad else None] for h, bad in zip(runs['history'], which, strict=True)])
+
+
+def write(folder, name='raj_optimizers_losses', runs=None, seeds=3, **arguments):
+    """Writes a report of made-up runs and returns its page."""
+    study = load(name)
+    runs = made_up(study, seeds) if runs is None else runs
+    write_report(
+        study, runs, made_up_trials(study), folder, **{'study_name': name, 'dataset_name': 'mnist'} | arguments
+    )
+    return (folder / 'index.html').read_text()
+
+
+class Reader(HTMLParser):
+    """What a browser would load, the text that it would show, and whether each element is closed."""
+
+    VOID = {'meta', 'br', 'img', 'link', 'input', 'hr'}
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.open, self.loads, self.ids, self.words = [], [], [], []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in self.VOID:
+            self.open.append(tag)
+        for key, value in attrs:
+            if key == 'id':
+                self.ids.append(value)
+            if key in ('src', 'href', 'xlink:href', 'srcset') or 'url(' in (value or ''):
+                self.loads.append(value)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        self.open[-1:] = [] if self.open and self.open[-1] == tag else self.open[-1:]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if 'style' not in self.open:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return ' '.join(' '.join(self.words).split())
+
+
+@pytest.fixture(autouse=True, scope='module')
+def coarse_pictures():
+    """Tests look at the SVGs; PNGs of full size would take them half of their time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(STYLE, 'savefig.dpi', 20)
+        yield
+
+
+@pytest.fixture(scope='module')
+def raj(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('raj')
+    return folder, write(folder)
+
+
+@pytest.mark.parametrize('name', STUDIES)
+@pytest.mark.parametrize('case', ['uneven', 'one run', 'no run'])
+def test_no_study_is_too_odd_to_report(tmp_path, name, case):
+    """Uneven: two seeds, of which one variant has one, and another diverged on both."""
+    runs = made_up(load(name), 2)
+    names = list(dict.fromkeys(runs['variant']))
+    names = names[:: max(1, len(names) // 7)]  # seven variants have every shape that there is, and take less time
+    runs = runs[runs['variant'].isin(names)]
+    first, last = names[0], names[-1]
+    if case == 'uneven':
+        runs = runs[~((runs['variant'] == first) & (runs['seed'] == 1))]
+        runs = diverged(runs, runs['variant'] == last)
+    else:
+        runs = runs.iloc[: 1 if case == 'one run' else 0]
+    page = Reader(write(tmp_path, name, runs, unfinished=7 if case == 'no run' else 0))
+    assert page.open == []
+    assert len(set(page.ids)) == len(page.ids)
+
+
+def test_the_page_needs_no_network(raj):
+    loads = Reader(raj[1]).loads
+    assert loads
+    files = {path.name for path in raj[0].iterdir()}
+    assert all(load.startswith(('#', 'url(#')) or load.rstrip('/') in files for load in loads)
+    assert '@import' not in raj[1]
+    assert '<script' not in raj[1]
+
+
+def test_every_claim_is_told_with_its_verdict(raj):
+    folder, page = raj
+    text, claims = Reader(page).text, json.loads((folder / 'claims.json').read_text())
+    assert [claim['id'] for claim in claims['claims']] == [
+        claim['id'] for claim in load('raj_optimizers_losses').paper.claims
+    ]
+    for claim in claims['claims'] + claims['checks']:
+        verdict = page[page.index(f'id="{claim["id"]}"') :]
+        assert f'>{claim["result"]}<' in verdict[:400]
+        assert claim['sentence'][1:] in text
+        assert claim['seeds'] == 3
+
+
+def test_losses_that_are_the_same_are_not_ranked(raj):
+    text = Reader(raj[1]).text
+    assert 'CCE, KL and SCCE compute the same thing' in text
+    assert 'more seeds cannot tell them apart' in text
+    table = pd.read_csv(raj[0] / 'table.csv')
+    assert (table.groupby('optimizer')['standing'].nunique() == 1).all()
+    # The matrix of pairs is one of optimizers.
+    assert 'CCE' not in (raj[0] / 'plots' / 'pairs.svg').read_text()
+
+
+def test_losses_that_should_be_the_same_and_are_not_raise_the_alarm(tmp_path):
+    runs = made_up(load('raj_optimizers_losses'), 5)
+    runs['test_loss'] += 0.1 * (runs['loss'] == 'KL')
+    text = Reader(write(tmp_path, runs=runs)).text
+    assert 'Variants that should be the same are not' in text
+    assert 'compute the same thing' not in text
+
+
+def test_the_tables_agree(raj):
+    folder = raj[0]
+    full = pd.read_csv(folder / 'table.csv')
+    markdown = [
+        line.strip('| \n').split(' | ') for line in (folder / 'table.md').read_text().splitlines() if '|' in line
+    ]
+    latex = [line for line in (folder / 'table.tex').read_text().splitlines() if line.endswith('\\\\')]
+    assert len(full) == len(markdown) - 2 == len(latex) - 1 == 21
+    for row, printed, tex in zip(full.itertuples(), markdown[2:], latex[1:], strict=True):
+        cells = dict(zip(markdown[0], printed, strict=True))
+        assert (cells['optimizer'], cells['loss']) == (row.optimizer, row.loss)
+        assert float(cells['test accuracy']) == pytest.approx(row.test_accuracy, abs=6e-5)
+        assert float(cells['test loss, paper']) == row.test_loss_paper
+        assert cells['test accuracy, difference'].endswith('*') == row.test_accuracy_outside
+        assert [cell.strip() for cell in tex.removesuffix('\\\\').split('&')] == [
+            cell.replace('\N{MINUS SIGN}', '-') for cell in printed
+        ]
+
+
+def test_the_difference_to_the_paper_by_hand():
+    study = load('behal_optimizers')
+    runs = made_up(study, 2)
+    runs['test_accuracy'] = runs['optimizer'].map({'SGD': 0.98, 'Adam': 0.985, 'Nadam': 0.98, 'Adadelta': 0.983})
+    runs['test_accuracy'] += 0.0001 * (2 * runs['seed'] - 1)
+    table = tables.summary(runs, layout_of(study, runs), study.paper.table).set_index('optimizer')
+    # (0.002 + 0.001 + 0 + 0) / 4
+    assert tables.to_paper(table)['test_accuracy']['difference'] == pytest.approx(0.00075)
+    # Two seeds 0.0002 apart: sd 0.0001414, and t is 12.7; 12.7 * 0.0001414 * sqrt(1.5) + 0.0005 = 0.0027.
+    assert not table['test_accuracy_outside'].any()
+    runs['test_accuracy'] -= 0.001 * (runs['optimizer'] == 'SGD')
+    table = tables.summary(runs, layout_of(study, runs), study.paper.table).set_index('optimizer')
+    assert table['test_accuracy_outside'].tolist() == [True, False, False, False]
+    some = tables.summary(runs, layout_of(study, runs), study.paper.table[:2])  # the paper has no number for the others
+    printed = tables.printed(some, layout_of(study, runs))
+    assert [cell.endswith('*') for cell in printed['test accuracy, difference']] == [True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ('low', 'high', 'digits'), [(0.9741, 0.9749, 4), (0.97, 0.98, 3), (0.973, 0.976, 4), (0.9, 0.96, 2), (0.5, 0.9, 2)]
+)
+def test_digits_are_those_that_the_interval_supports(low, high, digits):
+    table = pd.DataFrame({'test_accuracy_low': [low], 'test_accuracy_high': [high]})
+    assert tables.digits_of(table, 'test_accuracy') == digits
+
+
+def test_the_same_runs_make_the_same_report(tmp_path):
+    def lines(page):
+        return [line for line in page.splitlines() if 'class="time"' not in line]
+
+    pages = [write(tmp_path / name, 'behal_optimizers') for name in 'ab']
+    runs = made_up(load('behal_optimizers'), 3).sample(frac=1, random_state=0)  # finished in another order ...
+    runs = runs.assign(seconds_total=9.0, seconds_training=8.0)  # ... and slower
+    pages.append(write(tmp_path / 'c', 'behal_optimizers', runs))
+    assert lines(pages[0]) == lines(pages[1]) == lines(pages[2])
+    for other in 'bc':
+        for path in (tmp_path / 'a').rglob('*.*'):
+            if path.name != 'index.html':
+                assert path.read_bytes() == (tmp_path / other / path.relative_to(tmp_path / 'a')).read_bytes(), path
+
+
+def test_an_unfinished_study_is_not_judged(tmp_path):
+    page = Reader(write(tmp_path, 'behal_optimizers', unfinished=5)).text
+    assert 'Not finished: 5 of 17 runs are missing' in page
+    assert 'not judged yet' in page
+    assert 'highest mean' not in page
+    assert all(claim['result'] is None for claim in json.loads((tmp_path / 'claims.json').read_text())['claims'])
+    assert 'NOT FINISHED' in (tmp_path / 'table.md').read_text()
+
+
+def test_another_dataset_is_said_loudly(tmp_path):
+    page = Reader(write(tmp_path, 'behal_optimizers', dataset_name='digits')).text
+    assert 'These runs are on digits, not on MNIST' in page
+    for path in (tmp_path / 'plots').glob('*.svg'):
+        assert 'digits, NOT MNIST' in path.read_text(), path
+    assert not (tmp_path / 'plots' / 'paper_adam_loss.svg').exists()
+    assert 'paper' not in (tmp_path / 'table.md').read_text()
+
+
+def test_a_diverged_run_is_shown_as_such(tmp_path):
+    runs = made_up(load('behal_optimizers'), 3)
+    page = Reader(write(tmp_path, 'behal_optimizers', diverged(runs, runs['optimizer'] == 'SGD'))).text
+    assert '3 of 12 runs diverged' in page
+    assert '3 of 3 diverged' in (tmp_path / 'plots' / 'accuracy.svg').read_text()
+    assert '| SGD | 3 (3 diverged) | diverged |' in (tmp_path / 'table.md').read_text()
+
+
+def test_figures_turn_with_the_page(raj):
+    page, svg = raj[1], (raj[0] / 'plots' / 'accuracy.svg').read_text()
+    for text in (page, svg):
+        assert 'prefers-color-scheme: dark' in text
+    colors = set(re.findall(r'(?:fill|stroke): (#[0-9a-f]{6})', re.sub(r'<style>.*?</style>', '', svg)))
+    assert colors <= set(DARK)
+    assert 'role="img" aria-label="Test accuracy' in page
+
+
+def test_what_would_decide_a_claim():
+    study = load('behal_optimizers')
+    runs = made_up(study, 4)
+    # SGD leads Adadelta by 0.001 with a standard deviation of 0.002: 34 seeds see that with 80% power, 30 more.
+    gaps = 0.001 + 0.002 * np.array([-1, -1, 1, 1]) * np.sqrt(3 / 4)
+    base = runs[runs['optimizer'] == 'Adadelta'].set_index('seed')['test_accuracy']
+    sgd = runs['optimizer'] == 'SGD'
+    runs.loc[sgd, 'test_accuracy'] = (base + pd.Series(gaps, base.index)).loc[runs.loc[sgd, 'seed']].to_numpy()
+    claim = {'id': 'x', 'kind': 'better', 'a': {'optimizer': 'SGD'}, 'b': {'optimizer': 'Adadelta'}}
+    assert to_decide(verdict(claim, runs), runs) == 'About 30 more seeds would decide it.'
+    assert to_decide(verdict(claim, runs[runs['seed'] == 0]), runs) == 'More seeds would decide it.'
+    runs.loc[sgd, 'test_accuracy'] -= 0.00096
+    assert 'Over 10,000 seeds' in to_decide(verdict(claim, runs), runs)
+
+
+def test_the_command_says_what_differs_from_the_file(tmp_path):
+    study = load('behal_optimizers')
+    study.seeds, study.base.epochs = 3, 1
+    assert reproduce.command(study, 'behal_optimizers') == (
+        'python -m trainer.compare --study=configs/studies/behal_optimizers.py --study.base.epochs=1 --study.seeds=3'
+    )
+
+
+def test_a_docstring_reads_as_text():
+    found = reproduce.blocks('Title.\n\n    the command\n\nWords `code` & more.\n\n* one\n  long\n* two\n')
+    assert found == [
+        ('text', 'Title.'),
+        ('code', 'the command'),
+        ('text', 'Words <code>code</code> &amp; more.'),
+        ('list', ['one long', 'two']),
+    ]
+    assert reproduce.title_of('Two x three on MNIST: 6 variants.') == 'Two × three'

@@ -1,0 +1,1 @@
+"""From numbers to conclusions. Imports nothing of ours but `seedwise.errors`."""

@@ -1,0 +1,107 @@
+"""Claims as data: what a paper (or we) say of a study's variants, in a form that runs can be held against."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from seedwise.errors import UserError, unknown
+from trainer.compare.analysis.selection import Selector, goal_of
+from trainer.compare.analysis.statistics import ALPHA
+
+#: Kind of claim -> the fields that it cannot do without, beside `id`, `kind` and `a`.
+NEEDS: dict[str, tuple[str, ...]] = {
+    'at_least': ('value',),
+    'best': (),
+    'better': ('b',),
+    'equal': ('b', 'margin'),
+    'fails': ('value',),
+    'faster': ('b', 'target'),
+    'less_sensitive': ('b', 'margin'),
+    'mostly': ('b', 'matched'),
+}
+
+#: Field -> its accepted values.
+ACCEPTED = {
+    'reduce': ('mean', 'best'),
+    'quantifier': ('all', 'any'),
+    'unit': ('epoch', 'step', 'seconds'),
+}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What is claimed, and how it is tested.
+
+    `kind`:
+      better    a beats b by more than `margin`.
+      best      a beats every rival by more than `margin`, Holm-corrected. Rivals: `b`, a tuple of selectors; without it
+                every other combination of values on the axes that `a` names.
+      mostly    a beats b, Holm-corrected, in more than half of the settings that the axes in `matched` make.
+      faster    a takes fewer epochs (or other `unit`) than b until `metric` reaches `target`.
+      equal     a and b differ by less than `margin` (two one-sided tests).
+      at_least  the mean of a is `value` or more (of a loss: or less).
+      fails     runs of a fail more often than not: diverged, or `metric` below `value`. `quantifier` 'all': in every
+                variant that `a` selects; 'any': in at least one.
+      less_sensitive  a larger share of learning rates lies within `margin` of a's best than of b's (tuning trials).
+
+    `metric` is a column, or an expression of columns ('test_loss - train_loss'); the lower is the better where it says
+    loss. With a `target` the time to it is compared, in better and mostly too. `where` restricts all runs. A selector
+    of several variants stands for their mean, by seed (`reduce` 'mean'), or for the one whose mean of `select_by` over
+    the seeds is the best ('best'). `quote` and `section` are the paper's; `reading` says how open words were read.
+    """
+
+    id: str
+    kind: str
+    a: Selector
+    b: Any = None
+    quote: str = ''
+    section: str = ''
+    reading: str = ''
+    metric: str = 'test_accuracy'
+    where: Selector = field(default_factory=dict)
+    matched: Sequence[str] = ()
+    reduce: str = 'mean'
+    select_by: str = 'validation_loss'
+    margin: float = 0.0
+    value: float | None = None
+    target: float | None = None
+    unit: str = 'epoch'
+    quantifier: str = 'all'
+    alpha: float = ALPHA
+
+    @property
+    def goal(self) -> str:
+        return 'min' if self.target is not None else goal_of(self.metric)
+
+    @property
+    def what(self) -> str:
+        """The metric in words."""
+        words = self.metric.replace('_', ' ')
+        if self.target is None:
+            return words
+        return f'{self.unit if self.unit == "seconds" else self.unit + "s"} to {words} {self.target:g}'
+
+
+def parse(claim: Mapping[str, Any]) -> Claim:
+    """Returns the claim of a study file.
+
+    Raises:
+      UserError: a field, kind or value that there is not, or one that lacks.
+    """
+    names = [f.name for f in fields(Claim)]
+    for key in claim:
+        if key not in names:
+            raise unknown('field of a claim', key, names)
+    for key in ('id', 'kind', 'a'):
+        if key not in claim:
+            raise UserError(f"claim '{claim.get('id', '?')}' has no '{key}'")
+    parsed = Claim(**claim)
+    if parsed.kind not in NEEDS:
+        raise unknown(f"kind of claim '{parsed.id}'", parsed.kind, NEEDS)
+    for key in NEEDS[parsed.kind]:
+        if getattr(parsed, key) in (None, ()) or (key == 'margin' and not parsed.margin):
+            raise UserError(f"claim '{parsed.id}' of kind '{parsed.kind}' needs '{key}'")
+    for key, accepted in ACCEPTED.items():
+        if getattr(parsed, key) not in accepted:
+            raise unknown(f"{key} of claim '{parsed.id}'", getattr(parsed, key), accepted)
+    return parsed

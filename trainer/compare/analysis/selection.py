@@ -1,0 +1,82 @@
+"""Which runs a claim is about, and their metric by seed.
+
+Variants are addressed by a selector, which gives values of axes: {'optimizer': 'Nadam'} is every variant with Nadam,
+whatever its loss; {'optimizer': ('SGD', 'Adam')} is every variant with one of the two; {} is every variant.
+
+The runs are a frame with one finished run a row: `variant`, one column an axis (names of values, str), `seed`, `status`
+('completed' or 'diverged'), the metrics, and `history` (list of dicts) where a time to a target is asked for.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from seedwise.errors import UserError, unknown
+from trainer.compare.analysis.statistics import to_target
+from trainer.compare.grid import says_little
+
+Selector = Mapping[str, Any]
+
+
+def goal_of(metric: str) -> str:
+    """Returns which is better of a metric, 'min' or 'max': the lower where its name says loss."""
+    return 'min' if 'loss' in metric else 'max'
+
+
+def select(runs: pd.DataFrame, selector: Selector) -> pd.DataFrame:
+    """Returns the runs that `selector` addresses. Raises `UserError` for an axis that there is not."""
+    require_axes(runs, selector)
+    chosen = pd.Series(True, index=runs.index)
+    for axis, value in selector.items():
+        chosen &= runs[axis].isin(value if isinstance(value, (tuple, list)) else [value])
+    return runs[chosen]
+
+
+def require_axes(runs: pd.DataFrame, axes: Iterable[str]) -> None:
+    """Raises `UserError` for an axis that there is not."""
+    for axis in axes:
+        if axis not in runs.columns:
+            raise unknown('axis', axis, map(str, runs.columns))
+
+
+def label(selector: Selector) -> str:
+    """Returns a selector in words: 'Nadam + CCE', 'layers 5'."""
+    words = []
+    for axis, value in selector.items():
+        values = ' or '.join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
+        words.append(f'{axis.replace("_", " ")} {values}' if says_little(values) else values)
+    return ' + '.join(words) or 'all variants'
+
+
+def column(runs: pd.DataFrame, metric: str) -> pd.Series:
+    """Returns a column, or an expression of columns, of each run. Raises `UserError` where there is no such column."""
+    try:
+        return runs.eval(metric).astype(float)
+    except (pd.errors.UndefinedVariableError, SyntaxError) as error:
+        raise unknown('metric', metric, map(str, runs.columns)) from error
+
+
+def time_to_target(runs: pd.DataFrame, metric: str, target: float, unit: str) -> pd.Series:
+    """Returns when each run's history first reached a target; inf: never. `unit`: 'epoch', 'step' or 'seconds'."""
+    if 'history' not in runs.columns:
+        raise UserError(f"a time to {metric} {target:g} needs the runs' history")
+    reached = [to_target(history, target, metric, goal_of(metric)) for history in runs['history']]
+    return pd.Series([math.inf if r is None else getattr(r, unit) for r in reached], runs.index, dtype=float)
+
+
+def by_variant(runs: pd.DataFrame, values: pd.Series, goal: str) -> pd.DataFrame:
+    """Returns `values` as seeds x variants, with the seeds that every variant has finished.
+
+    A diverged run counts as the worst there is, infinitely bad: to leave it out would favour the variant that diverges.
+
+    Raises:
+      UserError: a completed run has no value.
+    """
+    values = values.where(runs['status'] == 'completed', -math.inf if goal == 'max' else math.inf)
+    if values.isna().any():
+        run = runs[values.isna()].iloc[0]
+        raise UserError(f"run '{run['variant']}', seed {run['seed']}, has no value of a metric that is asked for")
+    frame = pd.DataFrame({'variant': runs['variant'], 'seed': runs['seed'], 'value': values})
+    return frame.pivot(index='seed', columns='variant', values='value').dropna()

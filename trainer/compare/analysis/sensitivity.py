@@ -1,0 +1,112 @@
+"""What tuning trials say: how wide the good learning rates are, and what a budget of k trials buys."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+from statsmodels.stats.proportion import proportion_confint
+
+from trainer.compare.analysis.statistics import CONFIDENCE
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """Learning rates within `tolerance` of a variant's own best, over log-uniform trials on `decades` decades.
+
+    `share` of the trials, with Wilson's interval, is `good` / `trials`; `width` = share x decades is the width of the
+    good learning rates in decades (also where they do not hang together). `lowest` and `highest` are the outermost.
+    """
+
+    trials: int
+    good: int
+    best_learning_rate: float
+    best: float
+    tolerance: float
+    decades: float
+    width: float
+    width_low: float
+    width_high: float
+    lowest: float
+    highest: float
+
+
+def learning_rate_sensitivity(
+    learning_rates: Sequence[float],
+    values: Sequence[float],
+    bounds: tuple[float, float],
+    *,
+    tolerance: float,
+    goal: str = 'max',
+    confidence: float = CONFIDENCE,
+) -> Sensitivity:
+    """Returns how wide the range of good learning rates is.
+
+    Args:
+      learning_rates: of the trials, drawn log-uniformly (quasi-random or not) within `bounds`, shape [trials].
+      values: metric of each trial; infinite or NaN where it diverged.
+      bounds: smallest and largest learning rate that could be drawn.
+      tolerance: how far from the best a value still is good, in the metric's unit, >= 0.
+      goal: 'max' or 'min', which of the two is better.
+
+    Raises:
+      ValueError: no trial that is finite, lengths that differ, or bounds that are no range.
+    """
+    x, y = np.asarray(learning_rates, float), np.asarray(values, float)
+    if len(x) != len(y) or not np.isfinite(y).any() or not 0 < bounds[0] < bounds[1]:
+        raise ValueError('want as many values as learning rates, one of them finite, and bounds 0 < low < high')
+    badness = np.where(np.isfinite(y), -y if goal == 'max' else y, np.inf)
+    best = int(np.argmin(badness))
+    good = badness <= badness[best] + tolerance
+    decades = math.log10(bounds[1] / bounds[0])
+    low, high = proportion_confint(int(good.sum()), len(x), 1 - confidence, method='wilson')
+    return Sensitivity(
+        trials=len(x),
+        good=int(good.sum()),
+        best_learning_rate=float(x[best]),
+        best=float(y[best]),
+        tolerance=tolerance,
+        decades=decades,
+        width=float(good.mean() * decades),
+        width_low=float(low * decades),
+        width_high=float(high * decades),
+        lowest=float(x[good].min()),
+        highest=float(x[good].max()),
+    )
+
+
+def same_width(a: Sensitivity, b: Sensitivity) -> float:
+    """Returns the two-sided p-value of equal shares of good trials (Barnard 1945, exact).
+
+    Comparable only where both searched the same number of decades.
+
+    Raises:
+      ValueError: they did not.
+    """
+    if not math.isclose(a.decades, b.decades, rel_tol=1e-6):
+        raise ValueError(f'searched {a.decades:g} and {b.decades:g} decades: shares of them do not compare')
+    table = [[a.good, b.good], [a.trials - a.good, b.trials - b.good]]
+    return float(min(stats.barnard_exact(table).pvalue, 1.0))
+
+
+def expected_best(values: Sequence[float], goal: str = 'max') -> np.ndarray:
+    """Returns the expected best value after 1, 2, ... n random trials, shape [n].
+
+    Dodge et al. 2019 (Show Your Work): of n trials, with replacement, the best of k is at most the i-th smallest
+    with probability (i / n)^k. It is too low for k near n (Tang et al. 2020); read it for k well below n. Trials that
+    diverged count as the worst value that is finite.
+
+    Raises:
+      ValueError: no trial that is finite.
+    """
+    v = np.asarray(values, float)
+    finite = v[np.isfinite(v)]
+    if not len(finite):
+        raise ValueError('want at least one finite value')
+    sign = 1.0 if goal == 'max' else -1.0
+    ordered = np.sort(np.where(np.isfinite(v), sign * v, (sign * finite).min()))
+    n = len(ordered)
+    k = np.arange(1, n + 1)[:, None]
+    i = np.arange(1, n + 1)[None, :]
+    return sign * (((i / n) ** k - ((i - 1) / n) ** k) * ordered).sum(axis=1)

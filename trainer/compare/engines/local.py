@@ -1,0 +1,207 @@
+"""The local engine: a pool of worker processes on this machine, each with its own TensorFlow."""
+
+import collections
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import Pipe
+from multiprocessing.connection import wait
+
+from data_pipeline.sources import Location
+from seedwise.errors import UserError
+from trainer.compare.engines.base import Event, Interrupted
+from trainer.compare.engines.worker import SAVE_SECONDS, program_key
+from trainer.compare.grid import RunSpec
+
+POLL_SECONDS = 0.5
+TAIL_BYTES = 4000
+
+#: Workers in a row that may die before they are ready, until it is no use to start more.
+MOST_STILLBORN = 3
+
+#: Compiled programs after which a worker is replaced: TensorFlow keeps all it has compiled, some 10 MB each.
+MOST_PROGRAMS = 100
+
+
+class Pool:
+    """Trains runs in worker processes that live as long as there is work.
+
+    A run that was not under way when the pool is stopped is not touched. Workers end with the process that made the
+    pool, also where that is killed: they read the end of their connection.
+    """
+
+    def __init__(self, workers: int, location: Location):
+        """`workers`: number of processes; 0: so many that each core has a thread."""
+        self._size = workers
+        self._location = location
+
+    def run(self, specs: Sequence[RunSpec], on_event: Callable[[Event], None]) -> None:
+        """As `engines.Engine` says."""
+        if not specs:
+            return
+        work = Work(specs)
+        size = min(self._size or max(1, (os.cpu_count() or 1) // specs[0].config.threads), len(specs))
+        workers: list[Worker] = []
+        stillborn = 0
+        with caught_signals() as stop:
+            try:
+                while not stop:
+                    while len(workers) < size and work.waiting > sum(not worker.ready for worker in workers):
+                        workers.append(Worker(self._location))
+                    if not workers:
+                        return
+                    for worker in _readable(workers):
+                        answer = worker.answer()
+                        if answer is None:
+                            workers.remove(worker)
+                            last_words = worker.end()
+                            stillborn = 0 if worker.ready else stillborn + 1
+                            if worker.spec:
+                                on_event(Event('failed', worker.spec, last_words))
+                            elif stillborn == MOST_STILLBORN:
+                                raise UserError(f'workers do not start: {last_words}')
+                            continue
+                        worker.ready = True
+                        if worker.spec:
+                            on_event(Event(answer[0], worker.spec, answer[1]))
+                        new_program = not work.has_group(worker)
+                        if new_program and worker.programs == MOST_PROGRAMS:
+                            worker.spec = None
+                            worker.send(None)  # it ends, and another takes its place
+                            continue
+                        spec = worker.spec = work.next_for(worker)
+                        worker.programs += new_program
+                        if spec:
+                            on_event(Event('started', spec))
+                        worker.send(spec and (spec.config, spec.workdir, spec.drawn is None))
+            finally:
+                _end(workers)
+        raise Interrupted(f'stopped with {work.waiting + sum(bool(w.spec) for w in workers):,} runs to go')
+
+
+class Work:
+    """What is still to be run, in groups that can use the same compiled steps.
+
+    A worker goes on with its group. One without a group takes the next that nobody has, and where there is none, the
+    second half of the longest: to compile once more costs less than to stand idle.
+    """
+
+    def __init__(self, specs: Sequence[RunSpec]):
+        groups: dict[str, collections.deque[RunSpec]] = {}
+        for spec in specs:
+            groups.setdefault(program_key(spec.config), collections.deque()).append(spec)
+        self._untouched = collections.deque(groups.values())
+        self._taken: dict[object, collections.deque[RunSpec]] = {}
+
+    @property
+    def waiting(self) -> int:
+        """Number of runs that no worker has yet."""
+        return sum(map(len, [*self._untouched, *self._taken.values()]))
+
+    def has_group(self, worker: object) -> bool:
+        """Returns whether the worker goes on with what it has compiled."""
+        return bool(self._taken.get(worker))
+
+    def next_for(self, worker: object) -> RunSpec | None:
+        """Returns the next run for a worker; None: there is none."""
+        group = self._taken.get(worker)
+        if not group:
+            if self._untouched:
+                group = self._untouched.popleft()
+            else:
+                longest = max(self._taken.values(), key=len, default=collections.deque())
+                group = collections.deque(longest.pop() for _ in range(-(-len(longest) // 2)))
+                group.reverse()
+            self._taken[worker] = group
+        return group.popleft() if group else None
+
+
+class Worker:
+    """A worker process.
+
+    `spec`: its run, if any; `ready`: it has got as far as to ask for one; `programs`: how many it had to compile.
+    """
+
+    def __init__(self, location: Location):
+        self.spec: RunSpec | None = None
+        self.ready = False
+        self.programs = 0
+        self.connection, theirs = Pipe()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `end`)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, '-m', 'trainer.compare.engines.worker', str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=self._errors,
+                stderr=self._errors,
+                start_new_session=True,  # out of reach of a terminal's Ctrl-C, which is the pool's to handle
+            )
+        self.send(location)
+
+    def send(self, message: object) -> None:
+        with contextlib.suppress(BrokenPipeError):  # it has died: that is read soon enough
+            self.connection.send(message)
+
+    def answer(self) -> tuple[str, str] | None:
+        """Returns what the worker says; None: it has ended."""
+        try:
+            return self.connection.recv()
+        except (EOFError, OSError):
+            return None
+
+    def stop(self) -> None:
+        """Asks it to save and end."""
+        self._process.terminate()
+
+    def end(self, seconds: float = SAVE_SECONDS) -> str:
+        """Waits until it has ended, kills it after so many seconds, and returns how it ended and the last that it said."""
+        try:
+            self._process.wait(max(0.0, seconds))
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self.connection.close()
+        code = self._process.returncode
+        how = f'killed by {signal.Signals(-code).name}' if code < 0 else f'exit code {code}'
+        with self._errors as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+            said = file.read().decode(errors='replace')
+        return f'{said}\nthe worker process ended: {how}'.strip()
+
+
+def _readable(workers: Sequence[Worker]) -> list[Worker]:
+    """Returns the workers that have something to say, or have died."""
+    by_connection = {worker.connection: worker for worker in workers}
+    return [by_connection[connection] for connection in wait(by_connection, POLL_SECONDS)]  # type: ignore[index]
+
+
+def _end(workers: Sequence[Worker]) -> None:
+    """Ends all workers, those with a run after they have saved it."""
+    deadline = time.monotonic() + SAVE_SECONDS
+    for worker in workers:
+        worker.stop()
+    for worker in workers:
+        worker.end(deadline - time.monotonic())
+
+
+@contextlib.contextmanager
+def caught_signals() -> Iterator[list[int]]:
+    """Yields a list to which SIGTERM, and the first SIGINT, are appended; a second SIGINT interrupts at once, as ever."""
+    caught: list[int] = []
+
+    def handle(number, frame):
+        caught.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

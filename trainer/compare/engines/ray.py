@@ -1,0 +1,185 @@
+"""The Ray engine: a pool of worker processes on the nodes of a Ray cluster.
+
+Ray places the actors. Each holds a worker process on its node, the same as the local engine's, for as long as there is
+work: TensorFlow, the data and the compiled steps are there for run after run, and a run that crashes TensorFlow costs
+neither the actor nor the study. The results come through the study's folder, which all nodes share.
+"""
+
+import collections
+import logging
+import os
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from data_pipeline.sources import Location
+from seedwise.errors import UserError
+from trainer.compare.engines import local
+from trainer.compare.engines.base import Event, Interrupted
+from trainer.compare.engines.worker import SAVE_SECONDS, program_key
+from trainer.compare.grid import RunSpec
+
+#: Times that a run may lose its node and is not to blame.
+MOST_LOST = 5
+
+INSTALL = "--engine=ray needs Ray: pip install 'seedwise[ray]', or pip install -e '.[ray]' in a checkout"
+
+
+class Holder:
+    """The actor: holds a worker process. `stop` is called while `run` is under way, so it has two threads."""
+
+    def __init__(self, location: Location):
+        self._location = location
+        self._worker: local.Worker | None = None
+        self._program_key = ''
+
+    def ready(self) -> str:
+        """Starts the worker process, which takes seconds; returns '' or why it does not start."""
+        self._worker = local.Worker(self._location)
+        return '' if self._worker.answer() else self._last_words()
+
+    def run(self, config, workdir: Path, test: bool) -> tuple[str, str]:
+        """Trains a run, as `worker.Trainer.run`; returns (kind, error) of an `Event`."""
+        if not workdir.is_dir():
+            why = 'the folder of a study must be the same one on all nodes'
+            return 'failed', f'node {socket.gethostname()} has no {workdir}: {why}'
+        key = program_key(config)
+        new_program, self._program_key = key != self._program_key, key
+        if self._worker and new_program and self._worker.programs == local.MOST_PROGRAMS:
+            self._worker.send(None)  # it ends, and another takes its place
+            self._last_words()
+        if self._worker is None and (error := self.ready()):
+            return 'failed', error
+        assert self._worker is not None
+        self._worker.programs += new_program
+        self._worker.send((config, workdir, test))
+        return self._worker.answer() or ('failed', self._last_words())
+
+    def stop(self) -> None:
+        """Has the run under way saved; `run` then returns."""
+        if self._worker:
+            self._worker.stop()
+
+    def _last_words(self) -> str:
+        assert self._worker is not None
+        said, self._worker = self._worker.end(), None
+        return said
+
+
+class RayEngine:
+    """Trains runs on the Ray cluster that RAY_ADDRESS names, or else that this machine is part of.
+
+    A run whose node is lost is begun again on another one, from its last checkpoint.
+    """
+
+    def __init__(self, workers: int, location: Location):
+        """`workers`: number of actors; 0: as many as the cluster has CPUs, or GPUs, for.
+
+        Raises:
+          UserError: Ray is not installed.
+        """
+        try:
+            import ray
+        except ImportError as error:
+            raise UserError(INSTALL) from error
+        self._ray = ray
+        self._size = workers
+        self._location = location
+        self._lost: collections.Counter[RunSpec] = collections.Counter()
+
+    def run(self, specs: Sequence[RunSpec], on_event: Callable[[Event], None]) -> None:
+        """As `engines.Engine` says.
+
+        Raises:
+          UserError: there is no cluster, it has too few CPUs, or the worker processes do not start on its nodes.
+        """
+        if not specs:
+            return
+        ray = self._ray
+        self._connect()
+        needs = self._needs(specs[0].config)
+        room = sum(
+            min(int(node['Resources'].get(kind, 0)) // count for kind, count in needs.items())
+            for node in ray.nodes()
+            if node['Alive']
+        )
+        if not (self._size or room):  # where --workers says how many, the cluster may be one that grows
+            what = ', '.join(f'{kind} {count}' for kind, count in needs.items())
+            raise UserError(f'the Ray cluster has no node with what one run takes: {what}')
+        size = min(self._size or room, len(specs))
+        work = local.Work(specs)
+        holder = ray.remote(num_cpus=needs['CPU'], num_gpus=needs.get('GPU', 0), max_concurrency=2)(Holder)
+        calls: dict = {}  # a call under way -> (actor, its run or None)
+        stillborn = 0
+
+        def start_actor() -> None:
+            actor = holder.remote(self._location)
+            calls[actor.ready.remote()] = actor, None
+
+        with local.caught_signals() as stop:
+            try:
+                for _ in range(size):
+                    start_actor()
+                # Actors without a run, when there is none to be had, only wait for a place.
+                while not stop and (work.waiting or any(spec for _, spec in calls.values())):
+                    for call in ray.wait(list(calls), timeout=local.POLL_SECONDS)[0]:
+                        actor, spec = calls.pop(call)
+                        try:
+                            answer = ray.get(call)
+                        except ray.exceptions.RayActorError as error:  # its node, or all that Ray has there
+                            answer = None if spec else str(error)
+                        if spec:
+                            on_event(Event(answer[0], spec, answer[1]) if answer else self._node_lost(spec))
+                        elif answer:
+                            stillborn += 1
+                        if stillborn == local.MOST_STILLBORN * size:
+                            raise UserError(f'workers do not start: {answer}')
+                        if answer is None or (answer and not spec):
+                            start_actor()
+                            continue
+                        stillborn = 0
+                        spec = work.next_for(actor)
+                        if spec:
+                            spec.workdir.mkdir(parents=True, exist_ok=True)
+                            task = spec.config, Path(os.path.abspath(spec.workdir)), spec.drawn is None
+                            calls[actor.run.remote(*task)] = actor, spec
+                            on_event(Event('started', spec))
+                        else:
+                            ray.kill(actor)
+                if not stop:
+                    return
+            finally:
+                self._end(calls)
+        left = work.waiting + sum(bool(spec) for _, spec in calls.values())
+        raise Interrupted(f'stopped with {left:,} runs to go')
+
+    def _connect(self) -> None:
+        if self._ray.is_initialized():
+            return
+        try:
+            self._ray.init(address='auto', log_to_driver=False, logging_level=logging.ERROR)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            why = str(error).strip().splitlines()[0]
+            raise UserError(f'no Ray cluster ({why}): start one with `ray start --head`, or set RAY_ADDRESS') from error
+
+    def _needs(self, config) -> dict[str, int]:
+        """Returns what one run takes: on a cluster with GPUs, one for each replica."""
+        gpus = {'GPU': config.replicas or 1} if self._ray.cluster_resources().get('GPU') else {}
+        return {'CPU': config.threads, **gpus}
+
+    def _node_lost(self, spec: RunSpec) -> Event:
+        """Returns `busy`, since a node that cannot be reached may still be at it: its lock tells."""
+        self._lost[spec] += 1
+        if self._lost[spec] > MOST_LOST:
+            return Event('failed', spec, f'its node was lost {self._lost[spec]} times')
+        return Event('busy', spec, 'its node was lost')
+
+    def _end(self, calls: dict) -> None:
+        """Ends all actors, those with a run after they have saved it."""
+        under_way = {call: actor for call, (actor, spec) in calls.items() if spec}
+        for actor in under_way.values():
+            actor.stop.remote()
+        if under_way:
+            self._ray.wait(list(under_way), num_returns=len(under_way), timeout=SAVE_SECONDS)
+        for actor, _ in calls.values():
+            self._ray.kill(actor)

@@ -1,0 +1,127 @@
+"""A process that trains one run after the other for a pool: python -m trainer.compare.engines.worker FD
+
+It imports TensorFlow and reads the data once, and keeps the compiled steps of the last run for the next one where that
+differs in seed or learning rate alone. Over the connection at file descriptor FD it is sent first the dataset's
+`Location`, then the arguments of `Trainer.run` for each run, and None at the end; it answers 'ready', then with a
+(kind, error) for each run, as in `engines.Event`. When the connection breaks, the pool has died: the run is saved, and
+the worker ends.
+"""
+
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data_pipeline import sources
+from seedwise import tensorflow_import
+from seedwise.commands import STOPPED
+from trainer import results
+
+if TYPE_CHECKING:
+    from trainer.steps import Program
+
+#: From the pool's death to the worker's, at the latest: time to save a checkpoint.
+SAVE_SECONDS = 30.0
+
+
+def main(fd: int) -> int:
+    connection = Connection(fd)
+    os.dup2(2, 1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the pool's to handle
+    tasks: queue.SimpleQueue = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(connection, tasks), daemon=True).start()
+    location = tasks.get()
+    tensorflow_import.import_tensorflow()
+    from trainer.train import Interrupted
+
+    trainer = None
+    connection.send('ready')
+    while task := tasks.get():
+        try:
+            trainer = trainer or Trainer(task[0], location)
+            trainer.run(*task)
+            answer = 'finished', ''
+        except results.InUse:
+            answer = 'busy', ''
+        except Interrupted:
+            return STOPPED
+        except Exception:  # whatever it is, it costs this run, not the study
+            answer, trainer = ('failed', traceback.format_exc()), _without_program(trainer)
+        connection.send(answer)
+    return 0
+
+
+def _receive(connection: Connection, tasks: queue.SimpleQueue) -> None:
+    """Hands over what comes; on a broken connection, stops the process."""
+    task: object = True
+    while task is not None:
+        try:
+            task = connection.recv()
+        except (EOFError, OSError):
+            os.kill(os.getpid(), signal.SIGTERM)  # a run saves on it, and all else just ends
+            time.sleep(SAVE_SECONDS)
+            os._exit(STOPPED)
+        tasks.put(task)
+
+
+class Trainer:
+    """What runs of one process have in common: devices, data, and the last run's compiled steps."""
+
+    def __init__(self, config, location: sources.Location):
+        from trainer import strategy
+
+        with tensorflow_import.stderr_held_back():
+            self._strategy = strategy.start(config, None)
+        self._dataset = sources.load(location, memory_limit_mb=config.data.memory_limit_mb)
+        self.program: Program | None = None
+        self._program_key = ''
+
+    def run(self, config, workdir: Path, test: bool) -> None:
+        """Trains a run; nothing if it is finished. Raises `InUse` where another process has it.
+
+        Args:
+          config: of the run.
+          workdir: its folder.
+          test: whether to open the test set at the end.
+        """
+        from trainer.train import Run
+
+        started = time.perf_counter()
+        with results.locked(workdir):
+            if results.read_result(workdir, config) is not None:
+                return
+            results.check_workdir(workdir, config)
+            results.write_json(workdir / 'config.json', results.to_json(config))
+            dataset = sources.hold_out(self._dataset, seed=config.seed, validation=config.data.validation)
+            key = program_key(config)
+            if key != self._program_key:
+                self.program = None  # let go of before the next one is made
+            run = Run(config, self._strategy, dataset, workdir, program=self.program)
+            self.program, self._program_key = run.program, key
+            run.run(started, show=False, test=test)
+
+
+def program_key(config) -> str:
+    """Returns what two configs have in common that can use the same compiled steps."""
+    fields = json.loads(results.to_json(config))
+    del fields['seed']
+    if config.schedule.name == 'constant' and not (config.schedule.warmup_steps or config.schedule.warmup_epochs):
+        del fields['optimizer']['learning_rate']
+    return json.dumps(fields, sort_keys=True)
+
+
+def _without_program(trainer: Trainer | None) -> Trainer | None:
+    if trainer:
+        trainer.program = None
+    return trainer
+
+
+if __name__ == '__main__':
+    os._exit(main(int(sys.argv[1])))  # TensorFlow takes a second to take itself down

@@ -1,0 +1,1 @@
+"""From conclusions to a page, tables and plots."""

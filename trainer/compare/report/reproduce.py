@@ -1,0 +1,181 @@
+"""What a reader needs to make a study again: command, config, what varies, what was tuned, versions, hosts and times."""
+
+import importlib
+import json
+import re
+import shlex
+import textwrap
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+import ml_collections
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from configs import default
+from trainer.compare.analysis.selection import goal_of
+from trainer.compare.grid import prepare
+from trainer.compare.report.layout import Layout, name_of, names_of
+from trainer.compare.report.tables import number
+from trainer.results import NOT_HASHED
+
+#: Scale of a search space -> how it is written.
+SCALES = {'log': 'log-uniform', 'log_1m': '1 \N{MINUS SIGN} x log-uniform', 'linear': 'uniform'}
+
+
+def study_file(name: str) -> ModuleType | None:
+    """Returns the module of a study that comes with us; None for a study of somebody's own."""
+    try:
+        return importlib.import_module(f'configs.studies.{name}')
+    except ModuleNotFoundError:
+        return None
+
+
+def title_of(about: str) -> str:
+    """Returns the title in a docstring's first line: 'Seven optimizers x three losses on MNIST: 21 variants, ...'."""
+    first = about.strip().partition('\n')[0]
+    # What follows the dataset or the number of variants the page says better, of the runs that there are.
+    return re.split(r',? on MNIST\b|: \d+ variants', first)[0].rstrip('.').replace(' x ', ' \N{MULTIPLICATION SIGN} ')
+
+
+def blocks(docstring: str) -> list[tuple[str, Any]]:
+    """Splits a docstring into ('text', Markup), ('list', [Markup]) and ('code', str)."""
+    first, _, rest = docstring.strip().partition('\n')
+    found: list[tuple[str, Any]] = []
+    for block in filter(str.strip, re.split(r'\n\s*\n', f'{first}\n{textwrap.dedent(rest)}')):
+        if block.startswith('    '):
+            found.append(('code', textwrap.dedent(block).strip('\n')))
+        elif block.startswith('* '):
+            found.append(('list', [_marked(item) for item in re.split(r'(?:^|\n)\* ', block) if item]))
+        else:
+            found.append(('text', _marked(block)))
+    return found
+
+
+def _marked(text: str) -> Markup:
+    return Markup(re.sub(r'`([^`]+)`', r'<code>\1</code>', str(Markup.escape(' '.join(text.split())))))
+
+
+def command(study: ml_collections.ConfigDict, name: str) -> str:
+    """Returns the command that makes this study: its file, and the fields that differ from what the file says."""
+    words = ['python', '-m', 'trainer.compare', f'--study=configs/studies/{name}.py']
+    file = study_file(name)
+    if file:
+        plain, study = file.get_config(), study.copy_and_resolve_references()
+        prepare(plain)
+        prepare(study)
+        written = _flat(plain)
+        words += [
+            f'--study.{path}={value}'
+            for path, value in _flat(study).items()
+            if value is not None and written.get(path) != value and path.removeprefix('base.') not in NOT_HASHED
+        ]
+    return shlex.join(words)
+
+
+def facts(study: ml_collections.ConfigDict, runs: pd.DataFrame, layout: Layout) -> dict[str, Any]:
+    """Returns the base run, what varies, the search spaces, and what the runs say of where they were made."""
+    base, plain = _flat(study.base), _flat(default.get_config())
+    dataset = runs['dataset'].iloc[0] if len(runs) and 'dataset' in runs else {}
+    dataset = dataset if isinstance(dataset, Mapping) else {'name': dataset}
+    return {
+        'base': {
+            path: _shown(value) for path, value in base.items() if plain.get(path) != value and path not in NOT_HASHED
+        },
+        'all': {path: _shown(value) for path, value in base.items() if value is not None},
+        'axes': [
+            (axis.replace('_', ' '), value, _overrides(fields))
+            for axis, values in (study.get('axes') or {}).items()
+            for value, fields in _in_order(layout, axis, values)
+        ],
+        'variants': [
+            (name_of('variant', name), _overrides(variant.overrides))
+            for name, variant in (study.get('variants') or {}).items()
+        ],
+        'dataset': ', '.join(f'{key} {value}' for key, value in dataset.items()),
+        'spaces': [
+            (name_of('tuning', tier), name, _space(space))
+            for tier, spaces in study.get('tune', {}).get('tiers', {}).items()
+            for name, space in spaces.items()
+        ],
+    } | {column: _distinct(runs[column]) if column in runs else [] for column in ('git_revision', 'versions', 'host')}
+
+
+def chosen(trials: pd.DataFrame, layout: Layout, metric: str) -> pd.DataFrame:
+    """Returns what tuning chose, as it is printed: the best trial of each variant, and its settings."""
+    axes = [axis for axis in layout.axes if axis in trials]
+    sign = 1 if goal_of(metric) == 'max' else -1
+    rows = []
+    for key, group in trials.groupby(axes, sort=False):
+        values = (sign * group[metric].astype(float)).replace([np.inf, -np.inf], np.nan)
+        row = {axis.replace('_', ' '): name_of(axis, value) for axis, value in zip(axes, key, strict=True)}
+        row |= {'trials': str(len(group)), metric.replace('_', ' '): 'all diverged', 'settings': ''}
+        if values.notna().any():
+            best = group.loc[values.idxmax()]
+            fields = [c for c in trials if '.' in str(c) and pd.notna(best[c])] or ['learning_rate']
+            settings = ', '.join(f'{path.removeprefix("optimizer.")} {best[path]:.3g}' for path in fields)
+            row |= {metric.replace('_', ' '): number(best[metric]), 'settings': settings.replace('_', ' ')}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def times(runs: pd.DataFrame, layout: Layout) -> dict[str, Any]:
+    """Returns how long the runs took, in all and for each variant."""
+    columns = {'seconds_training': 'training', 'seconds_total': 'in all'}
+    columns = {column: words for column, words in columns.items() if column in runs}
+    if runs.empty or 'seconds_total' not in columns:
+        return {}
+    means = runs[list(columns)].astype(float).groupby(names_of(runs, layout.axes), sort=False).mean()
+    return {
+        'total': _duration(float(runs['seconds_total'].sum())),
+        'columns': list(columns.values()),
+        'rows': [
+            (name, [f'{value:.2f}' for value in row]) for name, row in zip(means.index, means.values, strict=True)
+        ],
+    }
+
+
+def _flat(config: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
+    """Returns the fields of a config under their dotted paths."""
+    fields: dict[str, Any] = {}
+    for key, value in config.items():
+        nested = isinstance(value, (Mapping, ml_collections.ConfigDict))
+        fields |= _flat(value, f'{prefix}{key}.') if nested else {f'{prefix}{key}': value}
+    return fields
+
+
+def _overrides(fields: Mapping[str, Any]) -> str:
+    return ', '.join(f'{path} = {_shown(value)}' for path, value in _flat(fields).items()) or 'as the base run'
+
+
+def _space(space: Mapping[str, Any]) -> str:
+    parts = [
+        f'{path.removeprefix("optimizer.").replace("_", " ")} {SCALES.get(scale, scale)} in [{low:g}, {high:g}]'
+        for path, (scale, low, high) in _flat(space).items()
+    ]
+    return '; '.join(parts)
+
+
+def _shown(value: Any) -> str:
+    return repr(value) if isinstance(value, str) else f'{value:g}' if isinstance(value, float) else str(value)
+
+
+def _in_order(layout: Layout, axis: str, values: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Returns the values of an axis with their overrides, in the order of the page."""
+    order = {value: i for i, value in enumerate(layout.values.get(axis, ()))}
+    return sorted(values.items(), key=lambda item: order.get(str(item[0]), len(order)))
+
+
+def _distinct(column: pd.Series) -> list[tuple[Any, int]]:
+    """Returns the distinct values of a column, dicts too, each with the number of runs that have it."""
+    counts = column.map(lambda value: json.dumps(value, sort_keys=True)).value_counts()
+    return [(json.loads(key), int(n)) for key, n in sorted(counts.items())]
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (('hours', 3600), ('minutes', 60)):
+        if seconds >= 2 * length:
+            return f'{seconds / length:.1f} {unit}'
+    return f'{seconds:.1f} seconds'

@@ -1,0 +1,151 @@
+"""The results of a study as a table: one row a variant, beside the paper's number, as CSV, Markdown and LaTeX."""
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from trainer.compare.analysis.selection import select
+from trainer.compare.analysis.statistics import CONFIDENCE, estimate
+from trainer.compare.report.layout import Layout, in_order
+
+METRICS = ('test_accuracy', 'test_loss')
+
+#: Decimals at the least and at the most.
+DIGITS = (2, 4)
+
+
+def summary(runs: pd.DataFrame, layout: Layout, paper: Iterable[Mapping[str, Any]] = ()) -> pd.DataFrame:
+    """Returns a row a variant: values on the axes, seeds, diverged, parameters, and for each metric its mean, interval,
+    standard deviation, the paper's number, the difference from it, and whether that lies outside.
+
+    Means are over the runs that did not diverge. `<metric>_outside`: the paper's number, one run as it is, is not where
+    one more run of ours would be expected (the 95% prediction interval, widened by half of the paper's last digit).
+    """
+    paper, rows = list(paper), []
+    for _, group in in_order(runs, layout).groupby(list(layout.axes), sort=False):
+        done = group[group['status'] == 'completed']
+        first = group.iloc[0]
+        row = {axis: first[axis] for axis in layout.axes}
+        row |= {'seeds': len(group), 'diverged': len(group) - len(done), 'parameters': first.get('parameters')}
+        published = next((r for r in paper if len(select(group.iloc[:1], r['variant']))), {})
+        for metric in METRICS:
+            values = done[metric].to_numpy(float)
+            row |= _cells(metric, values, published.get(metric), _rounding(paper, metric))
+        rows.append(row)
+    table = pd.DataFrame(rows)
+    if paper or table.empty:
+        return table
+    # Without a paper's order, the best first; by model, where there are several.
+    by = [layout.workload] if layout.workload else []
+    return table.sort_values([*by, 'test_accuracy'], ascending=[True] * len(by) + [False], kind='stable')
+
+
+def _cells(metric: str, values: np.ndarray, paper: float | None, rounding: float) -> dict[str, Any]:
+    found = estimate(values) if len(values) else None
+    mean, sd = (found.mean, found.sd) if found else (None, None)
+    outside = None
+    if paper is not None and found and sd is not None:
+        reach = stats.t.ppf((1 + CONFIDENCE) / 2, found.n - 1) * sd * math.sqrt(1 + 1 / found.n) + rounding
+        outside = bool(abs(found.mean - paper) > reach)
+    return {
+        metric: mean,
+        f'{metric}_low': found.low if found else None,
+        f'{metric}_high': found.high if found else None,
+        f'{metric}_sd': sd,
+        f'{metric}_paper': paper,
+        f'{metric}_difference': mean - paper if mean is not None and paper is not None else None,
+        f'{metric}_outside': outside,
+    }
+
+
+def _rounding(paper: Sequence[Mapping[str, Any]], metric: str) -> float:
+    """Half a unit of the last digit in which the paper prints a metric."""
+    digits = [len(str(row[metric]).partition('.')[2]) for row in paper if metric in row]
+    return 0.5 * 10.0 ** -max(digits, default=4)
+
+
+def to_paper(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Returns for each metric that the paper has: number of cells, mean absolute difference, cells that lie outside."""
+    found = {}
+    for metric in METRICS:
+        differences = table[f'{metric}_difference'].dropna().astype(float)
+        if len(differences):
+            outside = table[f'{metric}_outside']
+            found[metric] = {
+                'cells': len(differences),
+                'difference': float(differences.abs().mean()),
+                'outside': int((outside == True).sum()) if outside.notna().any() else None,  # noqa: E712
+            }
+    return found
+
+
+def digits_of(table: pd.DataFrame, metric: str) -> int:
+    """Returns the decimals that a metric's interval supports: two digits of its half-width, one if it begins with > 1."""
+    half = ((table[f'{metric}_high'] - table[f'{metric}_low']) / 2).astype(float)
+    half = half[half > 0].median()
+    return DIGITS[1] if math.isnan(half) else min(max(math.ceil(0.3 - math.log10(half)), DIGITS[0]), DIGITS[1])
+
+
+def number(value: Any, digits: int = DIGITS[1], sign: bool = False) -> str:
+    """Returns a number with so many decimals, its minus a minus; '' for none."""
+    if value is None or pd.isna(value):
+        return ''
+    text = f'{abs(value):.{digits}f}'
+    if not float(text):
+        return text
+    return ('\N{MINUS SIGN}' if value < 0 else '+' if sign else '') + text
+
+
+def interval(low: Any, high: Any, digits: int = DIGITS[1]) -> str:
+    """Returns an interval in brackets; '' for none."""
+    return '' if low is None or pd.isna(low) else f'[{number(low, digits)}, {number(high, digits)}]'
+
+
+def printed(table: pd.DataFrame, layout: Layout) -> pd.DataFrame:
+    """Returns the table as it is printed: strings, with headings in words."""
+    columns: dict[str, Iterable[str]] = {axis.replace('_', ' '): table[axis] for axis in layout.axes}
+    columns['seeds'] = [
+        f'{n} ({diverged} diverged)' if diverged else f'{n}'
+        for n, diverged in zip(table['seeds'], table['diverged'], strict=True)
+    ]
+    if table['parameters'].nunique() > 1:
+        columns['parameters'] = [f'{n:,.0f}' if pd.notna(n) else '' for n in table['parameters']]
+    for metric in METRICS:
+        words, digits = metric.replace('_', ' '), digits_of(table, metric)
+        columns[words] = [number(value, digits) or 'diverged' for value in table[metric]]
+        if table[f'{metric}_low'].notna().any():
+            ends = zip(table[f'{metric}_low'], table[f'{metric}_high'], strict=True)
+            columns[f'{words}, 95% interval'] = [interval(low, high, digits) for low, high in ends]
+        if table[f'{metric}_paper'].notna().any():
+            columns[f'{words}, paper'] = [published(value) for value in table[f'{metric}_paper']]
+            columns[f'{words}, difference'] = [
+                number(difference, DIGITS[1], sign=True) + ('*' if outside is True else '')
+                for difference, outside in zip(table[f'{metric}_difference'], table[f'{metric}_outside'], strict=True)
+            ]
+    if 'standing' in table:
+        columns['standing'] = table['standing']
+    return pd.DataFrame(columns)
+
+
+def published(value: Any) -> str:
+    """Returns a paper's number in the digits that it has."""
+    return '' if value is None or pd.isna(value) else f'{value:g}'
+
+
+def to_markdown(table: pd.DataFrame) -> str:
+    """Returns a printed table as Markdown."""
+    lines = [list(table.columns), ['---'] * table.shape[1], *table.to_numpy().tolist()]
+    return ''.join('| ' + ' | '.join(line) + ' |\n' for line in lines)
+
+
+def to_latex(table: pd.DataFrame, caption: str) -> str:
+    """Returns a printed table as LaTeX; it wants the package booktabs."""
+    ascii_minus = table.map(lambda cell: cell.replace('\N{MINUS SIGN}', '-'))
+    escaped = re.sub(r'([_%&#$])', r'\\\1', caption.replace('\N{RIGHT SINGLE QUOTATION MARK}', "'"))
+    align = ''.join('r' if column.startswith(('test', 'seeds', 'parameters')) else 'l' for column in table)
+    return ascii_minus.to_latex(index=False, escape=True, caption=escaped, position='htbp', column_format=align)
