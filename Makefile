@@ -18,7 +18,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
 help:
 	@echo 'make train [CONFIG=configs/cnn_nadam.py] [ARGS="--config.epochs=2 ..."]   train one model'
 	@echo 'make test  [ARGS="-k name ..."]                                           run the tests'
-	@echo 'make lint                                                                 ruff and mypy'
+	@echo 'make lint                                                                 ruff, mypy and import-linter'
 	@echo 'make clean                        remove environments, builds and caches; runs/ stays'
 	@echo 'All but clean install into VENV=$(VENV) when needed, with PYTHON=$(PYTHON) (3.11 or newer).'
 
@@ -32,6 +32,7 @@ lint: $(STAMP)
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m ruff format --check .
 	@$(BIN)/python -m mypy
+	@$(BIN)/lint-imports --no-logo >$(VENV)/imports.log 2>&1 || { cat $(VENV)/imports.log; exit 1; }
 
 # An environment that lost its pip half-way through is made again on top of what is there.
 $(STAMP): requirements.txt setup.py

@@ -16,6 +16,7 @@ setup(
     python_requires='>=3.11',
     packages=find_packages(include=[pattern for name in PACKAGES for pattern in (name, f'{name}.*')]),
     package_data={'trainer.compare.report': ['templates/*']},
+    entry_points={'console_scripts': ['seedwise = seedwise.__main__:main']},
     install_requires=[
         'tensorflow>=2.20,<2.22',
         'keras>=3.12,<4',
@@ -38,7 +39,7 @@ setup(
     ],
     extras_require={
         'test': [
-            *('pytest', 'pytest-xdist', 'ruff', 'mypy', 'psutil', 'hypothesis'),
+            *('pytest', 'pytest-xdist', 'ruff', 'mypy', 'import-linter', 'psutil', 'hypothesis'),
             'playwright',  # drives the browser that looks at TensorBoard
             *('kubernetes-validate', 'jsonschema'),  # what manifests must look like
             *('nbclient', 'nbformat', 'ipykernel'),  # to run the notebook

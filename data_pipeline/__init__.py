@@ -1,1 +1,5 @@
 """What the model sees: sources of examples and the tf.data pipeline."""
+
+from seedwise import shadowing
+
+shadowing.check()

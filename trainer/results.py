@@ -19,13 +19,24 @@ from seedwise.errors import UserError
 #: Fields that say where things are and what is kept of a run, not what it computes.
 NOT_HASHED = ('checkpoint', 'tensorboard', 'data.data_dir', 'data.manual_dir', 'data.fallback', 'tpu')
 
+#: Fields that were added to configs/default.py after version 0.1.0, with their defaults. They are hashed where they differ
+#: from them, so that a new field changes the hash, and with it the folder, of no finished run.
+ADDED: dict[str, Any] = {}
+
+
+def is_hashed(path: str) -> bool:
+    """Returns whether the field at a dotted path is part of a config's hash."""
+    return not any(path == unhashed or path.startswith(f'{unhashed}.') for unhashed in NOT_HASHED)
+
 
 def config_hash(config) -> str:
-    """Returns the SHA-256 of what decides the result: the resolved config without `NOT_HASHED`."""
+    """Returns the SHA-256 of what decides the result: the resolved config without `NOT_HASHED` and unused `ADDED`."""
     fields = json.loads(to_json(config))
-    for path in NOT_HASHED:
-        parent, _, key = path.rpartition('.')
-        (fields[parent] if parent else fields).pop(key)
+    for path in (*NOT_HASHED, *ADDED):
+        *parents, key = path.split('.')
+        section = functools.reduce(lambda inner, parent: inner.get(parent, {}), parents, fields)
+        if path in NOT_HASHED or section.get(key) == ADDED[path]:
+            section.pop(key, None)
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
@@ -56,7 +67,7 @@ def check_workdir(workdir: Path, config, ignored: tuple[str, ...] = ()) -> None:
         if any((workdir / name).exists() for name in ('checkpoints', 'result.json')):
             raise UserError(f'workdir {workdir} holds a run without its config.json: choose another --workdir')
         return
-    differences = _differences(other, json.loads(to_json(config)), ignored=(*NOT_HASHED, *ignored))
+    differences = _differences(other, json.loads(to_json(config)), ignored)
     if differences:
         raise UserError(
             f'workdir {workdir} holds another config ({"; ".join(differences[:3])}): choose another --workdir'
@@ -84,9 +95,9 @@ def _differences(
     found = []
     for key in sorted({*old, *new}):
         path = f'{prefix}{key}'
-        if path in ignored:
+        if path in ignored or not is_hashed(path):
             continue
-        before, now = old.get(key), new.get(key)
+        before, now = (fields.get(key, ADDED.get(path)) for fields in (old, new))
         if isinstance(before, Mapping) and isinstance(now, Mapping):
             found += _differences(before, now, ignored, f'{path}.')
         elif before != now:

@@ -167,7 +167,7 @@ def _paint(split: str, outcomes: images.Outcomes) -> tuple[float, list[Summary.V
 
 def _hparams(fields: Mapping[str, Any], group: str) -> list[Summary.Value]:
     """The row of a run on the HParams page, and the columns."""
-    flat = {name: value for name, value in _flat(fields) if not name.startswith(results.NOT_HASHED)}
+    flat = {name: value for name, value in _flat(fields) if results.is_hashed(name)}
     columns = [
         api_pb2.HParamInfo(name=name, type=_type(flat[name]))
         for name in sorted(flat, key=lambda name: (name not in _FIRST_COLUMNS, name))

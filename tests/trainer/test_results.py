@@ -29,13 +29,34 @@ def another(value):
 
 def test_the_hash_is_that_of_what_decides_the_result():
     fields = commands.fields(default.get_config())
-    unhashed = {path for path in fields if path.startswith(results.NOT_HASHED)}
+    unhashed = {path for path in fields if not results.is_hashed(path)}
     assert {path.split('.')[0] for path in unhashed} == {'checkpoint', 'tensorboard', 'data', 'tpu'}
     whole = results.config_hash(default.get_config())
     for path, kind in fields.items():
         before = commands.get(default.get_config(), path)
         changed = config(**{path.replace('.', '__'): kind(1) if before is None else another(before)})
         assert (results.config_hash(changed) == whole) == (path in unhashed), path
+
+
+def test_the_hash_of_the_default_config_is_that_of_version_0_1_0():
+    """Whoever adds a field adds it to `results.ADDED`: otherwise each finished run would be another config's."""
+    assert (
+        results.config_hash(default.get_config()) == '2eebe997b52df3a75f1a3a9ac32f887501f4e32c68f24a67228109f29f538e60'
+    )
+
+
+def test_a_field_that_is_new_and_unused_changes_no_hash_and_no_folder(tmp_path, monkeypatch):
+    before = default.get_config()
+    results.write_json(tmp_path / 'config.json', results.to_json(before))
+    after = default.get_config().unlock()
+    after.model.width, after.brand_new = None, 7
+    monkeypatch.setattr(results, 'ADDED', {'model.width': None, 'brand_new': 7})
+    assert results.config_hash(after) == results.config_hash(before)
+    results.check_workdir(tmp_path, after)
+    after.brand_new = 8
+    assert results.config_hash(after) != results.config_hash(before)
+    with pytest.raises(UserError, match='brand_new was 7, is 8'):
+        results.check_workdir(tmp_path, after)
 
 
 def test_the_hash_is_the_same_in_another_order():

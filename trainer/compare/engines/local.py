@@ -5,7 +5,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ from multiprocessing.connection import wait
 
 from data_pipeline.sources import Location
 from seedwise.errors import UserError
+from seedwise.shadowing import python_module
 from trainer.compare.engines.base import Event, Interrupted
 from trainer.compare.engines.worker import SAVE_SECONDS, program_key
 from trainer.compare.grid import RunSpec
@@ -134,8 +134,10 @@ class Worker:
         self.connection, theirs = Pipe()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `end`)
         with theirs:
+            command, environment = python_module('trainer.compare.engines.worker', str(theirs.fileno()))
             self._process = subprocess.Popen(
-                [sys.executable, '-m', 'trainer.compare.engines.worker', str(theirs.fileno())],
+                command,
+                env=environment,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=self._errors,

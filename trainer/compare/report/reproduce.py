@@ -19,7 +19,7 @@ from trainer.compare.analysis.selection import goal_of
 from trainer.compare.grid import prepare
 from trainer.compare.report.layout import Layout, name_of, names_of
 from trainer.compare.report.tables import number
-from trainer.results import NOT_HASHED
+from trainer.results import is_hashed
 
 #: Scale of a search space -> how it is written.
 SCALES = {'log': 'log-uniform', 'log_1m': '1 \N{MINUS SIGN} x log-uniform', 'linear': 'uniform'}
@@ -70,7 +70,7 @@ def command(study: ml_collections.ConfigDict, name: str) -> str:
         words += [
             f'--study.{path}={value}'
             for path, value in _flat(study).items()
-            if value is not None and written.get(path) != value and path.removeprefix('base.') not in NOT_HASHED
+            if value is not None and written.get(path) != value and is_hashed(path.removeprefix('base.'))
         ]
     return shlex.join(words)
 
@@ -81,9 +81,7 @@ def facts(study: ml_collections.ConfigDict, runs: pd.DataFrame, layout: Layout) 
     dataset = runs['dataset'].iloc[0] if len(runs) and 'dataset' in runs else {}
     dataset = dataset if isinstance(dataset, Mapping) else {'name': dataset}
     return {
-        'base': {
-            path: _shown(value) for path, value in base.items() if plain.get(path) != value and path not in NOT_HASHED
-        },
+        'base': {path: _shown(value) for path, value in base.items() if plain.get(path) != value and is_hashed(path)},
         'all': {path: _shown(value) for path, value in base.items() if value is not None},
         'axes': [
             (axis.replace('_', ' '), value, _overrides(fields))
