@@ -4,15 +4,14 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from configs.default import OPTIONAL_PAIRS, PAIRS
-from seedwise import config_files
+from seedwise import config_files, dotted
 from seedwise.errors import LostWorker, UserError, unknown
 
 flags.disclaim_key_flags()  # what `define_config` defines is a flag of its caller's: --help lists it there
@@ -38,6 +37,11 @@ def define_config(name: str, text: str):
 def config_file(name: str) -> str:
     """Returns the file that the flag named."""
     return config_flags.get_config_filename(flags.FLAGS[name])
+
+
+def overrides(name: str) -> list[str]:
+    """Returns the dotted paths of the fields that the command line set."""
+    return [*config_flags.get_override_values(flags.FLAGS[name])]
 
 
 def run(main: Callable[[list[str]], int]) -> int:
@@ -95,7 +99,9 @@ def parse_flags(argv: list[str], usage: str | None, kinds: Mapping[str, type] | 
         raise UserError(f"'{rest[1]}' is no flag: write --flag=value")
 
 
-def parse(argv: list[str], usage: str | None, name: str, example: str) -> ml_collections.ConfigDict:
+def parse(
+    argv: list[str], usage: str | None, name: str, example: str, pairs: Sequence[tuple[str, str]] = ()
+) -> ml_collections.ConfigDict:
     """Parses the command line and returns the config that it makes.
 
     Args:
@@ -103,6 +109,7 @@ def parse(argv: list[str], usage: str | None, name: str, example: str) -> ml_col
       usage: printed by --help.
       name: the flag that names the config file, defined by `define_config`.
       example: a value for it, for the error when it is missing.
+      pairs: fields that say the same thing in two units: the one on the command line replaces the other.
 
     Raises:
       UserError: a flag, a file or a field that does not exist, a file that makes no config, or a value of the wrong type.
@@ -113,38 +120,8 @@ def parse(argv: list[str], usage: str | None, name: str, example: str) -> ml_col
     config = getattr(flags.FLAGS, name)
     if config is None:
         raise UserError(f'--{name} is wanted: --{name}={example}')
-    prefer_given(config, set(flags.FLAGS[name].override_values))  # type: ignore[attr-defined]
+    dotted.prefer_given(config, overrides(name), pairs)
     return config
-
-
-def get(config: ml_collections.ConfigDict, path: str):
-    """Returns the field at a dotted path, such as 'optimizer.name'."""
-    value = config
-    for key in path.split('.'):
-        value = value[key]
-    return value
-
-
-def fields(config: ml_collections.ConfigDict, prefix: str = '') -> dict[str, type]:
-    """Returns the type of each field, by dotted path."""
-    found: dict[str, type] = {}
-    for key in config:
-        if isinstance(config[key], ml_collections.ConfigDict):
-            found |= fields(config[key], f'{prefix}{key}.')
-        else:
-            found[f'{prefix}{key}'] = config.get_type(key)
-    return found
-
-
-def prefer_given(config: ml_collections.ConfigDict, given: set[str]) -> None:
-    """Clears the field of each pair that the command line did not give, where it gave the other."""
-    known = fields(config)
-    for pair in PAIRS + OPTIONAL_PAIRS:
-        for mine, other in (pair, pair[::-1]):
-            if mine in given and other not in given and other in known:
-                parent, _, key = other.rpartition('.')
-                holder = get(config, parent) if parent else config
-                holder[key] = None
 
 
 class _ConfigFile(flags.ArgumentParser):
@@ -166,7 +143,7 @@ class _ConfigFile(flags.ArgumentParser):
             raise UserError(f'--{self._name} is wanted: --{self._name}={self._example}')
         file = config_files.find(Path(path).expanduser(), self._name, self._example)
         config = config_files.load(file, [text] if colon else [])
-        known = fields(config)
+        known = dotted.types(config)
         self._kinds |= {f'{self._name}.{field}': kind for field, kind in known.items()}
         for argument in self._argv:
             match = re.match(rf'--?(?:no)?{self._name}\.([^=]*)', argument)

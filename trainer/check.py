@@ -8,7 +8,8 @@ import ml_collections
 
 from configs import default
 from configs.default import OPTIONAL_PAIRS, PAIRS
-from seedwise.commands import KINDS, fields, get, unknown_field
+from seedwise.commands import KINDS, unknown_field
+from seedwise.dotted import get, types
 from seedwise.errors import UserError, unknown
 from trainer import models, optimizers
 from trainer.cluster import Cluster
@@ -93,7 +94,7 @@ def check_length(config: ml_collections.ConfigDict, total_steps: int) -> None:
 def _check_schema(config: ml_collections.ConfigDict) -> None:
     """Fields and their types are those of `configs.default`: a config file could have made up others."""
     schema = default.get_config()
-    given, wanted = fields(config), fields(schema)
+    given, wanted = types(config), types(schema)
     missing = [path for path in wanted if path not in given]
     if missing:
         raise UserError(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from absl import flags
 
+from configs.default import OPTIONAL_PAIRS, PAIRS
 from data_pipeline import sources
 from seedwise import commands, tensorflow_import
 from trainer import cluster, results
@@ -25,7 +26,7 @@ _WORKDIR = flags.DEFINE_string('workdir', '', "The run's folder. Default: runs/<
 
 def main(argv: list[str]) -> int:
     """Runs the command and returns its exit code."""
-    config = commands.parse(argv, __doc__, 'config', 'configs/cnn_nadam.py')
+    config = commands.parse(argv, __doc__, 'config', 'configs/cnn_nadam.py', PAIRS + OPTIONAL_PAIRS)
     check(config)
     found = cluster.find()
     check_cluster(config, found)

@@ -20,6 +20,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboard.plugins.hparams import api_pb2
 
+from seedwise import dotted
 from trainer import events, images, results
 
 #: The most of a run's training time that may go into the images of a split: epochs of 0.1 s do not all have theirs.
@@ -167,7 +168,12 @@ def _paint(split: str, outcomes: images.Outcomes) -> tuple[float, list[Summary.V
 
 def _hparams(fields: Mapping[str, Any], group: str) -> list[Summary.Value]:
     """The row of a run on the HParams page, and the columns."""
-    flat = {name: value for name, value in _flat(fields) if results.is_hashed(name)}
+    # Tuples become text, which HParams can show.
+    flat = {
+        name: value if isinstance(value, bool | int | float | str) else str(value)
+        for name, value in dotted.flatten(fields)
+        if value is not None and results.is_hashed(name)
+    }
     columns = [
         api_pb2.HParamInfo(name=name, type=_type(flat[name]))
         for name in sorted(flat, key=lambda name: (name not in _FIRST_COLUMNS, name))
@@ -207,12 +213,3 @@ def _graph(model: keras.Model) -> GraphDef:
 def _indented(fields: Mapping[str, Any]) -> str:
     """JSON as Markdown shows it as it is."""
     return '\n'.join(f'    {line}' for line in json.dumps(fields, indent=2, sort_keys=True).splitlines())
-
-
-def _flat(fields: Mapping[str, Any], prefix: str = ''):
-    """Yields (dotted name, value) of the fields that are set; tuples become text, which is what HParams can show."""
-    for key, value in fields.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f'{prefix}{key}.')
-        elif value is not None:
-            yield f'{prefix}{key}', value if isinstance(value, bool | int | float | str) else str(value)

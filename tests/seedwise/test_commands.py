@@ -7,15 +7,16 @@ import sys
 import pytest
 
 from configs import default
-from seedwise import commands
+from seedwise import commands, dotted
 from seedwise.errors import UserError
 from tests.helpers import ROOT
 
 PARSE = """
 import sys
-from configs import commands
+from configs.default import OPTIONAL_PAIRS, PAIRS
+from seedwise import commands
 commands.define_config('config', 'A run.')
-print(commands.parse(sys.argv, 'Usage.', 'config', 'configs/default.py').to_json())
+print(commands.parse(sys.argv, 'Usage.', 'config', 'configs/default.py', PAIRS + OPTIONAL_PAIRS).to_json())
 """
 
 
@@ -31,9 +32,8 @@ def prefer(*given: str):
     config = default.get_config()
     config.schedule.warmup_steps = 3
     for path in given:
-        parent, _, key = path.rpartition('.')
-        (commands.get(config, parent) if parent else config)[key] = 7
-    commands.prefer_given(config, set(given))
+        dotted.put(config, path, 7)
+    dotted.prefer_given(config, set(given), default.PAIRS + default.OPTIONAL_PAIRS)
     return config
 
 
@@ -52,7 +52,7 @@ def prefer(*given: str):
 )
 def test_the_length_given_replaces_the_other_of_its_pair(given, left):
     config = prefer(*given)
-    assert {path: commands.get(config, path) for path in left} == left
+    assert {path: dotted.get(config, path) for path in left} == left
 
 
 def test_a_command_line_with_steps_is_one_without_epochs():

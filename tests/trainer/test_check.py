@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs import default
-from seedwise import commands
+from seedwise import dotted
 from seedwise.errors import UserError
 from tests.helpers import ROOT
 from trainer import check, optimizers
 
-FIELDS = commands.fields(default.get_config())
+FIELDS = dotted.types(default.get_config())
 CONFIGS = sorted(path.name for path in (ROOT / 'configs').glob('*.py') if '\ndef get_config' in path.read_text())
 
 NUMBERS = st.one_of(st.integers(-(10**300), 10**300), st.floats(), st.sampled_from([0, 1, -1, math.nan, math.inf]))
@@ -33,8 +33,7 @@ def checked(values: dict) -> ml_collections.ConfigDict | None:
     config = default.get_config()
     with config.ignore_type():
         for path, value in values.items():
-            parent, _, key = path.rpartition('.')
-            (commands.get(config, parent) if parent else config)[key] = value
+            dotted.put(config, path, value)
     try:
         check.check(config)
     except UserError:

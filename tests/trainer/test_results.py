@@ -7,7 +7,7 @@ import ml_collections
 import pytest
 
 from configs import default
-from seedwise import commands
+from seedwise import dotted
 from seedwise.errors import UserError
 from trainer import results
 
@@ -28,12 +28,12 @@ def another(value):
 
 
 def test_the_hash_is_that_of_what_decides_the_result():
-    fields = commands.fields(default.get_config())
+    fields = dotted.types(default.get_config())
     unhashed = {path for path in fields if not results.is_hashed(path)}
     assert {path.split('.')[0] for path in unhashed} == {'checkpoint', 'tensorboard', 'data', 'tpu'}
     whole = results.config_hash(default.get_config())
     for path, kind in fields.items():
-        before = commands.get(default.get_config(), path)
+        before = dotted.get(default.get_config(), path)
         changed = config(**{path.replace('.', '__'): kind(1) if before is None else another(before)})
         assert (results.config_hash(changed) == whole) == (path in unhashed), path
 

@@ -49,7 +49,7 @@ def main(argv: list[str]) -> int:
         'study',
         'configs/studies/raj_optimizers_losses.py',
     )
-    grid.prepare(config, flags.FLAGS['study'].override_values)  # type: ignore[attr-defined]
+    grid.prepare(config, commands.overrides('study'))
     if _ENGINE.value not in ENGINES:
         raise unknown('--engine', _ENGINE.value, ENGINES)
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -12,7 +12,9 @@ from typing import Any
 
 import ml_collections
 
-from seedwise.commands import KINDS, fields, prefer_given, unknown_field
+from configs.default import OPTIONAL_PAIRS, PAIRS
+from seedwise import dotted
+from seedwise.commands import KINDS, unknown_field
 from seedwise.errors import UserError, unknown
 from trainer import results
 from trainer.check import check
@@ -106,7 +108,8 @@ def prepare(study: ml_collections.ConfigDict, given: Iterable[str] = ()) -> None
         raise UserError("the study has no 'base': a run's config, which all its variants start from")
     if bool(study.get('axes')) == bool(study.get('variants')):
         raise UserError("a study has either 'axes' (name -> value name -> overrides) or 'variants' (name -> overrides)")
-    prefer_given(study.base, {path.removeprefix('base.') for path in given if path.startswith('base.')})
+    set_on_base = [path.removeprefix('base.') for path in given if path.startswith('base.')]
+    dotted.prefer_given(study.base, set_on_base, PAIRS + OPTIONAL_PAIRS)
     study.base.data.fallback = ''  # never another dataset than the one asked for
     # Single-threaded runs, one for each core, are the fastest way through many.
     study.base.threads = study.base.threads or 1
@@ -134,7 +137,7 @@ def variants_of(study: ml_collections.ConfigDict) -> list[Variant]:
     Raises:
       UserError: one cannot be run, two have the same name, or they differ in what must be the same for all.
     """
-    known, variants = fields(study.base), []
+    known, variants = dotted.types(study.base), []
     for labels, given_name, overrides in _combinations(study):
         name = _file_name(given_name or '-'.join(_word(axis, value) for axis, value in labels.items()))
         try:
@@ -185,26 +188,16 @@ def overridden(
     """
     config = base.copy_and_resolve_references()
     for nested in overrides:
-        flat = dict(flatten(nested))
+        flat = dict(dotted.flatten(nested))
         for path, value in flat.items():
             if path not in known:
                 raise unknown_field('field', path, known)
-            parent, _, key = path.rpartition('.')
             try:
-                (functools.reduce(lambda c, k: c[k], parent.split('.'), config) if parent else config)[key] = value
+                dotted.put(config, path, value)
             except TypeError as error:
                 raise UserError(f'{path} is {value!r}: it must be {KINDS[known[path]]}') from error
-        prefer_given(config, set(flat))
+        dotted.prefer_given(config, flat, PAIRS + OPTIONAL_PAIRS)
     return config
-
-
-def flatten(nested: Mapping[str, Any], prefix: str = '') -> Iterator[tuple[str, Any]]:
-    """Yields (dotted path, value) of nested dicts."""
-    for key, value in nested.items():
-        if isinstance(value, Mapping):
-            yield from flatten(value, f'{prefix}{key}.')
-        else:
-            yield f'{prefix}{key}', value
 
 
 def _combinations(study: ml_collections.ConfigDict) -> Iterator[tuple[dict[str, str], str, list]]:

@@ -6,7 +6,7 @@ from typing import Any
 import ml_collections
 import pandas as pd
 
-from seedwise.commands import get
+from seedwise.dotted import get
 from seedwise.errors import UserError
 from trainer.compare.grid import RunSpec
 from trainer.compare.tuning import best_row, bounds

@@ -12,10 +12,10 @@ from typing import Any
 
 import ml_collections
 
-from seedwise.commands import fields
+from seedwise import dotted
 from seedwise.errors import UserError, unknown
 from trainer.check import check
-from trainer.compare.grid import RunSpec, Variant, flatten, overridden
+from trainer.compare.grid import RunSpec, Variant, overridden
 
 AXIS, UNTUNED = 'tuning', 'default'
 
@@ -127,15 +127,8 @@ def _tier(variant: Variant, tier: str, config: ml_collections.ConfigDict) -> Var
 
 def _with(variant: Variant, drawn: Mapping[str, float]) -> ml_collections.ConfigDict:
     """Returns a variant's config with drawn values, checked."""
-    nested: dict[str, Any] = {}
-    for path, value in drawn.items():
-        *parents, key = path.split('.')
-        section = nested
-        for parent in parents:
-            section = section.setdefault(parent, {})
-        section[key] = value
     try:
-        config = overridden(variant.config, [nested], fields(variant.config))
+        config = overridden(variant.config, [dotted.nest(drawn)], dotted.types(variant.config))
         check(config)
     except UserError as error:
         raise UserError(f"tuning variant '{variant.name}': {error}") from error
@@ -148,7 +141,7 @@ def _space(tier: str, by_value: Mapping[str, Any], variant: Variant) -> dict[str
     if nested is None:
         raise unknown(f"variant of tune.tiers.{tier}: none of its values is that of '{variant.name}'", tier, by_value)
     space = {}
-    for path, drawn in flatten(nested):
+    for path, drawn in dotted.flatten(nested):
         ok = isinstance(drawn, tuple | list) and len(drawn) == 3 and drawn[0] in SCALES
         low, high = drawn[1:] if ok else (0, 0)
         if not ok or not low < high or (drawn[0] == 'log' and low <= 0) or (drawn[0] == 'log_1m' and high >= 1):

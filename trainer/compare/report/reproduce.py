@@ -15,6 +15,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from configs import default
+from seedwise import dotted
 from trainer.compare.analysis.selection import goal_of
 from trainer.compare.grid import prepare
 from trainer.compare.report.layout import Layout, name_of, names_of
@@ -66,10 +67,10 @@ def command(study: ml_collections.ConfigDict, name: str) -> str:
         plain, study = file.get_config(), study.copy_and_resolve_references()
         prepare(plain)
         prepare(study)
-        written = _flat(plain)
+        written = dict(dotted.flatten(plain))
         words += [
             f'--study.{path}={value}'
-            for path, value in _flat(study).items()
+            for path, value in dotted.flatten(study)
             if value is not None and written.get(path) != value and is_hashed(path.removeprefix('base.'))
         ]
     return shlex.join(words)
@@ -77,7 +78,7 @@ def command(study: ml_collections.ConfigDict, name: str) -> str:
 
 def facts(study: ml_collections.ConfigDict, runs: pd.DataFrame, layout: Layout) -> dict[str, Any]:
     """Returns the base run, what varies, the search spaces, and what the runs say of where they were made."""
-    base, plain = _flat(study.base), _flat(default.get_config())
+    base, plain = dict(dotted.flatten(study.base)), dict(dotted.flatten(default.get_config()))
     dataset = runs['dataset'].iloc[0] if len(runs) and 'dataset' in runs else {}
     dataset = dataset if isinstance(dataset, Mapping) else {'name': dataset}
     return {
@@ -135,23 +136,17 @@ def times(runs: pd.DataFrame, layout: Layout) -> dict[str, Any]:
     }
 
 
-def _flat(config: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
-    """Returns the fields of a config under their dotted paths."""
-    fields: dict[str, Any] = {}
-    for key, value in config.items():
-        nested = isinstance(value, (Mapping, ml_collections.ConfigDict))
-        fields |= _flat(value, f'{prefix}{key}.') if nested else {f'{prefix}{key}': value}
-    return fields
-
-
 def _overrides(fields: Mapping[str, Any]) -> str:
-    return ', '.join(f'{path} = {_shown(value)}' for path, value in _flat(fields).items()) or 'as the base run'
+    return (
+        ', '.join(f'{path} = {_shown(value)}' for path, value in dict(dotted.flatten(fields)).items())
+        or 'as the base run'
+    )
 
 
 def _space(space: Mapping[str, Any]) -> str:
     parts = [
         f'{path.removeprefix("optimizer.").replace("_", " ")} {SCALES.get(scale, scale)} in [{low:g}, {high:g}]'
-        for path, (scale, low, high) in _flat(space).items()
+        for path, (scale, low, high) in dotted.flatten(space)
     ]
     return '; '.join(parts)
 
