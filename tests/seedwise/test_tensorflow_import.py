@@ -17,7 +17,7 @@ def test_what_keras_does_not_need_here_is_not_imported_with_it_and_can_be_after_
     said = python(
         'import sys\n'
         'from seedwise import tensorflow_import\n'
-        'quiet.import_tensorflow()\n'
+        'tensorflow_import.import_tensorflow()\n'
         'print(set(tensorflow_import.UNUSED_BY_KERAS) & set(sys.modules))\n'
         f'import {", ".join(UNUSED_BY_KERAS)}\n'
         'print(set(tensorflow_import.UNUSED_BY_KERAS) - set(sys.modules))\n'
@@ -29,7 +29,7 @@ def test_what_was_imported_before_stays():
     said = python(
         'import pandas, sys\n'
         'from seedwise import tensorflow_import\n'
-        'quiet.import_tensorflow()\n'
+        'tensorflow_import.import_tensorflow()\n'
         'print(sys.modules["pandas"] is pandas)\n'
     )
     assert said == 'True\n'

@@ -22,8 +22,9 @@ from absl import flags
 from data_pipeline import sources
 from seedwise import commands
 from seedwise.errors import UserError, unknown
-from trainer.compare import grid, study, tuning
-from trainer.compare.engines.base import ENGINES, Interrupted
+from trainer.compare import engines, grid, study, tuning
+from trainer.compare.engines import ENGINES
+from trainer.compare.engines.base import Interrupted
 from trainer.compare.grid import RunSpec, Variant
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def _train(plan: Plan, dashboard: 'Dashboard | None') -> list[RunSpec]:
     for specs in plan.stages():
         if dashboard:
             dashboard.begin(plan.compared())
-        engine = ENGINES[_ENGINE.value](_WORKERS.value, location)
+        engine = engines.start(_ENGINE.value, _WORKERS.value, location)
         failed += study.complete(specs, engine, dashboard.finished if dashboard else lambda spec: None)
     print(f'trained in {time.monotonic() - started:.1f} s: {plan.workdir}')
     return failed

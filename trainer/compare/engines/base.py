@@ -1,18 +1,13 @@
-"""Where the runs of a study are trained: the interface to an engine, and the table of engines.
+"""What an engine is: it starts runs, several at a time, and reports what happens to each.
 
-An engine starts runs, several at a time, and tells what becomes of them. What is to be run, what is tried once more and
-what is reported is not its business (`study.py`), so that another one is small.
+It does not decide what to run, retry or report (`study.py` does), so that another engine is small.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from data_pipeline.sources import Location
 from trainer.compare.grid import RunSpec
-
-#: What becomes of a run. `busy`: another process is at it, or may be.
-KINDS = ('started', 'finished', 'failed', 'busy')
 
 
 class Interrupted(Exception):
@@ -21,9 +16,9 @@ class Interrupted(Exception):
 
 @dataclass(frozen=True)
 class Event:
-    """Something became of a run. `error`: why it failed or may be busy, a traceback or what the process said last."""
+    """Something happened to a run. `error`: why it failed or may be busy, a traceback or what the process printed last."""
 
-    kind: str
+    kind: str  # started, finished, failed, or busy: another process trains it, or may
     spec: RunSpec
     error: str = ''
 
@@ -40,19 +35,3 @@ class Engine(Protocol):
           Interrupted: SIGTERM or SIGINT came; the runs under way have saved.
         """
         ...
-
-
-def _local(workers: int, location: Location) -> Engine:
-    from trainer.compare.engines.local import Pool
-
-    return Pool(workers, location)
-
-
-def _ray(workers: int, location: Location) -> Engine:
-    from trainer.compare.engines.ray import RayEngine
-
-    return RayEngine(workers, location)
-
-
-#: Name -> function of (number of workers, 0 for the engine's choice; the dataset's place) that returns an engine.
-ENGINES: dict[str, Callable[[int, Location], Engine]] = {'local': _local, 'ray': _ray}
