@@ -26,11 +26,11 @@ class Blocks:
       evaluations: the steps after which the model is evaluated; the last step is one.
     """
 
-    def __init__(self, config, strategy_, dataset: sources.Dataset):
-        self._config, self._strategy, self._dataset = config, strategy_, dataset
+    def __init__(self, config, devices, dataset: sources.Dataset):
+        self._config, self._devices, self._dataset = config, devices, dataset
         self._image_bytes = int(np.prod(dataset.image_shape))
-        self._one_device = isinstance(strategy_, tf.distribute.OneDeviceStrategy)
-        self._evaluated: dict[int, Iterable] = {}
+        self._one_device = isinstance(devices, tf.distribute.OneDeviceStrategy)
+        self._evaluated: dict[str, Iterable] = {}
         self.total_steps = config.steps if config.steps is not None else self.step_of_epoch(config.epochs)
         if config.eval_every_steps is not None:
             steps = set(range(config.eval_every_steps, self.total_steps, config.eval_every_steps))
@@ -73,20 +73,19 @@ class Blocks:
             return pipeline.train_blocks_at_once(train, **options)
         return iter(
             strategy.distribute(
-                self._strategy, lambda part: pipeline.train_blocks(train, **options, part=part, augment=augment)
+                self._devices, lambda part: pipeline.train_blocks(train, **options, part=part, augment=augment)
             )
         )
 
-    def evaluate(self, examples) -> tuple[Iterator, int]:
-        """Returns an iterator of the evaluation blocks of a split's examples, and their number."""
-        replicas = self._strategy.num_replicas_in_sync
+    def evaluate(self, split: str, examples) -> Iterable:
+        """Returns the evaluation blocks of a split's examples."""
+        replicas = self._devices.num_replicas_in_sync
         batch = -(-min(EVAL_BATCH, examples.count) // replicas) * replicas
         size = {'batch': batch, 'steps': max(1, BLOCK_BYTES // (batch * self._image_bytes))}
-        count = pipeline.eval_block_count(examples, **size)
         if self._one_device and isinstance(examples, InMemory):
-            return pipeline.eval_blocks_at_once(examples, **size), count
-        if id(examples) not in self._evaluated:  # to make it takes longer than a small evaluation
-            self._evaluated[id(examples)] = strategy.distribute(
-                self._strategy, lambda part: pipeline.eval_blocks(examples, **size, part=part)
+            return pipeline.eval_blocks_at_once(examples, **size)
+        if split not in self._evaluated:  # cached: building the dataset takes longer than a small evaluation
+            self._evaluated[split] = strategy.distribute(
+                self._devices, lambda part: pipeline.eval_blocks(examples, **size, part=part)
             )
-        return iter(self._evaluated[id(examples)]), count
+        return self._evaluated[split]

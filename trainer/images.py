@@ -50,16 +50,18 @@ def outcomes(
     *,
     classes: int,
 ) -> Outcomes:
-    """Returns the outcomes of n examples.
+    """Returns the outcomes of examples.
 
     Args:
-      images: [n, height, width, channels] uint8.
-      labels: [n].
-      mask: [n]; examples outside of it do not count.
-      predicted: [n].
-      confidence: [n].
+      images: [..., height, width, channels] uint8.
+      labels: [...].
+      mask: [...]; examples outside of it do not count.
+      predicted: [...].
+      confidence: [...].
       classes: number of them.
     """
+    images = images.reshape(-1, *images.shape[-3:])
+    labels, mask, predicted, confidence = (array.ravel() for array in (labels, mask, predicted, confidence))
     counts = np.bincount((labels * classes + predicted)[mask], minlength=classes**2)
     wrong = np.flatnonzero(mask & (predicted != labels))
     wrong = wrong[np.argsort(-confidence[wrong], kind='stable')[:WRONG]]

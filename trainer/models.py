@@ -8,6 +8,8 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from seedwise.errors import UserError
+
 #: Keras activations that make sense on a hidden layer, and maxout (`tests/trainer/test_models.py` holds it against Keras).
 ACTIVATIONS = (
     *('celu', 'elu', 'exponential', 'gelu', 'hard_shrink', 'hard_sigmoid', 'hard_silu', 'hard_swish', 'hard_tanh'),
@@ -156,6 +158,21 @@ def build(config, image_shape: tuple[int, int, int], classes: int, replicas: int
     previous = keras.config.dtype_policy()
     keras.config.set_dtype_policy(config.precision)
     try:
-        return MODELS[config.model.name](config.model, image_shape, classes, config.seed, replicas > 1)
+        model = MODELS[config.model.name](config.model, image_shape, classes, config.seed, replicas > 1)
+        _check_output(model, image_shape, classes)
+        return model
     finally:
         keras.config.set_dtype_policy(previous)
+
+
+def _check_output(model, image_shape: tuple[int, int, int], classes: int) -> None:
+    """Raises `UserError` if a model returns something else than one number for each class."""
+    import numpy as np
+
+    try:
+        shape = model.output_shape
+    except AttributeError:  # a subclassed model has no shape, and no weights, before its first call
+        output = model(np.zeros((1, *image_shape), 'float32'))
+        shape = getattr(output, 'shape', type(output).__name__)
+    if not isinstance(shape, tuple) or tuple(shape)[1:] != (classes,):
+        raise UserError(f"model '{model.name}' returns {shape}: it must return logits of shape (batch, {classes})")

@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,12 @@ def check_workdir(workdir: Path, config, ignored: tuple[str, ...] = ()) -> None:
         raise UserError(
             f'workdir {workdir} holds another config ({"; ".join(differences[:3])}): choose another --workdir'
         )
+
+
+def best_evaluation(history: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Returns the evaluation with the lowest validation loss, the first of equals; without validation the last one."""
+    validated = [row for row in history if row.get('validation_loss') is not None]
+    return min(validated, key=lambda row: row['validation_loss']) if validated else ([*history] or [{}])[-1]
 
 
 def _read_json(path: Path, remedy: str) -> dict | None:

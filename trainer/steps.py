@@ -1,37 +1,62 @@
-"""The compiled training and evaluation steps, one loop for every strategy.
+"""The compiled training and evaluation steps: one loop for every strategy.
 
 Keras 3's own `fit` fails on two workers, so the loop is here: each replica computes the gradients of its share of the
 global batch, the shares are summed across replicas, and each replica applies the same update. Many steps run in one
-compiled call, and no metric leaves the device, nor crosses workers, before the call ends.
+compiled call, a block, and no metric leaves the device or crosses workers before the call ends.
 """
 
 import dataclasses
-import functools
-import operator
-import threading
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer import losses, models, optimizers
-from trainer.images import Outcomes, outcomes
+from trainer import losses, models, optimizers, strategy
+from trainer.random_layers import StepSeeds
 
-#: Random numbers in the step. What TensorFlow takes where nothing is said needs 58 ms for 200 x 784 of them under XLA on
-#: one CPU thread, where Philox needs 0.5 (and no more than Philox for 128 x 512).
-RNG = 'philox'
+
+class Totals(NamedTuple):
+    """Sums over examples. Tensors inside of compiled steps, numbers outside."""
+
+    loss: Any
+    correct: Any
+    examples: Any
+
+    @property
+    def mean_loss(self) -> float:
+        return self.loss / self.examples
+
+    @property
+    def accuracy(self) -> float:
+        return self.correct / self.examples
+
+    def plus(self, other: 'Totals') -> 'Totals':
+        """Returns the sums over the examples of both."""
+        return Totals(*(mine + its for mine, its in zip(self, other, strict=True)))
+
+
+class LastStep(NamedTuple):
+    """What the last step of a block used and saw."""
+
+    learning_rate: Any
+    gradient_norm: Any  # global norm of the gradient, before clipping and without the scale of the loss
+    weight_norm: Any  # global norm of the weights at which that gradient was computed
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainStats:
-    """What one call of training steps reports."""
+class Trained:
+    """What a block of training steps reports. `stop`: some worker asked to stop."""
 
-    loss: float  # mean over the examples of the call
-    accuracy: float
-    learning_rate: float  # as the last step used it
-    gradient_norm: float  # global norm of the last step's gradient, before clipping
-    weight_norm: float  # global norm of the weights that it was taken at
-    stop: bool  # some worker asked to stop
+    totals: Totals
+    last: LastStep
+    stop: bool
+
+
+#: Called with a block of evaluated examples, arrays [steps, batch, ...]: images, labels, mask, predicted class and its
+#: probability.
+OnBlock = Callable[[Any, Any, Any, Any, Any], None]
 
 
 class Program:
@@ -44,54 +69,52 @@ class Program:
     """
 
     def __init__(
-        self, config, strategy, image_shape: tuple[int, int, int], classes: int, *, total_steps: int, warmup_steps: int
+        self, config, devices, image_shape: tuple[int, int, int], classes: int, *, total_steps: int, warmup_steps: int
     ):
-        self._strategy = strategy
+        """`devices`: the `tf.distribute.Strategy`."""
+        self._devices = devices
         self._image_shape, self._classes = image_shape, classes
         self._total_steps, self._warmup_steps = total_steps, warmup_steps
-        self._replicas = strategy.num_replicas_in_sync
-        self._local_replicas = len(strategy.extended.worker_devices)
+        self._replicas = devices.num_replicas_in_sync
+        self._local_replicas = strategy.local_replicas(devices)
         self.workers = self._replicas // self._local_replicas
         self._batch = config.global_batch_size
         self._loss = losses.LOSSES[config.loss.name]
         self._smoothing = config.loss.label_smoothing
         # Sums are kept in float64; TPUs have none.
-        self._sum_dtype = tf.float32 if isinstance(strategy, tf.distribute.TPUStrategy) else tf.float64
-        with strategy.scope():
+        self._sum_dtype = tf.float32 if isinstance(devices, tf.distribute.TPUStrategy) else tf.float64
+        with devices.scope():
             self.model, self.optimizer = self._make(config)
             self.optimizer.build(self.model.trainable_variables)
+        self._to_save = self.model
         self._inner_optimizer = getattr(self.optimizer, 'inner_optimizer', self.optimizer)
         # The gradients that `_train_step` applies are summed over replicas already; Keras would sum them once more.
         self._inner_optimizer._all_reduce_sum_gradients = list
-        self._draws = _Draws(self.model, self._replicas)
-        self._one_device = isinstance(strategy, tf.distribute.OneDeviceStrategy)
-        jit = use_xla(config, strategy) or None
-        if self._one_device:
-            self._train = tf.function(self._train_steps, jit_compile=jit, autograph=False)
-        else:
-            self._step = tf.function(self._train_step, jit_compile=jit, autograph=False) if jit else self._train_step
-            self._train = tf.function(self._train_block)
-        self._evaluate = tf.function(lambda iterator: self._eval_steps(*next(iterator)))
-        self._evaluate_steps = tf.function(self._eval_steps, autograph=False)
-        self._predict = tf.function(lambda iterator: self._predict_steps(*next(iterator)))
-        self._predict_blocks = tf.function(self._predict_steps, autograph=False)
+        self._seeds = StepSeeds(self.model)
+        # One device compiles the whole loop: entering a compiled step takes 30 us, and a small step 150. Several devices
+        # cannot, since XLA does not compile what passes between them.
+        jit = use_xla(config, devices) or None
+        one_device = isinstance(devices, tf.distribute.OneDeviceStrategy)
+        self._step: Callable = self._train_step
+        if jit and not one_device:
+            self._step = tf.function(self._train_step, jit_compile=True)
+        self._train_block = tf.function(self._train_steps, jit_compile=jit if one_device else None, autograph=False)
+        self._evaluate_block = tf.function(self._eval_steps, autograph=False)
         self._longest = 0
 
     def reset(self, config) -> None:
-        """Makes this the program of another run, with nothing compiled anew.
+        """Makes this the program of another run, without compiling it again.
 
         Args:
           config: differs from this program's in its seed, and in the learning rate where that is constant, alone.
         """
-        with self._strategy.scope():
+        with self._devices.scope():
             model, optimizer = self._make(config)
             optimizer.build(model.trainable_variables)
         fresh = [variable.value for variable in model.weights + optimizer.variables]
         for mine, other in zip(self.variables, fresh, strict=True):
             mine.assign(other)
-        for layer, other in zip(self.model.layers, model.layers, strict=True):
-            for seeded in {'kernel_initializer', 'seed'} & vars(layer).keys():  # what model.keras says of it
-                setattr(layer, seeded, getattr(other, seeded))
+        self._to_save = model  # it knows its own seed; the compiled one knows that of the first run
 
     def _make(self, config):
         model = models.build(config, self._image_shape, self._classes, self._replicas)
@@ -103,151 +126,127 @@ class Program:
         """All that training changes: weights, moving averages, optimizer state."""
         return [variable.value for variable in self.model.weights + self.optimizer.variables]
 
-    def train(self, iterator, seed: int, first_step: int, stop: bool = False) -> TrainStats:
-        """Trains one block of the iterator of `pipeline.train_blocks`. `stop`: this worker wants to end after it."""
-        if self._one_device:
-            images, labels = next(iterator)
-            steps = len(labels)
-            # Blocks shorter than the first are padded to its length, and not compiled anew.
-            self._longest = max(self._longest, steps)
-            if steps < self._longest:
-                images, labels = (_padded(x, self._longest) for x in (images, labels))
-            sums = self._train(images, labels, tf.constant(steps), tf.constant(seed), tf.constant(first_step)).numpy()
-            loss, correct, count, learning_rate, gradient, weight = sums.tolist()
-            return TrainStats(loss / count, correct / count, learning_rate, gradient, weight, stop)
-        sums, learning_rate, norms = self._train(
-            iterator, tf.constant(seed), tf.constant(first_step), tf.constant(stop)
-        )
-        loss, correct, count, stops = sums.numpy()
-        gradient, weight = norms.numpy().tolist()
-        return TrainStats(loss / count, correct / count, float(learning_rate), gradient, weight, stops > 0)
+    def model_to_save(self) -> keras.Model:
+        """Returns the model with its weights, and with the seeds of this run in its layers' configs."""
+        if self._to_save is not self.model:
+            self._to_save.set_weights(self.model.get_weights())
+        return self._to_save
 
-    def evaluate(self, iterator, blocks: int) -> tuple[float, float, int]:
-        """Returns mean loss, accuracy and number of examples over the blocks of `pipeline.eval_blocks`."""
-        if self._one_device:
-            sums = sum(self._evaluate_steps(*next(iterator)).numpy() for _ in range(blocks))
-        else:
-            sums = sum(self._evaluate(iterator).numpy() for _ in range(blocks))
-        loss, correct, count = sums.tolist()
-        return loss / count, correct / count, round(count)
+    def train(self, block: tuple, seed: int, first_step: int, stop: bool = False) -> Trained:
+        """Trains the steps of a block.
 
-    def predict(self, iterator, blocks: int) -> tuple[float, float, int, Outcomes]:
-        """As `evaluate`, and what became of the examples: all, or on several workers this one's."""
-        total, examples = np.zeros(3), []
-        for _ in range(blocks):
-            sums, *block = self._predict_blocks(*next(iterator)) if self._one_device else self._predict(iterator)
-            total += sums.numpy()
-            images, *rest = (np.asarray(x).reshape(-1, *x.shape[2:]) for x in block)  # `numpy` copies, a millisecond
-            examples.append(outcomes(images, *rest, classes=self._classes))
-        loss, correct, count = total.tolist()
-        return loss / count, correct / count, round(count), functools.reduce(operator.add, examples)
-
-    def _train_steps(self, images, labels, steps, seed, first_step):
-        """The first `steps` steps of a block on one device: [the three sums, last learning rate, last two norms].
-
-        The loop itself is compiled too: entering a compiled step takes 30 us, where a small step takes 150.
+        Args:
+          block: images and labels, an element of `pipeline.train_blocks` for each replica.
+          seed: the run's.
+          first_step: the run's step that the block begins with.
+          stop: whether this worker asks all workers to stop after this block.
         """
+        steps = len(self._devices.experimental_local_results(block[1])[0])
+        # A block shorter than the longest one is padded: for another shape the call would be compiled again.
+        self._longest = max(self._longest, steps)
+        if steps < self._longest:
+            block = self._devices.run(lambda *arrays: tuple(_padded(x, self._longest) for x in arrays), args=block)
+        numbers = (tf.constant(number) for number in (steps, seed, first_step, stop))
+        totals, last, stops = self._train_block(*block, *numbers)
+        return Trained(Totals(*_numbers(totals)), LastStep(*_numbers(last)), bool(stops.numpy() > 0))
 
-        def step(i, sums, learning_rate, norms):
-            last = tf.equal(i + 1, steps)
-            args = (images[i], labels[i], seed, first_step + i, last)
-            more, learning_rate, norms = self._strategy.run(self._train_step, args=args)
-            return i + 1, sums + more, learning_rate, norms
+    def evaluate(self, blocks: Iterable[tuple], on_block: OnBlock | None = None) -> Totals:
+        """Returns the totals over the blocks of `pipeline.eval_blocks`, of all workers.
 
-        start = (tf.constant(0), tf.zeros([3], self._sum_dtype), tf.constant(0.0), tf.zeros([2]))
-        _, sums, learning_rate, norms = tf.while_loop(lambda i, *_: i < steps, step, start)
-        return tf.concat([sums, tf.cast(tf.concat([[learning_rate], norms], 0), self._sum_dtype)], 0)
+        Args:
+          blocks: images, labels and mask of each, for each replica.
+          on_block: is called with each block of this worker, if given.
+        """
+        totals = Totals(0.0, 0.0, 0)
+        for block in blocks:
+            sums, predicted, confidence = self._evaluate_block(*block)
+            totals = totals.plus(Totals(*_numbers(sums)))
+            if on_block:
+                local = [self._devices.experimental_local_results(x) for x in block]
+                whole = [parts[0] if len(parts) == 1 else tf.concat(parts, 1) for parts in local]
+                on_block(*map(np.asarray, (*whole, predicted, confidence)))  # `numpy()` would copy
+        return totals._replace(examples=round(totals.examples))
 
-    def _train_block(self, iterator, seed, first_step, stop):
-        images, labels = next(iterator)
-        steps = tf.shape(self._strategy.experimental_local_results(labels)[0])[0]
-        sums = tf.zeros([3], self._sum_dtype)
-        learning_rate, norms = tf.constant(0.0), tf.zeros([2])
-        for i in tf.range(steps):
-            per_replica = self._strategy.run(self._replica_step, args=(images, labels, i, seed, first_step + i))
-            local = [self._strategy.experimental_local_results(value) for value in per_replica]
-            sums += tf.add_n(local[0])
-            learning_rate, norms = local[1][0], local[2][0]
-        sums = tf.concat([sums, [tf.cast(stop, sums.dtype)]], 0)
-        return self._sum_over_workers(sums), learning_rate, norms
+    def _train_steps(self, images, labels, steps, seed, first_step, stop):
+        """The first `steps` steps of a block: returns `Totals`, `LastStep` and the number of workers that ask to stop."""
 
-    def _replica_step(self, images, labels, i, seed, step):
-        # Sliced out here: XLA would compile the slice, and so the step, anew for each length of block.
-        return self._step(images[i], labels[i], seed, step, tf.constant(True))
+        def step(i, totals, last):
+            is_last = tf.equal(i + 1, steps)
+            args = (images, labels, i, seed, first_step + i, is_last)
+            per_replica = self._devices.run(self._replica_step, args=args)
+            first = [self._devices.experimental_local_results(value)[0] for value in per_replica[1]]
+            return i + 1, totals.plus(self._sum_over_local(per_replica[0])), LastStep(*first)
 
-    def _train_step(self, images, labels, seed, step, want_norms):
-        """One step of one replica on its share of a global batch, uint8 images and int32 labels."""
-        with tf.GradientTape() as tape, self._draws.at(seed, step):
-            logits = self.model(_scaled(images, self.model), training=True)
-            loss = self._loss(labels, _full(logits), self._smoothing)
+        start = (tf.constant(0), self._no_totals(), LastStep(*[tf.constant(0.0)] * 3))
+        _, totals, last = tf.while_loop(lambda i, *_: i < steps, step, start)
+        *totals, stops = tf.unstack(self._sum_over_workers(tf.stack([*totals, tf.cast(stop, self._sum_dtype)])))
+        return Totals(*totals), last, stops
+
+    def _replica_step(self, images, labels, i, seed, step, is_last):
+        # Sliced out here: a step that XLA compiles by itself would be compiled again for each length of block.
+        return self._step(images[i], labels[i], seed, step, is_last)
+
+    def _train_step(self, images, labels, seed, step, is_last):
+        """One step of one replica on its share of a global batch: uint8 images [batch, ...] and int32 labels [batch]."""
+        with tf.GradientTape() as tape, self._seeds.at(seed, step):
+            logits = self.model(_to_unit_range(images, self.model), training=True)
+            loss = self._loss(labels, _loss_precision(logits), self._smoothing)
             mean = tf.reduce_sum(loss) / self._batch  # the share in the mean over the global batch
             scaled = self.optimizer.scale_loss(mean)
         gradients = self._sum_over_replicas(tape.gradient(scaled, self.model.trainable_variables))
-        learning_rate = tf.cast(self._inner_optimizer.learning_rate, tf.float32)
-        norms = tf.cond(want_norms, lambda: self._norms(gradients), lambda: tf.zeros([2]))
+        last = LastStep(tf.cast(self._inner_optimizer.learning_rate, tf.float32), *self._norms(gradients, is_last))
         self.optimizer.apply(gradients, self.model.trainable_variables)
-        return self._sums(loss, logits, labels, tf.ones_like(labels, tf.bool)), learning_rate, norms
+        return self._totals(loss, logits, labels, tf.ones_like(labels, tf.bool)), last
 
-    def _norms(self, gradients):
-        """Global norms of the gradients, before clipping and without the loss's scale, and of the weights."""
-        norm = tf.cast(tf.linalg.global_norm(gradients), tf.float32)
-        if self.optimizer is not self._inner_optimizer:
-            norm /= tf.cast(self.optimizer.dynamic_scale, tf.float32)
-        weights = [variable.value for variable in self.model.trainable_variables]
-        return tf.stack([norm, tf.cast(tf.linalg.global_norm(weights), tf.float32)])
+    def _norms(self, gradients, wanted):
+        """Global norms of gradients and weights where `wanted`, else zeros: they are reported once a block."""
+
+        def norms():
+            gradient = tf.cast(tf.linalg.global_norm(gradients), tf.float32)
+            if self.optimizer is not self._inner_optimizer:
+                gradient /= tf.cast(self.optimizer.dynamic_scale, tf.float32)
+            weights = [variable.value for variable in self.model.trainable_variables]
+            return gradient, tf.cast(tf.linalg.global_norm(weights), tf.float32)
+
+        return tf.cond(wanted, norms, lambda: (tf.constant(0.0), tf.constant(0.0)))
 
     def _eval_steps(self, images, labels, mask):
-        """Sums over a block of evaluation batches."""
-        sums = tf.zeros([3], self._sum_dtype)
-        steps = tf.shape(self._strategy.experimental_local_results(labels)[0])[0]
-
-        def step(i, sums):
-            per_replica = self._strategy.run(self._eval_step, args=(images, labels, mask, i))
-            return i + 1, sums + tf.add_n(self._strategy.experimental_local_results(per_replica))
-
-        _, sums = tf.while_loop(lambda i, _: i < steps, step, (tf.constant(0), sums))
-        return self._sum_over_workers(sums)
-
-    def _predict_steps(self, images, labels, mask):
-        """As `_eval_steps`, with images, labels, mask, predicted class and its probability, all [steps, batch, ...]."""
-        local = self._strategy.experimental_local_results
+        """A block of evaluation batches: returns `Totals`, and [steps, batch] predicted class and its probability."""
+        local = self._devices.experimental_local_results
         steps = tf.shape(local(labels)[0])[0]
 
-        def step(i, sums, predicted, confidence):
-            args = (images, labels, mask, i, True)
-            parts = [local(value) for value in self._strategy.run(self._eval_step, args=args)]
-            predicted, confidence = (
-                array.write(i, tf.concat(part, 0))
-                for array, part in zip((predicted, confidence), parts[1:], strict=True)
-            )
-            return i + 1, sums + tf.add_n(parts[0]), predicted, confidence
+        def step(i, totals, predicted, confidence):
+            per_replica = self._devices.run(self._eval_step, args=(images, labels, mask, i))
+            written = [
+                array.write(i, tf.concat(local(value), 0))
+                for array, value in zip((predicted, confidence), per_replica[1:], strict=True)
+            ]
+            return i + 1, totals.plus(self._sum_over_local(per_replica[0])), *written
 
         arrays = [tf.TensorArray(dtype, size=steps) for dtype in (tf.int32, tf.float32)]
-        start = (tf.constant(0), tf.zeros([3], self._sum_dtype), *arrays)
-        _, sums, predicted, confidence = tf.while_loop(lambda i, *_: i < steps, step, start)
-        examples = [tf.concat(local(x), 1) for x in (images, labels, mask)]
-        return self._sum_over_workers(sums), *examples, predicted.stack(), confidence.stack()
+        _, totals, *arrays = tf.while_loop(lambda i, *_: i < steps, step, (tf.constant(0), self._no_totals(), *arrays))
+        totals = Totals(*tf.unstack(self._sum_over_workers(tf.stack(totals))))
+        return totals, *(array.stack() for array in arrays)
 
-    def _eval_step(self, images, labels, mask, i, predict=False):
-        logits = self.model(_scaled(images[i], self.model), training=False)
-        loss = self._loss(labels[i], _full(logits), self._smoothing)
-        sums = self._sums(loss, logits, labels[i], mask[i])
-        if not predict:
-            return sums
+    def _eval_step(self, images, labels, mask, i):
+        logits = self.model(_to_unit_range(images[i], self.model), training=False)
+        loss = self._loss(labels[i], _loss_precision(logits), self._smoothing)
         probabilities = tf.nn.softmax(tf.cast(logits, tf.float32))
-        return sums, tf.argmax(logits, -1, tf.int32), tf.reduce_max(probabilities, -1)
+        totals = self._totals(loss, logits, labels[i], mask[i])
+        return totals, tf.argmax(logits, -1, tf.int32), tf.reduce_max(probabilities, -1)
 
-    def _sums(self, loss, logits, labels, mask):
-        """[sum of losses, number of correct predictions, number of examples] over those in the mask."""
+    def _totals(self, loss, logits, labels, mask) -> Totals:
+        """The totals over the examples in the mask; loss, labels and mask are [batch]."""
         correct = tf.equal(tf.argmax(logits, -1, tf.int32), labels)
-        loss = tf.where(mask, tf.cast(loss, self._sum_dtype), 0)
-        return tf.stack(
-            [
-                tf.reduce_sum(loss),
-                tf.reduce_sum(tf.cast(correct & mask, self._sum_dtype)),
-                tf.reduce_sum(tf.cast(mask, self._sum_dtype)),
-            ]
-        )
+        values = tf.cast(loss, self._sum_dtype), tf.cast(correct, self._sum_dtype), tf.ones_like(loss, self._sum_dtype)
+        return Totals(*(tf.reduce_sum(tf.where(mask, value, 0)) for value in values))
+
+    def _no_totals(self) -> Totals:
+        return Totals(*[tf.zeros([], self._sum_dtype)] * 3)
+
+    def _sum_over_local(self, totals) -> Totals:
+        """Sums the totals of this worker's replicas."""
+        return Totals(*(tf.add_n(self._devices.experimental_local_results(value)) for value in totals))
 
     def _sum_over_replicas(self, gradients):
         """Sums gradients across replicas as one vector: one collective a step, whatever the number of tensors."""
@@ -259,7 +258,7 @@ class Program:
         return [tf.reshape(part, gradient.shape) for part, gradient in zip(parts, gradients, strict=True)]
 
     def _sum_over_workers(self, sums):
-        """Sums a worker's totals over all workers; on one worker, returns them."""
+        """Sums a worker's vector over all workers; on one worker, returns it."""
         if self.workers == 1:
             return sums
 
@@ -268,11 +267,11 @@ class Program:
             first_local = context.replica_id_in_sync_group % self._local_replicas == 0
             return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.where(first_local, sums, tf.zeros_like(sums)))
 
-        return self._strategy.experimental_local_results(self._strategy.run(share, args=(sums,)))[0]
+        return self._devices.experimental_local_results(self._devices.run(share, args=(sums,)))[0]
 
 
-def use_xla(config, strategy) -> bool:
-    """Whether the training step is compiled by XLA.
+def use_xla(config, devices) -> bool:
+    """Returns whether XLA compiles the training step.
 
     'auto', from measurements on 2 CPU cores: XLA trains dense networks 1.3 to 2 times as fast and convolutional ones at a
     third of the speed; on several logical CPUs it fails, and TPUs compile everything anyway.
@@ -280,7 +279,11 @@ def use_xla(config, strategy) -> bool:
     if config.jit != 'auto':
         return config.jit == 'on'
     on_cpu = not tf.config.list_logical_devices('GPU')
-    return isinstance(strategy, tf.distribute.OneDeviceStrategy) and not (on_cpu and config.model.name == 'cnn')
+    return isinstance(devices, tf.distribute.OneDeviceStrategy) and not (on_cpu and config.model.name == 'cnn')
+
+
+def _numbers(tensors: Iterable[tf.Tensor]) -> list[float]:
+    return [tensor.numpy().item() for tensor in tensors]
 
 
 def _padded(x, steps: int):
@@ -288,59 +291,11 @@ def _padded(x, steps: int):
     return tf.concat([x, tf.zeros([steps - len(x), *x.shape[1:]], x.dtype)], 0)
 
 
-def _scaled(images, model):
+def _to_unit_range(images, model):
     """uint8 -> [0, 1] in the dtype that the model takes."""
     return tf.cast(images, model.compute_dtype if model.compute_dtype == 'float64' else 'float32') / 255
 
 
-def _full(logits):
-    """Logits in the loss's precision: under a mixed policy they come in 16 bits, and the loss wants 32."""
+def _loss_precision(logits):
+    """Logits in the precision of the loss: under a mixed policy they have 16 bits, and the loss needs 32."""
     return logits if logits.dtype == tf.float64 else tf.cast(logits, tf.float32)
-
-
-class _Draws:
-    """Makes the dropout masks of a model a function of (seed, layer, step, replica).
-
-    Keras's seed generators count their calls in a variable that is the same on all replicas: all would drop the same
-    units, and a resumed run would have to restore the count. Here the generators of the model's layers are asked for
-    nothing but what this step on this replica is to draw.
-    """
-
-    def __init__(self, model: keras.Model, replicas: int):
-        self._now = threading.local()  # replicas of a MirroredStrategy are traced in threads of their own
-        self._replicas = replicas
-        layers = [layer for layer in model.layers if hasattr(layer, 'seed_generator')]
-        for number, layer in enumerate(layers):
-            layer.seed_generator.next = lambda ordered=True, number=number: self._draw(number)
-            if isinstance(layer, keras.layers.Dropout):
-                layer.call = functools.partial(_dropout, layer)
-
-    def at(self, seed, step):
-        """Returns a context in which layers draw for this step."""
-        self._now.seed, self._now.step = seed, step
-        return self
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        del self._now.seed, self._now.step
-
-    @staticmethod
-    def replica():
-        """The replica that is running, int32."""
-        return tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int32)
-
-    def _draw(self, number: int):
-        # Two draws: the layer's stream of this seed, then this step and replica in it.
-        bits = functools.partial(tf.random.stateless_uniform, [2], minval=None, maxval=None, dtype=tf.int32, alg=RNG)
-        stream = bits(tf.stack([self._now.seed, number]))
-        return bits(tf.bitwise.bitwise_xor(stream, tf.stack([self._now.step, self.replica()])))
-
-
-def _dropout(layer: keras.layers.Dropout, inputs, training: bool = False):
-    """Keras's own dropout with another generator of random numbers."""
-    if not training or not layer.rate:
-        return inputs
-    seed = layer.seed_generator.next()
-    return tf.nn.experimental.stateless_dropout(inputs, layer.rate, seed, RNG, layer.noise_shape)

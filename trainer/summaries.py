@@ -197,8 +197,12 @@ def _type(value: bool | float | str) -> 'api_pb2.DataType.ValueType':
 
 
 def _graph(model: keras.Model) -> GraphDef:
-    """A node for each layer. Of the compiled steps' own graph there are thousands."""
+    """One node for each layer: the graph of the compiled steps has thousands. Layers of a subclassed model have no edges."""
     graph = GraphDef()
+    if not hasattr(model, 'output'):
+        for layer in model.layers:
+            graph.node.add(name=layer.name, op=type(layer).__name__).attr['parameters'].i = layer.count_params()
+        return graph
     made_by = {id(tensor): layer.name for layer in model.layers for tensor in keras.tree.flatten(layer.output)}
     for layer in model.layers:
         node = graph.node.add(name=layer.name, op=type(layer).__name__)

@@ -2,7 +2,9 @@
 
 import contextlib
 import faulthandler
+import functools
 import math
+import operator
 import signal
 import tempfile
 import threading
@@ -10,7 +12,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 
 from data_pipeline import sources
@@ -21,8 +22,10 @@ from trainer.blocks import Blocks
 from trainer.check import check_length
 from trainer.checkpoints import Checkpoints, load_model, save_model, weights_sha256
 from trainer.cluster import Cluster, lost_worker, wait_for_all
+from trainer.images import Outcomes
+from trainer.images import outcomes as outcomes_of
 from trainer.progress import Progress
-from trainer.steps import Program
+from trainer.steps import OnBlock, Program, Totals
 from trainer.summaries import Summaries
 
 #: What TensorFlow raises where another worker does not answer.
@@ -32,6 +35,13 @@ PEERS_FAIL = (
     tf.errors.DeadlineExceededError,
     tf.errors.CancelledError,
 )
+
+
+#: Of no examples.
+NOTHING = Totals(0.0, 0.0, 0)
+
+#: `test` of a result whose test set was not opened.
+NOT_TESTED = {'loss': None, 'accuracy': None, 'examples': 0}
 
 
 class Interrupted(Exception):
@@ -61,14 +71,14 @@ def train(
         if cluster:
             wait_for_all(cluster)
         with tensorflow_import.stderr_held_back():
-            strategy_ = strategy.start(config, cluster)
+            devices = strategy.start(config, cluster)
         dataset = sources.load(
             location,
             seed=config.seed,
             validation=config.data.validation,
             memory_limit_mb=config.data.memory_limit_mb,
         )
-        return Run(config, strategy_, dataset, workdir, chief=chief).run(started, show=show and chief)
+        return Run(config, devices, dataset, workdir, chief=chief).complete(started, show=show and chief)
     except tf.errors.DataLossError as error:  # of a dataset that is streamed, only found out now
         raise sources.damaged(location.name, location.data_dir) from error
     except tf.errors.OpError as error:
@@ -88,13 +98,13 @@ def evaluate(config, location: sources.Location, workdir: Path) -> dict:
         raise UserError(f'{workdir} has a model but no result.json: its run has not ended; continue it first')
     model = load_model(workdir / 'model.keras')
     with tensorflow_import.stderr_held_back():
-        strategy_ = strategy.start(config, None)
+        devices = strategy.start(config, None)
     dataset = sources.load(location, seed=config.seed, memory_limit_mb=config.data.memory_limit_mb)
     with tempfile.TemporaryDirectory() as scratch:
-        run = Run(config, strategy_, dataset, Path(scratch))
+        run = Run(config, devices, dataset, Path(scratch))
         run.model.set_weights(model.get_weights())
-        loss, accuracy, count = run._evaluate('test')
-    return result | {'test': {'loss': loss, 'accuracy': accuracy, 'examples': count}}
+        totals = run.score('test')
+    return result | {'test': {'loss': totals.mean_loss, 'accuracy': totals.accuracy, 'examples': totals.examples}}
 
 
 class Run:
@@ -103,23 +113,23 @@ class Run:
     def __init__(
         self,
         config,
-        strategy_,
+        devices: tf.distribute.Strategy,
         dataset: sources.Dataset,
         workdir: Path,
         *,
         chief: bool = True,
         program: Program | None = None,
     ):
-        """`program`: that of an earlier run, to be used again; its config differed as `Program.reset` says."""
-        self.config, self.strategy, self.dataset, self.workdir, self.chief = config, strategy_, dataset, workdir, chief
-        self.blocks = Blocks(config, strategy_, dataset)
+        """`program`: the compiled program of an earlier run to reuse; `Program.reset` says how the configs may differ."""
+        self.config, self.devices, self.dataset, self.workdir, self.chief = config, devices, dataset, workdir, chief
+        self.blocks = Blocks(config, devices, dataset)
         self.total_steps = self.blocks.total_steps
         check_length(config, self.total_steps)
         if program:
             program.reset(config)
         self.program = program or Program(
             config,
-            strategy_,
+            devices,
             dataset.image_shape,
             dataset.classes,
             total_steps=self.total_steps,
@@ -142,10 +152,11 @@ class Run:
         self.diverged_steps: tuple[int, int] | None = None
         self.history: list[dict] = []
         self.seconds = {'total': 0.0, 'training': 0.0, 'evaluation': 0.0, 'startup': 0.0}
-        self.since_evaluation = np.zeros(3)  # sums of loss and accuracy over steps, number of steps
+        self.since_evaluation = NOTHING
+        self.final_sha256 = ''
         self.asked_to_stop = False
 
-    def run(self, started: float, *, show: bool = True, test: bool = True) -> dict:
+    def complete(self, started: float, *, show: bool = True, test: bool = True) -> dict:
         """Trains to the end and returns the result.
 
         Args:
@@ -153,137 +164,148 @@ class Run:
           show: whether to show progress.
           test: whether to open the test set at the end.
         """
-        progress_made = self.checkpoints.restore()
-        if progress_made:
-            self._set_progress(progress_made)
+        snapshot = self.checkpoints.restore()
+        if snapshot:
+            self._continue_from(snapshot)
         self.seconds['startup'] += time.perf_counter() - started
         earlier = self.seconds['total']
 
-        wanted = self.chief and self.config.tensorboard.enabled is not False
-        summaries = Summaries(self.workdir / 'tensorboard' if wanted else None, self.step)
+        log = self.chief and self.config.tensorboard.enabled is not False
+        summaries = Summaries(self.workdir / 'tensorboard' if log else None, self.step)
         progress = Progress(self.total_steps, self.step, show=show)
         with _signals(self._ask_to_stop):
             try:
                 summaries.start(self.config, self.dataset.name, self.model)
-                if progress_made:
+                if snapshot:
                     progress.say(f'continuing at step {self.step:,} of {self.total_steps:,}')
                 self._train(summaries, progress, lambda: earlier + time.perf_counter() - started)
-                tested = self._test(summaries, wanted=test)
+                tested = self._test(summaries) if test else NOT_TESTED
             finally:
                 progress.close()
                 summaries.close()
         self.seconds['total'] = earlier + time.perf_counter() - started
         return self._finish(tested)
 
-    def _train(self, summaries: Summaries, progress: Progress, now) -> None:
+    def score(self, split: str, on_block: OnBlock | None = None) -> Totals:
+        """Returns the totals of 'validation' or 'test' with the model's weights as they are."""
+        clock = time.perf_counter()
+        examples = self.splits[split]
+        totals = self.program.evaluate(self.blocks.evaluate(split, examples), on_block)
+        self.seconds['evaluation'] += time.perf_counter() - clock
+        if totals.examples != examples.count:
+            raise AssertionError(f'evaluated {totals.examples} of {examples.count} {split} examples')
+        return totals
+
+    def _train(self, summaries: Summaries, progress: Progress, now: Callable[[], float]) -> None:
         """Trains from the current step to the last, or to divergence, or to where early stopping ends it."""
         lengths = self.blocks.lengths(self.step)
-        iterator = self.blocks.train(self.step, lengths) if lengths else None
-        first_call = True
+        blocks = self.blocks.train(self.step, lengths) if lengths else iter(())
+        compiled = False
         for steps in lengths:
             first, self.step = self.step, self.step + steps
             clock = time.perf_counter()
-            stats = self.program.train(iterator, self.config.seed, first, self.asked_to_stop)
+            trained = self.program.train(next(blocks), self.config.seed, first, self.asked_to_stop)
             elapsed = time.perf_counter() - clock
             self.seconds['training'] += elapsed
-            self.since_evaluation += [stats.loss * steps, stats.accuracy * steps, steps]
-            train_scalars = {
-                'loss': stats.loss,
-                'accuracy': stats.accuracy,
-                'learning_rate': stats.learning_rate,
-                'gradient_norm': stats.gradient_norm,
-                'weight_norm': stats.weight_norm,
-                # The first call compiles: its speed is nobody's.
-                'examples_per_second': None if first_call else steps * self.config.global_batch_size / elapsed,
+            self.since_evaluation = self.since_evaluation.plus(trained.totals)
+            scalars = {
+                'loss': trained.totals.mean_loss,
+                'accuracy': trained.totals.accuracy,
+                **trained.last._asdict(),
+                # The first call includes compilation, so its throughput is not reported.
+                'examples_per_second': steps * self.config.global_batch_size / elapsed if compiled else None,
             }
-            summaries.scalars('train', self.step, train_scalars)
+            summaries.scalars('train', self.step, scalars)
             summaries.profile_until(self.step)
-            if first_call:
+            if not compiled:
                 summaries.profile(self.step, self.config.tensorboard.profile_steps)
-            first_call = False
+            compiled = True
             progress.step(self.step)
-            if not math.isfinite(stats.loss):
-                self.status, self.diverged_steps = 'diverged', (first + 1, self.step)
+            if not math.isfinite(trained.totals.loss):
+                self._diverge(first + 1)
                 return
             if self.step in self.blocks.evaluations:
-                self._evaluate_and_log(summaries, progress)
+                self._evaluate_and_keep_best(summaries, progress)
                 summaries.flush()
-                if self._stops_early():
+                if self.status == 'diverged' or self._stops_early():
                     return
-            if self.checkpoints.due(self.step) or stats.stop:
+            if self.checkpoints.due(self.step) or trained.stop:
                 summaries.flush()
                 self.seconds['total'] = now()
                 self._save()
-            if stats.stop:
+            if trained.stop:
                 raise Interrupted(f'stopped at step {self.step:,} of {self.total_steps:,}')
 
-    def _evaluate(self, split: str, summaries: Summaries | None = None) -> tuple[float, float, int]:
-        """Returns mean loss, accuracy and number of examples; shows `summaries` what is wrong, where that is wanted."""
-        clock = time.perf_counter()
-        examples = self.splits[split]
-        board = self.config.tensorboard
-        # On all workers, or the chief would wait for them.
-        if summaries and board.enabled is not False and board.images:
-            loss, accuracy, count, outcomes = self.program.predict(*self.blocks.evaluate(examples))
-            summaries.outcomes(split, self.step, outcomes, self.seconds['training'])
-        else:
-            loss, accuracy, count = self.program.evaluate(*self.blocks.evaluate(examples))
-        self.seconds['evaluation'] += time.perf_counter() - clock
-        if count != examples.count:
-            raise AssertionError(f'evaluated {count} of {examples.count} {split} examples')
-        return loss, accuracy, count
-
-    def _evaluate_and_log(self, summaries: Summaries, progress: Progress) -> None:
+    def _evaluate_and_keep_best(self, summaries: Summaries, progress: Progress) -> None:
         """Adds an entry to the history, and keeps the weights if they are the best so far."""
-        loss, accuracy, steps = self.since_evaluation
-        self.since_evaluation = np.zeros(3)
         row: dict = {
             'epoch': round(self.blocks.epochs_at(self.step), 4),
             'step': self.step,
-            'train_loss': loss / steps,
-            'train_accuracy': accuracy / steps,
+            'train_loss': self.since_evaluation.mean_loss,
+            'train_accuracy': self.since_evaluation.accuracy,
             'validation_loss': None,
             'validation_accuracy': None,
         }
-        wanted = ['validation'] * (self.splits['validation'] is not None) + ['test'] * self.config.test_every_evaluation
-        for split in wanted:
-            row[f'{split}_loss'], row[f'{split}_accuracy'], _ = self._evaluate(split, summaries)
-            scalars = {'loss': row[f'{split}_loss'], 'accuracy': row[f'{split}_accuracy']}
-            summaries.scalars(split, self.step, scalars)
+        self.since_evaluation = NOTHING
+        if self.splits['validation'] is not None:
+            row |= self._score_and_log('validation', summaries)
+        if self.config.test_every_evaluation:
+            row |= self._score_and_log('test', summaries)
+        if self.status == 'diverged':
+            return
         row['seconds'] = round(self.seconds['training'], 3)
         self.history.append(row)
         progress.evaluation(row)
-        if self.best and row is self._best_row():
+        if self.best and row is results.best_evaluation(self.history):
             for best, weight in zip(self.best, self.model.weights, strict=True):
                 best.assign(weight.numpy())
 
-    def _best_row(self) -> dict:
-        """The evaluation of the lowest validation loss; the first of equals."""
-        return min(self.history, key=lambda row: row['validation_loss'])
+    def _score_and_log(self, split: str, summaries: Summaries, *, images: bool = True) -> dict[str, float]:
+        """Returns loss and accuracy of a split; a loss that is not finite ends the run as diverged."""
+        outcomes: list[Outcomes] = []
+        board = self.config.tensorboard
+        # Every worker must take this branch: the others would otherwise wait for its collectives forever.
+        if images and board.enabled is not False and board.images:
+            totals = self.score(
+                split, lambda *block: outcomes.append(outcomes_of(*block, classes=self.dataset.classes))
+            )
+            summaries.outcomes(split, self.step, functools.reduce(operator.add, outcomes), self.seconds['training'])
+        else:
+            totals = self.score(split)
+        if not math.isfinite(totals.loss):
+            self._diverge(self.step)
+        else:
+            summaries.scalars(split, self.step, {'loss': totals.mean_loss, 'accuracy': totals.accuracy})
+        return {f'{split}_loss': totals.mean_loss, f'{split}_accuracy': totals.accuracy}
 
     def _stops_early(self) -> bool:
         patience = self.config.early_stopping_patience
         if not patience:
             return False
-        return len(self.history) - 1 - self.history.index(self._best_row()) >= patience
+        return len(self.history) - 1 - self.history.index(results.best_evaluation(self.history)) >= patience
 
-    def _test(self, summaries: Summaries, *, wanted: bool) -> dict:
-        """Takes the best weights by validation where there are any, and opens the test set, if that is wanted."""
+    def _diverge(self, first: int) -> None:
+        """Ends the run: a loss was not finite for the first time between step `first` and the current one."""
+        self.status, self.diverged_steps = 'diverged', (first, self.step)
+
+    def _test(self, summaries: Summaries) -> dict:
+        """Opens the test set, with the best weights by validation if there are any."""
         self.final_sha256 = weights_sha256(self.model)
         if self.status == 'diverged':
-            return {'loss': None, 'accuracy': None, 'examples': 0}
+            return NOT_TESTED
         if self.best and self.history:
             self.model.set_weights([best.numpy() for best in self.best])
-        if not wanted:
-            return {'loss': None, 'accuracy': None, 'examples': 0}
-        loss, accuracy, count = self._evaluate('test', None if self.config.test_every_evaluation else summaries)
-        if not self.config.test_every_evaluation:
-            summaries.scalars('test', self.step, {'loss': loss, 'accuracy': accuracy})
-        return {'loss': loss, 'accuracy': accuracy, 'examples': count}
+        measured = self._score_and_log('test', summaries, images=not self.config.test_every_evaluation)
+        if self.status == 'diverged':
+            return NOT_TESTED
+        return {
+            'loss': measured['test_loss'],
+            'accuracy': measured['test_accuracy'],
+            'examples': self.dataset.test.count,
+        }
 
     def _finish(self, test: dict) -> dict:
         """Writes model.keras, then result.json, which says that the run is done."""
-        examples = {name: split.count for name, split in self.splits.items() if split is not None}
         trained = self.step * self.config.global_batch_size
         result = {
             'status': self.status,
@@ -295,12 +317,12 @@ class Run:
                 'source': self.dataset.source,
                 'fingerprint': self.dataset.fingerprint,
                 'train': self.dataset.train.count,
-                'validation': examples.get('validation', 0),
-                'test': examples['test'],
+                'validation': self.dataset.validation.count if self.dataset.validation is not None else 0,
+                'test': self.dataset.test.count,
             },
             'strategy': {
-                'name': strategy.name_of(self.strategy),
-                'replicas': self.strategy.num_replicas_in_sync,
+                'name': strategy.name_of(self.devices),
+                'replicas': self.devices.num_replicas_in_sync,
                 'workers': self.program.workers,
                 'global_batch_size': self.config.global_batch_size,
             },
@@ -314,23 +336,26 @@ class Run:
             **results.environment(),
         }
         if self.chief:
-            save_model(self.model, self.workdir / 'model.keras')
+            save_model(self.program.model_to_save(), self.workdir / 'model.keras')
             results.write_json(self.workdir / 'result.json', result)
         return result
 
     def _save(self) -> None:
         if self.chief:
-            progress = {
+            snapshot = {
                 'step': self.step,
                 'history': self.history,
-                'since_evaluation': self.since_evaluation.tolist(),
+                'totals': self.since_evaluation,
                 'seconds': self.seconds,
             }
-            self.checkpoints.save(progress)
+            self.checkpoints.save(snapshot)
 
-    def _set_progress(self, progress: dict) -> None:
-        self.step, self.history, self.seconds = progress['step'], progress['history'], progress['seconds']
-        self.since_evaluation = np.array(progress['since_evaluation'])
+    def _continue_from(self, snapshot: dict) -> None:
+        self.step, self.history, self.seconds = snapshot['step'], snapshot['history'], snapshot['seconds']
+        if 'totals' in snapshot:
+            self.since_evaluation = Totals(*snapshot['totals'])
+        else:  # of version 0.1.0: sums of means over steps, and the number of steps
+            self.since_evaluation = Totals(*(self.config.global_batch_size * x for x in snapshot['since_evaluation']))
 
     def _ask_to_stop(self) -> None:
         self.asked_to_stop = True

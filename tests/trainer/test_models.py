@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from configs import default
 from seedwise.errors import UserError
-from trainer import losses, models, optimizers
+from trainer import losses, models, optimizers, summaries
 
 
 def config(**fields):
@@ -189,3 +189,42 @@ def test_the_three_cross_entropies_have_equal_gradients_on_one_hot_labels():
         gradients.append(tape.gradient(loss, logits).numpy())
     assert np.abs(gradients[0] - gradients[1]).max() < 1e-6
     assert np.abs(gradients[0] - gradients[2]).max() < 1e-6
+
+
+def subclassed(fields, image_shape, classes, seed, synchronized):
+    class Mine(keras.Model):
+        def __init__(self):
+            super().__init__(name='mine')
+            self.flat, self.dense = keras.layers.Flatten(), keras.layers.Dense(fields['hidden'][0])
+
+        def call(self, images):
+            return self.dense(self.flat(images))
+
+    return Mine()
+
+
+def two_outputs(fields, image_shape, classes, seed, synchronized):
+    image = keras.Input(image_shape)
+    flat = keras.layers.Flatten()(image)
+    return keras.Model(image, [keras.layers.Dense(classes)(flat), flat], name='mine')
+
+
+@pytest.mark.parametrize('make', [subclassed, two_outputs], ids=lambda make: make.__name__)
+def test_what_is_not_one_number_for_each_class_is_refused(monkeypatch, make):
+    monkeypatch.setitem(models.MODELS, 'mlp', make)
+    config = default.get_config()
+    config.model.hidden = (7,)
+    with pytest.raises(UserError, match=r"'mine' returns .*must return logits of shape \(batch, 10\)"):
+        models.build(config, (4, 4, 1), 10, 1)
+
+
+def test_a_subclassed_model_has_weights_and_does_not_break_the_dashboard(monkeypatch, tmp_path):
+    monkeypatch.setitem(models.MODELS, 'mlp', subclassed)
+    config = default.get_config()
+    config.model.hidden = (10,)
+    model = models.build(config, (4, 4, 1), 10, 1)
+    assert model.count_params() == 170
+    board = summaries.Summaries(tmp_path)
+    board.start(config, 'digits', model)
+    board.close()
+    assert list(tmp_path.glob('events.*'))

@@ -1,4 +1,4 @@
-"""The compiled steps: masks of dropout, precision, divergence."""
+"""The compiled steps: precision, divergence, evaluation."""
 
 import numpy as np
 import pytest
@@ -6,30 +6,8 @@ import tensorflow as tf
 
 from configs import default
 from tests.helpers import run
-from trainer import models, steps
-
-
-def dropout_masks(seed: int, step: int, replica: int, replicas: int = 2):
-    """Returns the masks that two dropout layers draw in one step on one replica."""
-    config = default.get_config()
-    config.model.hidden, config.model.dropout = (64, 64), 'every'
-    model = models.build(config, (4, 4, 1), 10, replicas)
-    draws = steps._Draws(model, replicas)
-    draws.replica = lambda: tf.constant(replica)
-    layers = [layer for layer in model.layers if 'dropout' in layer.name]
-    with draws.at(tf.constant(seed), tf.constant(step)):
-        return [layer(np.ones((8, 64), 'float32'), training=True).numpy() > 0 for layer in layers]
-
-
-def test_dropout_masks_differ_by_seed_step_replica_and_layer_and_are_a_function_of_them():
-    base = dropout_masks(0, 5, 0)
-    assert all(np.array_equal(a, b) for a, b in zip(base, dropout_masks(0, 5, 0), strict=True))
-    assert not np.array_equal(*base)
-    for other in (dropout_masks(1, 5, 0), dropout_masks(0, 6, 0), dropout_masks(0, 5, 1)):
-        for mask, changed in zip(base, other, strict=True):
-            assert not np.array_equal(mask, changed)
-            # Independent masks of rate 0.5 agree on half of the 512 units, give or take four standard deviations.
-            assert abs((mask == changed).mean() - 0.5) < 4 * 0.5 / np.sqrt(512)
+from trainer import steps
+from trainer.checkpoints import Checkpoints
 
 
 def test_a_diverging_run_says_between_which_steps_and_exits_with_3(tmp_path):
@@ -44,10 +22,21 @@ def test_a_diverging_run_says_between_which_steps_and_exits_with_3(tmp_path):
     assert f'between steps {first:,} and {last:,}' in result['stdout']
 
 
+@pytest.mark.parametrize('validation', [0, 100])
+def test_a_loss_that_is_not_finite_at_an_evaluation_ends_the_run_as_diverged(tmp_path, validation):
+    """The training loss of the only step is finite: it is that of the initial weights."""
+    arguments = ('--config=configs/mlp_sgd.py', '--config.data.name=digits', '--config.steps=1')
+    arguments += ('--config.optimizer.learning_rate=1e6', f'--config.model.hidden={(64,) * 9}')
+    arguments += (f'--config.data.validation={validation}', '--config.model.kernel_initializer=he_uniform')
+    result = run(tmp_path / 'run', *arguments, code=3)
+    assert (result['status'], result['diverged_steps'], result['test']['examples']) == ('diverged', [1, 1], 0)
+    assert 'DIVERGED' in result['stdout']
+
+
 @pytest.mark.parametrize(
     ('model', 'precision'), [('mlp', 'float64'), ('mlp', 'mixed_float16'), ('cnn', 'mixed_bfloat16')]
 )
-def test_every_precision_learns_and_resumes_on_two_replicas(tmp_path, precision, model):
+def test_every_precision_learns_on_two_replicas(tmp_path, precision, model):
     arguments = ('--config=configs/mlp_adam.py', '--config.data.name=digits', f'--config.precision={precision}')
     arguments += (f'--config.model.name={model}', '--config.model.filters=(8,)', '--config.epochs=12')
     arguments += ('--config.strategy=mirrored', '--config.replicas=2')
@@ -56,12 +45,63 @@ def test_every_precision_learns_and_resumes_on_two_replicas(tmp_path, precision,
     assert result['status'] == 'completed'
 
 
-def test_loss_scaling_skips_steps_that_overflow(tmp_path):
-    """With the initial scale of 2^15, float16 gradients of a large loss overflow; training goes on all the same."""
-    arguments = ('--config=configs/mlp_adam.py', '--config.data.name=digits', '--config.precision=mixed_float16')
-    result = run(tmp_path / 'run', *arguments, '--config.epochs=8', '--config.model.kernel_initializer=random_normal')
-    assert result['status'] == 'completed'
-    assert result['test']['accuracy'] > 0.8
+def program(precision: str) -> steps.Program:
+    config = default.get_config()
+    config.precision, config.global_batch_size = precision, 16
+    devices = tf.distribute.OneDeviceStrategy('CPU:0')
+    return steps.Program(config, devices, (6, 6, 1), 3, total_steps=8, warmup_steps=0)
+
+
+def block(number: int):
+    """Four steps of 16 examples."""
+    rng = np.random.default_rng(number)
+    images, labels = rng.integers(0, 256, (4, 16, 6, 6, 1), np.uint8), rng.integers(0, 3, (4, 16), np.int32)
+    return tf.constant(images), tf.constant(labels)
+
+
+def values(made: steps.Program) -> list[np.ndarray]:
+    return [variable.numpy() for variable in made.variables]
+
+
+@pytest.mark.parametrize('precision', ['float64', 'mixed_float16', 'mixed_bfloat16'])
+def test_every_precision_resumes_from_its_checkpoint(tmp_path, precision):
+    whole, stopped, resumed = (program(precision) for _ in range(3))
+    whole.train(block(0), 0, 0)
+    whole.train(block(1), 0, 4)
+    stopped.train(block(0), 0, 0)
+    options = {'keep': 1, 'every_steps': 0, 'every_seconds': 0}
+    Checkpoints(tmp_path, stopped.variables, **options).save({'step': 4})
+    assert Checkpoints(tmp_path, resumed.variables, **options).restore() == {'step': 4}
+    resumed.train(block(1), 0, 4)
+    for a, b in zip(values(whole), values(resumed), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_step_that_overflows_is_skipped_and_the_scale_of_the_loss_halved():
+    made = program('mixed_float16')
+    made.optimizer.dynamic_scale.assign(2.0**30)
+    before = made.model.get_weights()
+    trained = made.train(tuple(x[:1] for x in block(0)), 0, 0)
+    assert np.isfinite(trained.totals.loss)
+    assert made.optimizer.dynamic_scale.numpy() == 2.0**29
+    for a, b in zip(before, made.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    for number in range(40):  # until the scale fits, and the weights move
+        made.train(block(number), 0, 4 * number)
+    assert made.optimizer.dynamic_scale.numpy() < 2.0**29
+    assert any(not np.array_equal(a, b) for a, b in zip(before, made.model.get_weights(), strict=True))
+
+
+def test_every_evaluation_opens_the_test_set_where_a_study_redoes_a_paper_that_did(tmp_path):
+    arguments = ('--config=configs/mlp_adam.py', '--config.data.name=digits', '--config.epochs=2')
+    result = run(tmp_path / 'run', *arguments, '--config.test_every_evaluation=true')
+    assert len(result['history']) == 2
+    assert all(0 < row['test_accuracy'] < 1 for row in result['history'])
+    assert result['history'][-1]['test_accuracy'] == result['test']['accuracy']
+    assert 'test loss' in result['stderr']
+    plain = run(tmp_path / 'plain', *arguments)
+    assert all('test_loss' not in row for row in plain['history'])
+    assert plain['weights_sha256'] == result['weights_sha256']
 
 
 def test_early_stopping_ends_after_patience_evaluations_and_keeps_the_best(tmp_path):

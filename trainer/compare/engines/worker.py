@@ -105,7 +105,7 @@ class Trainer:
                 self.program = None  # let go of before the next one is made
             run = Run(config, self._strategy, dataset, workdir, program=self.program)
             self.program, self._program_key = run.program, key
-            run.run(started, show=False, test=test)
+            run.complete(started, show=False, test=test)
 
 
 def program_key(config) -> str:

@@ -1,0 +1,85 @@
+"""Random numbers of a model's layers as a function of (seed, layer, step, replica).
+
+Keras's seed generators count their calls in a variable that is the same on all replicas: all replicas would drop the same
+units, and a resumed run would have to restore the count. Here the generators of all layers, also of nested models and inside
+of attention, compute their seed from the run's seed, the layer, the step and the replica instead.
+"""
+
+import contextlib
+import functools
+import threading
+
+import keras
+import tensorflow as tf
+
+from seedwise.errors import UserError
+
+#: Generator of dropout masks. TensorFlow's default takes 58 ms to draw 200 x 784 numbers under XLA on one CPU thread, and
+#: Philox 0.5 ms. At 128 x 512 both take the same.
+RNG = 'philox'
+
+
+class StepSeeds:
+    """Seeds the random layers of a model for one step at a time.
+
+    Raises:
+      UserError: the model has a random layer whose generator is not found, so that its numbers would not be reproducible.
+    """
+
+    def __init__(self, model: keras.Model):
+        self._now = threading.local()  # replicas of a MirroredStrategy are traced in threads of their own
+        layers = _layers(model)
+        seeded: set[int] = set()  # identities of the generators' states
+        for layer in layers:
+            for generator in [value for value in vars(layer).values() if isinstance(value, keras.random.SeedGenerator)]:
+                if id(generator.state) not in seeded:
+                    generator.next = functools.partial(self._draw, len(seeded))
+                    seeded.add(id(generator.state))
+            if type(layer) is keras.layers.Dropout:
+                layer.call = functools.partial(_dropout, layer)
+        for state in model.variables:
+            if state.name == 'seed_generator_state' and id(state) not in seeded:
+                inner = min((layer for layer in layers if _has(layer, state)), key=lambda layer: len(layer.variables))
+                raise UserError(
+                    f"layer '{inner.name}' draws random numbers that the run cannot seed: keep its SeedGenerator as an "
+                    'attribute, such as self.seed_generator'
+                )
+
+    @contextlib.contextmanager
+    def at(self, seed: tf.Tensor, step: tf.Tensor):
+        """Returns a context in which layers draw for this step; `seed` and `step` are int32 scalars."""
+        self._now.seed, self._now.step = seed, step
+        try:
+            yield
+        finally:
+            del self._now.seed, self._now.step
+
+    def _draw(self, number: int, ordered: bool = True) -> tf.Tensor:
+        """Returns the seed, shape [2], that layer `number` draws with: its own stream, then step and replica in it."""
+        bits = functools.partial(tf.random.stateless_uniform, [2], minval=None, maxval=None, dtype=tf.int32, alg=RNG)
+        stream = bits(tf.stack([self._now.seed, number]))
+        return bits(tf.bitwise.bitwise_xor(stream, tf.stack([self._now.step, _replica()])))
+
+
+def _layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """Returns all layers inside of a model, those of the model itself first, in the order in which they were made."""
+    # Keras has no public way to the layers inside of layers. If this one misses any, `StepSeeds` counts and refuses.
+    every = {id(layer): layer for layer in [*model.layers, *model._flatten_layers(include_self=True, recursive=True)]}
+    return [*every.values()]
+
+
+def _has(layer: keras.layers.Layer, variable: keras.Variable) -> bool:
+    return any(own is variable for own in layer.variables)
+
+
+def _replica() -> tf.Tensor:
+    """Returns the number of the replica that runs this, int32."""
+    return tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int32)
+
+
+def _dropout(layer: keras.layers.Dropout, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+    """Keras's own dropout with `RNG` as the generator."""
+    if not training or not layer.rate:
+        return inputs
+    seed = layer.seed_generator.next()
+    return tf.nn.experimental.stateless_dropout(inputs, layer.rate, seed, RNG, layer.noise_shape)
