@@ -169,10 +169,10 @@ def _check_output(model, image_shape: tuple[int, int, int], classes: int) -> Non
     """Raises `UserError` if a model returns something else than one number for each class."""
     import numpy as np
 
-    try:
+    if hasattr(model, 'output'):
         shape = model.output_shape
-    except AttributeError:  # a subclassed model has no shape, and no weights, before its first call
+    else:  # a subclassed model has no shape, and no weights, before its first call
         output = model(np.zeros((1, *image_shape), 'float32'))
-        shape = getattr(output, 'shape', type(output).__name__)
+        shape = tuple(output.shape) if hasattr(output, 'shape') else type(output).__name__
     if not isinstance(shape, tuple) or tuple(shape)[1:] != (classes,):
         raise UserError(f"model '{model.name}' returns {shape}: it must return logits of shape (batch, {classes})")
