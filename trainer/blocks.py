@@ -28,7 +28,7 @@ class Blocks:
 
     def __init__(self, config, strategy_, dataset: sources.Dataset):
         self._config, self._strategy, self._dataset = config, strategy_, dataset
-        self._image_bytes = int(np.prod(dataset.image_shape))
+        self._image_bytes = dataset.train.image_bytes
         self._one_device = isinstance(strategy_, tf.distribute.OneDeviceStrategy)
         self._evaluated: dict[int, Iterable] = {}
         self.total_steps = config.steps if config.steps is not None else self.step_of_epoch(config.epochs)

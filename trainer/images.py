@@ -53,7 +53,7 @@ def outcomes(
     """Returns the outcomes of n examples.
 
     Args:
-      images: [n, height, width, channels] uint8.
+      images: [n, height, width, channels], uint8 or float32 in [0, 1].
       labels: [n].
       mask: [n]; examples outside of it do not count.
       predicted: [n].
@@ -63,8 +63,10 @@ def outcomes(
     counts = np.bincount((labels * classes + predicted)[mask], minlength=classes**2)
     wrong = np.flatnonzero(mask & (predicted != labels))
     wrong = wrong[np.argsort(-confidence[wrong], kind='stable')[:WRONG]]
-    parts = (x[wrong] for x in (images, labels, predicted, confidence))
-    return Outcomes(counts.reshape(classes, classes), *parts)
+    shown, *parts = (x[wrong] for x in (images, labels, predicted, confidence))
+    if shown.dtype != np.uint8:
+        shown = np.round(255 * shown).astype(np.uint8)
+    return Outcomes(counts.reshape(classes, classes), shown, *parts)
 
 
 def confusion_matrix(confusion: np.ndarray) -> Image.Image:

@@ -176,7 +176,7 @@ class Program:
         return self._step(images[i], labels[i], seed, step, tf.constant(True))
 
     def _train_step(self, images, labels, seed, step, want_norms):
-        """One step of one replica on its share of a global batch, uint8 images and int32 labels."""
+        """One step of one replica on its share of a global batch, images as `_scaled` takes them and int32 labels."""
         with tf.GradientTape() as tape, self._draws.at(seed, step):
             logits = self.model(_scaled(images, self.model), training=True)
             loss = self._loss(labels, _full(logits), self._smoothing)
@@ -289,8 +289,9 @@ def _padded(x, steps: int):
 
 
 def _scaled(images, model):
-    """uint8 -> [0, 1] in the dtype that the model takes."""
-    return tf.cast(images, model.compute_dtype if model.compute_dtype == 'float64' else 'float32') / 255
+    """Images in [0, 1] in the dtype that the model takes: uint8 is divided by 255, and float32 is in [0, 1] already."""
+    scaled = tf.cast(images, model.compute_dtype if model.compute_dtype == 'float64' else 'float32')
+    return scaled / 255 if images.dtype == tf.uint8 else scaled
 
 
 def _full(logits):

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from configs.errors import UserError
-from data_pipeline import quiet, sources
+from data_pipeline import prepared, quiet, sources
 from trainer import results, strategy
 from trainer.blocks import Blocks
 from trainer.check import check_length
@@ -67,9 +67,8 @@ def train(
             validation=config.data.validation,
             memory_limit_mb=config.data.memory_limit_mb,
         )
-        return Run(config, strategy_, dataset, workdir, chief=chief).run(started, show=show and chief)
-    except tf.errors.DataLossError as error:  # of a dataset that is streamed, only found out now
-        raise sources.damaged(location.name, location.data_dir) from error
+        with prepared.errors_explained(location):
+            return Run(config, strategy_, dataset, workdir, chief=chief).run(started, show=show and chief)
     except tf.errors.OpError as error:
         if cluster and (isinstance(error, PEERS_FAIL) or 'Collective ops is aborted' in error.message):
             raise lost_worker(cluster, error.message) from error
@@ -92,7 +91,8 @@ def evaluate(config, location: sources.Location, workdir: Path) -> dict:
     with tempfile.TemporaryDirectory() as scratch:
         run = Run(config, strategy_, dataset, Path(scratch))
         run.model.set_weights(model.get_weights())
-        loss, accuracy, count = run._evaluate('test')
+        with prepared.errors_explained(location):
+            loss, accuracy, count = run._evaluate('test')
     return result | {'test': {'loss': loss, 'accuracy': accuracy, 'examples': count}}
 
 

@@ -21,7 +21,7 @@ from absl import flags
 
 from configs import commands
 from configs.errors import UserError, unknown
-from data_pipeline import sources
+from data_pipeline import builders, sources
 from trainer.compare import grid, study, tuning
 from trainer.compare.engines import ENGINES, Interrupted
 from trainer.compare.grid import RunSpec, Variant
@@ -134,6 +134,7 @@ def _train(plan: Plan, dashboard: 'Dashboard | None') -> list[RunSpec]:
     base = plan.variants[0].config
     try:
         location = sources.locate(base.data.name, base.data.data_dir, base.data.manual_dir)
+        location = builders.prepare_apart(location, base.data.memory_limit_mb)
     except UserError as error:
         raise UserError(str(error).replace('--config.', '--study.base.')) from error
     if location.train is not None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from configs.commands import STOPPED
-from data_pipeline import quiet, sources
+from data_pipeline import prepared, quiet, sources
 from trainer import results
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ class Trainer:
 
         with quiet.stderr_held_back():
             self._strategy = strategy.start(config, None)
+        self._location = location
         self._dataset = sources.load(location, memory_limit_mb=config.data.memory_limit_mb)
         self.program: Program | None = None
         self._program_key = ''
@@ -104,7 +105,8 @@ class Trainer:
                 self.program = None  # let go of before the next one is made
             run = Run(config, self._strategy, dataset, workdir, program=self.program)
             self.program, self._program_key = run.program, key
-            run.run(started, show=False, test=test)
+            with prepared.errors_explained(self._location):
+                run.run(started, show=False, test=test)
 
 
 def program_key(config) -> str:
