@@ -2,10 +2,12 @@
 process: MNIST is there in 0.2 s instead of 4, of which TFDS's import is one.
 
 The copy is used as long as the shards are the files that it was made of. Where it cannot be kept, nothing is lost but time.
+The same holds for the note that a dataset was checked, and its fingerprint.
 """
 
 import contextlib
 import hashlib
+import json
 import os
 import zipfile
 from collections.abc import Mapping
@@ -14,6 +16,10 @@ from pathlib import Path
 import numpy as np
 
 _NAME = '.decoded.npz'
+_CHECKED = '.checked.json'
+
+#: What was checked by fewer checks counts as not checked.
+_CHECKS = 1
 
 #: Larger datasets are not copied: their images may be compressed well, and the disk is the user's.
 LARGEST_MB = 512
@@ -40,6 +46,30 @@ def write(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
             with open(partial, 'wb') as file:
                 np.savez(file, made_of=np.array(_stamp(folder)), **arrays)  # type: ignore[arg-type]
             partial.replace(folder / _NAME)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def checked(folder: Path) -> str:
+    """Returns the fingerprint of a dataset that was read, checked and accepted as its files are now; '': it was not."""
+    try:
+        noted = json.loads((folder / _CHECKED).read_text(encoding='utf-8'))
+        same = noted['made_of'] == _stamp(folder) and noted['checks'] == _CHECKS
+        return str(noted['fingerprint']) if same else ''
+    except (OSError, ValueError, KeyError, TypeError):  # none, torn or damaged
+        return ''
+
+
+def mark_checked(folder: Path, fingerprint: str) -> None:
+    """Notes that the dataset in `folder` has this fingerprint and was accepted, if that can be written."""
+    if checked(folder) == fingerprint:
+        return
+    partial = folder / f'{_CHECKED}.{os.getpid()}'
+    with contextlib.suppress(OSError):
+        try:
+            noted = {'made_of': _stamp(folder), 'checks': _CHECKS, 'fingerprint': fingerprint}
+            partial.write_text(json.dumps(noted), encoding='utf-8')
+            partial.replace(folder / _CHECKED)
         finally:
             partial.unlink(missing_ok=True)
 

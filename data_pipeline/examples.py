@@ -6,10 +6,13 @@ A key is what names an example: its index in memory, or its serialized record. O
 
 import dataclasses
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from data_pipeline.checks import Form, usable_in_graph
 
 # Streams of random numbers; each is used for one thing, so that none repeats another's numbers.
 _ORDER, _SHARD_ORDER, _SPLIT, AUGMENT = range(4)
@@ -42,14 +45,19 @@ class InMemory:
 
     Attributes:
       count: number of examples.
+      image_bytes: bytes of an image.
     """
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, indices: np.ndarray | None = None):
-        """Takes images uint8 [n, height, width, channels], labels int32 [n] and the part's indices (None: all)."""
+        """Takes images [n, height, width, channels], labels int32 [n] and the part's indices (None: all).
+
+        Images are uint8, or float32 in [0, 1].
+        """
         self.images = images
         self.labels = labels
         self.indices = np.arange(len(labels), dtype=np.int32) if indices is None else indices
         self.count = len(self.indices)
+        self.image_bytes = images.itemsize * int(np.prod(images.shape[1:]))
 
     def split(self, seed: int, held_out: int) -> tuple['InMemory', 'InMemory']:
         """Returns the examples less `held_out` of them, and those."""
@@ -99,18 +107,19 @@ class Sharded:
     records at a time.
     """
 
+    name: str  # of the split
     paths: tuple[str, ...]
     lengths: tuple[int, ...]  # records in each shard
     features: Any  # tfds.features.FeaturesDict
-    supervised_keys: tuple[str, str]
+    form: Form
     chosen: np.ndarray  # bool [records]: those in this part
 
     @classmethod
-    def of(cls, info: Any, split: str) -> 'Sharded':
-        """Returns a whole split of a prepared dataset, from its `tfds.core.DatasetInfo`."""
+    def of(cls, info: Any, form: Form, split: str) -> 'Sharded':
+        """Returns a whole split of a prepared dataset, from its `tfds.core.DatasetInfo` and what `form_of` made of it."""
         paths = tuple(str(path) for path in info.splits[split].filepaths)
         lengths = tuple(info.splits[split].shard_lengths)
-        return cls(paths, lengths, info.features, tuple(info.supervised_keys[:2]), np.ones(sum(lengths), bool))
+        return cls(split, paths, lengths, info.features, form, np.ones(sum(lengths), bool))
 
     @property
     def count(self) -> int:
@@ -137,30 +146,33 @@ class Sharded:
         """Returns the keys of all examples once, in the source's order, in batches of any size."""
         return tf.data.Dataset.range(len(self.paths)).flat_map(self._records)
 
+    @property
+    def image_bytes(self) -> int:
+        return self.form.image_bytes
+
     def fetch(self, keys: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the images and labels of keys of any shape."""
-        image, label = self.supervised_keys
-        shape = self.features[image].shape
-
-        def decode(key):
-            example = self.features.deserialize_example(key)
-            return example[image], tf.cast(example[label], tf.int32)
-
-        signature = (tf.TensorSpec(shape, tf.uint8), tf.TensorSpec((), tf.int32))
-        images, labels = tf.map_fn(decode, tf.reshape(keys, [-1]), fn_output_signature=signature)
+        """Returns the images and labels of keys of any shape: uint8, or float32 in [0, 1], and int32."""
+        shape = self.form.shape
+        signature = (tf.TensorSpec(shape, self.form.dtype), tf.TensorSpec((), tf.int32))
+        images, labels = tf.map_fn(self._decode, tf.reshape(keys, [-1]), fn_output_signature=signature)
+        images, labels = usable_in_graph(self.name, images, labels, self.form.classes)
         return tf.reshape(images, tf.concat([tf.shape(keys), shape], 0)), tf.reshape(labels, tf.shape(keys))
 
-    def read(self) -> tuple[np.ndarray, np.ndarray]:
-        """Returns all examples as arrays: images uint8 [n, height, width, channels], labels int32 [n]."""
-        image, label = self.supervised_keys
+    def read(self, at_a_time: int = 10_000) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yields all examples in the source's order: images [n, height, width, channels] as stored, labels int32 [n]."""
+        records = self.in_order().unbatch().map(self._decode, num_parallel_calls=tf.data.AUTOTUNE)
+        yield from records.batch(at_a_time).as_numpy_iterator()
 
-        def decode(record):
-            example = self.features.deserialize_example(record)
-            return example[image], tf.cast(example[label], tf.int32)
+    def shards(self) -> Iterator['Sharded']:
+        """Yields each shard of a whole split by itself."""
+        for path, length in zip(self.paths, self.lengths, strict=True):
+            yield dataclasses.replace(self, paths=(path,), lengths=(length,), chosen=np.ones(length, bool))
 
-        records = self.in_order().unbatch()
-        batches = list(records.map(decode, num_parallel_calls=tf.data.AUTOTUNE).batch(10_000).as_numpy_iterator())
-        return np.concatenate([b[0] for b in batches]), np.concatenate([b[1] for b in batches])
+    def _decode(self, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        example = self.features.deserialize_example(record)
+        # A shape that is declared is not one that was checked: images may be files of any size.
+        image = tf.ensure_shape(example[self.form.image], self.form.shape)
+        return image, tf.cast(example[self.form.label], tf.int32)
 
     def _records(self, shard: tf.Tensor) -> tf.data.Dataset:
         starts = tf.constant(np.cumsum((0, *self.lengths)), tf.int64)

@@ -5,8 +5,8 @@ Step s holds the examples at positions s * batch to (s + 1) * batch - 1 of it: a
 number of replicas and wherever a run was resumed. No example is dropped, and none comes a second time before each has
 come once; where the batch does not divide the epoch, one batch spans two.
 
-Steps come in blocks, since many steps are compiled into one call. A block is images uint8 [steps, batch of the replica,
-height, width, channels] and labels int32 [steps, batch of the replica].
+Steps come in blocks, since many steps are compiled into one call. A block is images, uint8 or float32 in [0, 1], [steps,
+batch of the replica, height, width, channels] and labels int32 [steps, batch of the replica].
 """
 
 import dataclasses
@@ -143,9 +143,9 @@ def _for_replicas(blocks: tf.data.Dataset, part: Part) -> tf.data.Dataset:
 
 
 def _augmented(images, augment: Augment, seed: int, steps, batch: int, part: Part):
-    """Shifts, rotates and scales each image about its centre by its own random amounts; uint8 in and out, zeros outside.
+    """Shifts, rotates and scales each image about its centre by its own random amounts, with zeros outside; the type stays.
 
-    images: uint8 [local replicas, steps, batch of the replica, height, width, channels].
+    images: uint8 or float32 [local replicas, steps, batch of the replica, height, width, channels].
     """
 
     def draw(step):

@@ -2,7 +2,7 @@
 
 python -m data_pipeline.prepare --dataset=mnist [--manual_dir=FOLDER] [--data_dir=FOLDER]
 
-Several at once do no harm. Exit codes: 0 the dataset is ready, 2 it is not to be had.
+Several at once do no harm. Exit codes: 0 the dataset is ready, 2 it is not, and one line says why.
 """
 
 import sys
@@ -11,6 +11,7 @@ from absl import flags
 
 from data_pipeline import sources
 from seedwise import commands, tensorflow_import
+from seedwise.errors import UserError
 
 _DATASET = flags.DEFINE_string('dataset', 'mnist', 'Any TFDS image-classification dataset.')
 _MANUAL_DIR = flags.DEFINE_string('manual_dir', '', "Folder with the dataset's original files. '': download them.")
@@ -21,9 +22,12 @@ _DATA_DIR = flags.DEFINE_string(
 
 def main(argv: list[str]) -> int:
     commands.parse_flags(argv, __doc__)
-    location = sources.locate(_DATASET.value, _DATA_DIR.value, _MANUAL_DIR.value)
-    tensorflow_import.import_tensorflow()
-    dataset = sources.load(location)
+    try:
+        location = sources.ensure_downloaded(sources.locate(_DATASET.value, _DATA_DIR.value, _MANUAL_DIR.value))
+        tensorflow_import.import_tensorflow()
+        dataset = sources.load(location)
+    except UserError as error:
+        raise UserError(str(error).replace('--config.data.', '--')) from error
     print(
         f'{dataset.name} is ready in {location.data_dir}: {dataset.train.count:,} training and {dataset.test.count:,} test '
         f'examples of {"x".join(map(str, dataset.image_shape))}, {dataset.classes} classes'

@@ -28,7 +28,7 @@ class Blocks:
 
     def __init__(self, config, devices, dataset: sources.Dataset):
         self._config, self._devices, self._dataset = config, devices, dataset
-        self._image_bytes = int(np.prod(dataset.image_shape))
+        self._image_bytes = dataset.train.image_bytes
         self._one_device = isinstance(devices, tf.distribute.OneDeviceStrategy)
         self._evaluated: dict[str, Iterable] = {}
         self.total_steps = config.steps if config.steps is not None else self.step_of_epoch(config.epochs)

@@ -53,7 +53,7 @@ def outcomes(
     """Returns the outcomes of examples.
 
     Args:
-      images: [..., height, width, channels] uint8.
+      images: [..., height, width, channels], uint8 or float32 in [0, 1].
       labels: [...].
       mask: [...]; examples outside of it do not count.
       predicted: [...].
@@ -65,8 +65,10 @@ def outcomes(
     counts = np.bincount((labels * classes + predicted)[mask], minlength=classes**2)
     wrong = np.flatnonzero(mask & (predicted != labels))
     wrong = wrong[np.argsort(-confidence[wrong], kind='stable')[:WRONG]]
-    parts = (x[wrong] for x in (images, labels, predicted, confidence))
-    return Outcomes(counts.reshape(classes, classes), *parts)
+    shown, *parts = (x[wrong] for x in (images, labels, predicted, confidence))
+    if shown.dtype != np.uint8:
+        shown = np.round(255 * shown).astype(np.uint8)
+    return Outcomes(counts.reshape(classes, classes), shown, *parts)
 
 
 def confusion_matrix(confusion: np.ndarray) -> Image.Image:

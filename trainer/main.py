@@ -35,7 +35,9 @@ def main(argv: list[str]) -> int:
     evaluation_only = 0 in (config.epochs, config.steps) and (workdir / 'model.keras').exists()
     result = None if evaluation_only else results.read_result(workdir, config)
     if result is None:
-        location = sources.locate(config.data.name, config.data.data_dir, config.data.manual_dir, config.data.fallback)
+        data = config.data
+        location = sources.locate(data.name, data.data_dir, data.manual_dir, data.fallback)
+        location = sources.ensure_downloaded(location, data.fallback, memory_limit_mb=data.memory_limit_mb)
         if location.warning:
             config.data.name = location.name
             config.data.validation = min(config.data.validation, sources.DIGITS_TRAIN // 5)

@@ -14,6 +14,7 @@ from typing import Any
 
 import filelock
 
+from data_pipeline import identity
 from seedwise.errors import UserError
 
 #: Fields that say where things are and what is kept of a run, not what it computes.
@@ -54,9 +55,15 @@ def read_result(workdir: Path, config=None) -> dict | None:
     """Returns the result of a finished run, or None; with a config, only if it is that config's.
 
     Raises:
-      UserError: result.json is no result.
+      UserError: result.json is no result, or one of other data than it says.
     """
     result = _read_json(workdir / 'result.json', 'delete it, and the same command trains the run again')
+    dataset = (result or {}).get('dataset', {})
+    if other := identity.really(dataset.get('name', ''), dataset.get('fingerprint', '')):
+        raise UserError(
+            f"the run in {workdir} was trained on '{other}' under the name '{dataset['name']}', since its data had been "
+            'prepared from the wrong files: delete that folder and train it again'
+        )
     return result if config is None or result is None or result.get('config_hash') == config_hash(config) else None
 
 

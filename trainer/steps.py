@@ -187,7 +187,7 @@ class Program:
         return self._step(images[i], labels[i], seed, step, is_last)
 
     def _train_step(self, images, labels, seed, step, is_last):
-        """One step of one replica on its share of a global batch: uint8 images [batch, ...] and int32 labels [batch]."""
+        """One step of one replica on its share of a global batch: images [batch, ...] and int32 labels [batch]."""
         with tf.GradientTape() as tape, self._seeds.at(seed, step):
             logits = self.model(_to_unit_range(images, self.model), training=True)
             loss = self._loss(labels, _loss_precision(logits), self._smoothing)
@@ -292,8 +292,9 @@ def _padded(x, steps: int):
 
 
 def _to_unit_range(images, model):
-    """uint8 -> [0, 1] in the dtype that the model takes."""
-    return tf.cast(images, model.compute_dtype if model.compute_dtype == 'float64' else 'float32') / 255
+    """Images in [0, 1] in the dtype that the model takes: uint8 is divided by 255, and float32 is in [0, 1] already."""
+    scaled = tf.cast(images, model.compute_dtype if model.compute_dtype == 'float64' else 'float32')
+    return scaled / 255 if images.dtype == tf.uint8 else scaled
 
 
 def _loss_precision(logits):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from data_pipeline import sources
+from data_pipeline import prepared, sources
 from seedwise import tensorflow_import
 from seedwise.errors import UserError
 from trainer import results, strategy
@@ -78,9 +78,8 @@ def train(
             validation=config.data.validation,
             memory_limit_mb=config.data.memory_limit_mb,
         )
-        return Run(config, devices, dataset, workdir, chief=chief).complete(started, show=show and chief)
-    except tf.errors.DataLossError as error:  # of a dataset that is streamed, only found out now
-        raise sources.damaged(location.name, location.data_dir) from error
+        with prepared.errors_explained(location):
+            return Run(config, devices, dataset, workdir, chief=chief).complete(started, show=show and chief)
     except tf.errors.OpError as error:
         if cluster and (isinstance(error, PEERS_FAIL) or 'Collective ops is aborted' in error.message):
             raise lost_worker(cluster, error.message) from error
@@ -103,7 +102,8 @@ def evaluate(config, location: sources.Location, workdir: Path) -> dict:
     with tempfile.TemporaryDirectory() as scratch:
         run = Run(config, devices, dataset, Path(scratch))
         run.model.set_weights(model.get_weights())
-        totals = run.score('test')
+        with prepared.errors_explained(location):
+            totals = run.score('test')
     return result | {'test': {'loss': totals.mean_loss, 'accuracy': totals.accuracy, 'examples': totals.examples}}
 
 

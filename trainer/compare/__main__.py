@@ -19,7 +19,7 @@ import filelock
 import ml_collections
 from absl import flags
 
-from data_pipeline import sources
+from data_pipeline import builders, sources
 from seedwise import commands
 from seedwise.errors import UserError, unknown
 from trainer.compare import engines, grid, study, tuning
@@ -135,6 +135,7 @@ def _train(plan: Plan, dashboard: 'Dashboard | None') -> list[RunSpec]:
     base = plan.variants[0].config
     try:
         location = sources.locate(base.data.name, base.data.data_dir, base.data.manual_dir)
+        location = builders.prepare_apart(location, base.data.memory_limit_mb)
     except UserError as error:
         raise UserError(str(error).replace('--config.', '--study.base.')) from error
     if location.train is not None:

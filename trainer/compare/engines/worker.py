@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data_pipeline import sources
+from data_pipeline import prepared, sources
 from seedwise import tensorflow_import
 from seedwise.commands import STOPPED
 from trainer import results
@@ -79,6 +79,7 @@ class Trainer:
 
         with tensorflow_import.stderr_held_back():
             self._strategy = strategy.start(config, None)
+        self._location = location
         self._dataset = sources.load(location, memory_limit_mb=config.data.memory_limit_mb)
         self.program: Program | None = None
         self._program_key = ''
@@ -105,7 +106,8 @@ class Trainer:
                 self.program = None  # let go of before the next one is made
             run = Run(config, self._strategy, dataset, workdir, program=self.program)
             self.program, self._program_key = run.program, key
-            run.complete(started, show=False, test=test)
+            with prepared.errors_explained(self._location):
+                run.complete(started, show=False, test=test)
 
 
 def program_key(config) -> str:
