@@ -5,14 +5,13 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from seedwise import config_files, dotted
-from seedwise.errors import LostWorker, UserError, unknown
+from seedwise import config_files, dotted, paths, streams
+from seedwise.errors import Interrupted, LostWorker, UserError, unknown
 
 flags.disclaim_key_flags()  # what `define_config` defines is a flag of its caller's: --help lists it there
 
@@ -46,6 +45,8 @@ def overrides(name: str) -> list[str]:
 
 def run(main: Callable[[list[str]], int]) -> int:
     """Calls `main` with the command line; a user's mistake becomes one line and exit code 2."""
+    streams.open_closed()
+    sys.stdout, sys.stderr = (streams.Lasting(stream) for stream in (sys.stdout, sys.stderr))  # type: ignore[assignment]
     try:
         return main(sys.argv)
     except UserError as error:
@@ -55,10 +56,7 @@ def run(main: Callable[[list[str]], int]) -> int:
     except LostWorker as error:
         print(f'error: {error}', file=sys.stderr, flush=True)
         os._exit(1)  # at its end TensorFlow would wait for who is lost
-    except Exception as error:
-        # By name: the class is known only where TensorFlow is imported.
-        if type(error).__name__ != 'Interrupted':
-            raise
+    except Interrupted as error:
         print(f'{error}; all is saved: the same command continues', file=sys.stderr)
         return STOPPED
     except KeyboardInterrupt:
@@ -141,7 +139,8 @@ class _ConfigFile(flags.ArgumentParser):
         path, colon, text = argument.partition(':')
         if not path:
             raise UserError(f'--{self._name} is wanted: --{self._name}={self._example}')
-        file = config_files.find(Path(path).expanduser(), self._name, self._example)
+        place = paths.local(argument if '://' in argument else path, f'--{self._name}')
+        file = config_files.find(place, self._name, self._example)
         config = config_files.load(file, [text] if colon else [])
         known = dotted.types(config)
         self._kinds |= {f'{self._name}.{field}': kind for field, kind in known.items()}

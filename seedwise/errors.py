@@ -15,6 +15,10 @@ class LostWorker(Exception):
     """Another worker of this run has died, or does not answer. The message is one line and names it."""
 
 
+class Interrupted(Exception):
+    """The command was asked to stop, and all is saved: the same command continues."""
+
+
 def unknown(what: str, value: object, accepted: Iterable[str], others: Iterable[str] = ()) -> UserError:
     """Returns the error for a name that is in no table: what is accepted, and the nearest of it.
 

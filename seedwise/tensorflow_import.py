@@ -1,12 +1,16 @@
 """TensorFlow without its start-up noise."""
 
 import contextlib
+import faulthandler
 import gc
 import os
 import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from seedwise import signals
 
 #: What Keras imports where it is installed, for features that no command here uses: 1.3 s of 3.5 s (2 CPU cores).
 UNUSED_BY_KERAS = ('matplotlib', 'pandas', 'sklearn')
@@ -15,18 +19,24 @@ UNUSED_BY_KERAS = ('matplotlib', 'pandas', 'sklearn')
 def import_tensorflow():
     """Imports and returns TensorFlow; what it prints meanwhile is shown only if the import fails.
 
-    TF_CPP_MIN_LOG_LEVEL, where set, is respected, and at 0 nothing is held back. For a process of our own: in it, Keras
-    does without `UNUSED_BY_KERAS`.
+    TF_CPP_MIN_LOG_LEVEL is respected if it is set, and at 0 nothing is held back. For a process of our own: in it, Keras
+    does without `UNUSED_BY_KERAS`, a run depends on no settings of libraries outside of its config, and signals are
+    delivered as `signals.deliver_by_thread` says.
     """
+    signals.deliver_by_thread()
+    os.environ['KERAS_BACKEND'] = 'tensorflow'
+    os.environ.pop('TF_USE_LEGACY_KERAS', None)
     if os.environ.get('TF_CPP_MIN_LOG_LEVEL') == '0':
         import tensorflow as tf
 
+        _settle_keras()
         return tf
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     os.environ.setdefault('GRPC_VERBOSITY', 'NONE')
     warnings.filterwarnings('ignore', module='keras|tensorflow|google')
     with stderr_held_back(), _hidden(UNUSED_BY_KERAS):
         import tensorflow as tf
+    _settle_keras()
     tf.get_logger().setLevel('ERROR')
     tf.autograph.set_verbosity(0)
     from absl import logging
@@ -34,6 +44,16 @@ def import_tensorflow():
     logging.set_verbosity(logging.ERROR)
     gc.freeze()  # what is imported stays: to look for garbage in it took a second at the process's end
     return tf
+
+
+def _settle_keras() -> None:
+    """Gives Keras its own defaults, whatever ~/.keras/keras.json holds."""
+    import keras
+
+    keras.config.set_floatx('float32')
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_image_data_format('channels_last')
+    keras.config.set_dtype_policy('float32')
 
 
 @contextlib.contextmanager
@@ -50,11 +70,19 @@ def _hidden(packages: Sequence[str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def stderr_held_back():
-    """Redirects the process's standard error, which C++ writes to directly, and gives it back if the block raises."""
+    """Redirects the process's standard error, which C++ writes to directly, and gives it back if the block raises.
+
+    If the process is aborted within the block, Python's stack is printed, and what was held back stays in a file of the
+    temporary folder.
+    """
     sys.stderr.flush()
     saved = os.dup(2)
-    with tempfile.TemporaryFile() as held:
+    path = Path(tempfile.gettempdir(), f'seedwise-stderr-{os.getpid()}.log')
+    ours = not faulthandler.is_enabled()
+    with open(path, 'w+b') as held:
         os.dup2(held.fileno(), 2)
+        if ours:
+            faulthandler.enable(saved)
         try:
             yield
         except BaseException:
@@ -62,5 +90,8 @@ def stderr_held_back():
             os.write(saved, held.read())
             raise
         finally:
+            if ours:
+                faulthandler.disable()
             os.dup2(saved, 2)
             os.close(saved)
+            path.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import socket
+import sys
 import time
 from collections.abc import Mapping, Sequence
 
@@ -208,23 +209,65 @@ def _check_addresses(variable: str, addresses: Sequence[str]) -> None:
         raise UserError(f'{variable} has an address twice: {", ".join(addresses)}')
 
 
-def wait_for_all(cluster: Cluster) -> None:
-    """Waits until all workers listen on their ports, or did a moment ago; this one does meanwhile.
+#: Seconds of waiting for other workers after which it is reported whom a worker waits for.
+PATIENCE_SECONDS = 10.0
 
-    TensorFlow, which listens there from then on, would wait an hour for a worker that never comes, and not say for whom.
+
+def wait_for_all(cluster: Cluster) -> None:
+    """Waits until all workers listen on their ports, or did a moment ago; this one listens meanwhile.
+
+    TensorFlow, which listens there from then on, would wait an hour for a worker that never starts, and not name it. A
+    name may appear late, as those of Kubernetes' pods do, and so one that does not resolve yet is waited for too.
 
     Raises:
-      LostWorker: some did not come within `start_seconds`.
+      LostWorker: some did not start within `start_seconds`, or this worker's own name does not resolve.
     """
-    deadline = time.monotonic() + start_seconds()
-    missing = set(range(len(cluster.addresses))) - {cluster.index}
+    started = time.monotonic()
+    reported = False
     with _listen(cluster):
-        while missing := {index for index in missing if not _listens(cluster.addresses[index])}:
-            if time.monotonic() > deadline:
+        while problems := _problems(cluster):
+            waited = time.monotonic() - started
+            if waited > start_seconds():
                 raise LostWorker(
-                    f'{_name(cluster, missing)} did not come within {start_seconds()} s (SEEDWISE_START_SECONDS)'
+                    f'within {start_seconds()} s (SEEDWISE_START_SECONDS) not all workers started: {problems}'
                 )
+            if waited > PATIENCE_SECONDS and not reported:
+                reported = True
+                print(f'waiting for {problems}', file=sys.stderr, flush=True)
             time.sleep(0.2)
+
+
+def _problems(cluster: Cluster) -> str:
+    """Returns the workers that cannot be reached, each with the reason, or ''. A worker looks up its own name alone."""
+    reasons: dict[int, str] = {}
+    for index, address in enumerate(cluster.addresses):
+        reason = _resolve(address) if index == cluster.index else _reach(address)
+        if reason:
+            reasons[index] = reason
+    return '; '.join(f'{_name(cluster, {index})}: {reason}' for index, reason in reasons.items())
+
+
+def _resolve(address: str) -> str:
+    """Returns why the host of an address is not known, or ''."""
+    try:
+        socket.getaddrinfo(address.rpartition(':')[0].strip('[]'), None)
+    except OSError as error:
+        return f"its name, this worker's own, does not resolve ({error.strerror})"
+    return ''
+
+
+def _reach(address: str) -> str:
+    """Returns why nothing listens at an address, or ''."""
+    host, _, port = address.rpartition(':')
+    try:
+        socket.create_connection((host.strip('[]'), int(port)), timeout=1).close()
+    except socket.gaierror as error:
+        return f'its name does not resolve ({error.strerror})'
+    except TimeoutError:
+        return 'it does not answer'
+    except OSError as error:
+        return f'it does not listen yet ({error.strerror})'
+    return ''
 
 
 def lost_worker(cluster: Cluster, message: str) -> LostWorker:
@@ -232,7 +275,7 @@ def lost_worker(cluster: Cluster, message: str) -> LostWorker:
     # It writes /job:worker/replica:0/task:1, or names none: then it is who does not listen, or at last the chief, which
     # watches over the others.
     named = {int(number) for number in re.findall(r'/task:(\d+)', message)} - {cluster.index}
-    silent = {i for i, address in enumerate(cluster.addresses) if i != cluster.index and not _listens(address)}
+    silent = {i for i, address in enumerate(cluster.addresses) if i != cluster.index and _reach(address)}
     others = named or silent or {0} - {cluster.index}
     lost = _name(cluster, others) if others else 'another worker'
     return LostWorker(f'{lost} was lost: all must start again, and continue from the last checkpoint')
@@ -254,15 +297,6 @@ def _listen(cluster: Cluster) -> socket.socket:
         if cluster.engine.startswith('Slurm'):  # the port was our choice, and the job's next step has others
             raise LostWorker(f'{told}: start again') from error
         raise UserError(f'{told}: choose a free one') from error
-
-
-def _listens(address: str) -> bool:
-    host, _, port = address.rpartition(':')
-    try:
-        socket.create_connection((host.strip('[]'), int(port)), timeout=1).close()
-    except OSError:
-        return False
-    return True
 
 
 def check_port_free(cluster: Cluster) -> None:

@@ -11,7 +11,7 @@ from absl import flags
 
 from configs.default import OPTIONAL_PAIRS, PAIRS
 from data_pipeline import sources
-from seedwise import commands, tensorflow_import
+from seedwise import commands, paths, tensorflow_import
 from trainer import cluster, results
 from trainer.check import check, check_cluster
 from trainer.progress import warn
@@ -58,7 +58,7 @@ def main(argv: list[str]) -> int:
 
 def _workdir(config) -> Path:
     if _WORKDIR.value:
-        return Path(_WORKDIR.value).expanduser()
+        return paths.folder(_WORKDIR.value, '--workdir')
     return results.default_workdir(commands.config_file('config'), config)
 
 

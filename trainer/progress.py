@@ -1,6 +1,5 @@
 """What a run shows while it trains: a bar with an ETA on a terminal, a line for each evaluation elsewhere."""
 
-import sys
 import time
 
 from rich import progress as rich_progress
@@ -11,7 +10,7 @@ class Progress:
     """Progress of `total` steps on standard error; shows nothing where `show` is false (workers but the chief)."""
 
     def __init__(self, total: int, start: int, *, show: bool):
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
         self._bar = None
         self._show = show
         self._total = total
@@ -61,6 +60,4 @@ class Progress:
 
 def warn(text: str) -> None:
     """Shows a line that is not to be missed."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(
-        f'[bold yellow]{text}[/]' if sys.stderr.isatty() else text
-    )
+    Console(stderr=True, highlight=False, soft_wrap=True).print(text, style='bold yellow', markup=False)

@@ -13,7 +13,7 @@ from rich.table import Table
 
 def print_summary(result: dict, workdir: Path) -> None:
     """Prints a short table of a result, where it lies, and how to look at it."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
     data, where, seconds = result['dataset'], result['strategy'], result['seconds']
     table = Table(box=box.SIMPLE, show_header=True, pad_edge=False)
     table.add_column('split')

@@ -2,7 +2,8 @@
 
 import json
 import os
-import signal
+import sys
+import threading
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -10,7 +11,7 @@ import tensorflow as tf
 from data_pipeline.pipeline import Part
 from seedwise.errors import UserError
 from trainer.check import batch_not_divisible, check_cluster
-from trainer.cluster import Cluster, start_seconds, tpu_address
+from trainer.cluster import Cluster, lost_worker, start_seconds, tpu_address
 
 #: Replicas that one CPU is split into: each is compiled by itself, so more would take minutes to start.
 MOST_CPU_DEVICES = 64
@@ -129,13 +130,19 @@ def _multi_worker(cluster: Cluster, devices: list[str]) -> tf.distribute.Strateg
     options = tf.distribute.experimental.CommunicationOptions(
         implementation=implementation.NCCL if gpus else implementation.RING
     )
-    signal.alarm(
-        start_seconds()
-    )  # ends the process if a worker dies just now: TensorFlow would wait for it for an hour
+    # TensorFlow would wait for an hour for a worker that dies just now, and cannot be interrupted.
+    timer = threading.Timer(start_seconds(), _give_up, [cluster])
+    timer.daemon = True
+    timer.start()
     try:
         return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
     finally:
-        signal.alarm(0)
+        timer.cancel()
+
+
+def _give_up(cluster: Cluster) -> None:
+    print(f'error: {lost_worker(cluster, "")}', file=sys.stderr, flush=True)
+    os._exit(1)
 
 
 def _tpu(config) -> tf.distribute.Strategy:

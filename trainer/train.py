@@ -1,13 +1,9 @@
 """One run, from config to result, in the order in which things happen."""
 
-import contextlib
-import faulthandler
 import functools
 import math
 import operator
-import signal
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +12,8 @@ import tensorflow as tf
 
 from data_pipeline import prepared, sources
 from seedwise import tensorflow_import
-from seedwise.errors import UserError
+from seedwise.errors import Interrupted, UserError
+from seedwise.signals import stop_requests
 from trainer import results, strategy
 from trainer.blocks import Blocks
 from trainer.check import check_length
@@ -44,10 +41,6 @@ NOTHING = Totals(0.0, 0.0, 0)
 NOT_TESTED = {'loss': None, 'accuracy': None, 'examples': 0}
 
 
-class Interrupted(Exception):
-    """The run was asked to stop, and has saved; the same command continues it."""
-
-
 def train(
     config, location: sources.Location, workdir: Path, cluster: Cluster | None = None, *, show: bool = True
 ) -> dict:
@@ -62,7 +55,7 @@ def train(
 
     Raises:
       UserError: what the config wants is not to be had here.
-      Interrupted: SIGTERM or SIGINT came; all is saved.
+      Interrupted: a signal asked the run to stop; all is saved.
       LostWorker: another worker has died, or has not come.
     """
     started = time.perf_counter()
@@ -173,7 +166,7 @@ class Run:
         log = self.chief and self.config.tensorboard.enabled is not False
         summaries = Summaries(self.workdir / 'tensorboard' if log else None, self.step)
         progress = Progress(self.total_steps, self.step, show=show)
-        with _signals(self._ask_to_stop):
+        with stop_requests(self._ask_to_stop):
             try:
                 summaries.start(self.config, self.dataset.name, self.model)
                 if snapshot:
@@ -357,27 +350,5 @@ class Run:
         else:  # of version 0.1.0: sums of means over steps, and the number of steps
             self.since_evaluation = Totals(*(self.config.global_batch_size * x for x in snapshot['since_evaluation']))
 
-    def _ask_to_stop(self) -> None:
+    def _ask_to_stop(self, number: int) -> None:
         self.asked_to_stop = True
-
-
-@contextlib.contextmanager
-def _signals(stop: Callable[[], None]):
-    """Calls `stop` on SIGTERM and on the first SIGINT; a second SIGINT interrupts at once, as ever."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may handle signals; whoever runs us in another has its own way to stop
-        return
-
-    def handle(number, frame):
-        stop()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    # It gives Python's handlers a stack of their own. oneDNN's compiled matrix products do not leave them one: a signal
-    # that came in the middle of a product overwrote the heap, and the process was aborted before it had saved.
-    faulthandler.enable(2)
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

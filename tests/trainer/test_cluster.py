@@ -3,11 +3,14 @@
 import json
 import re
 import socket
+import subprocess
+import sys
 
 import portpicker
 import pytest
 
 from seedwise.errors import LostWorker, UserError
+from tests.helpers import ROOT
 from trainer import cluster
 
 
@@ -194,7 +197,33 @@ def test_workers_wait_for_each_other(monkeypatch):
     monkeypatch.setenv('SEEDWISE_START_SECONDS', '1')
     addresses = tuple(f'localhost:{portpicker.pick_unused_port()}' for _ in range(2))
     found = cluster.Cluster(addresses, 0, 'test')
-    with pytest.raises(LostWorker, match=rf'worker 1 \({addresses[1]}\) did not come within 1 s'):
+    with pytest.raises(LostWorker, match=rf'within 1 s .*worker 1 \({addresses[1]}\): it does not listen yet'):
         cluster.wait_for_all(found)
     with socket.create_server(('', int(addresses[1].partition(':')[2]))):
         cluster.wait_for_all(found)
+
+
+@pytest.mark.parametrize('index', [0, 1])
+def test_a_name_that_does_not_resolve_is_reported_and_ends_the_wait(monkeypatch, capsys, index):
+    """Names of pods may appear late, and so they are waited for."""
+    monkeypatch.setenv('SEEDWISE_START_SECONDS', '1')
+    monkeypatch.setattr(cluster, 'PATIENCE_SECONDS', 0.0)
+    addresses = (f'nobody.invalid:{portpicker.pick_unused_port()}', f'localhost:{portpicker.pick_unused_port()}')
+    whose = "its name, this worker's own, does not" if index == 0 else 'its name does not'
+    with pytest.raises(LostWorker, match=rf'worker 0 \({addresses[0]}\): {whose} resolve'):
+        cluster.wait_for_all(cluster.Cluster(addresses, index, 'test'))
+    assert capsys.readouterr().err.startswith(f'waiting for worker 0 ({addresses[0]}): {whose} resolve')
+
+
+def test_a_worker_that_dies_while_tensorflow_starts_ends_the_process():
+    """TensorFlow would wait for an hour."""
+    code = (
+        'from trainer import cluster, strategy\n'
+        'import threading, time\n'
+        'found = cluster.Cluster(("localhost:1", "localhost:2"), 0, "test")\n'
+        'threading.Timer(0.1, strategy._give_up, [found]).start()\n'
+        'time.sleep(60)\n'
+    )
+    done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert 'error: worker 1 (localhost:2) was lost' in done.stderr

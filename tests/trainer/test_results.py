@@ -2,6 +2,11 @@
 
 import json
 import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import ml_collections
 import pytest
@@ -9,6 +14,7 @@ import pytest
 from configs import default
 from seedwise import dotted
 from seedwise.errors import UserError
+from tests.helpers import ROOT
 from trainer import results
 
 
@@ -147,3 +153,26 @@ def test_a_workdir_that_cannot_be_written(tmp_path):
     with pytest.raises(UserError, match='cannot be written'), results.locked(tmp_path / 'file' / 'run'):
         pass
     assert results.read_result(tmp_path / 'file' / 'run') is None
+
+
+def test_the_revision_is_our_own_or_none(tmp_path):
+    """A package that is installed inside of somebody's repository is not part of it."""
+    ours = subprocess.run(['git', 'rev-parse', 'HEAD'], cwd=ROOT, capture_output=True, text=True)
+    expected = ours.stdout.strip() if ours.returncode == 0 else 'None'
+    code = 'from trainer import results; print(results.environment()["git_revision"])'
+
+    def revision(root: Path, **environ: str) -> str:
+        environment = os.environ | {'PYTHONPATH': str(root)} | environ
+        done = subprocess.run([sys.executable, '-P', '-c', code], env=environment, capture_output=True, text=True)
+        return done.stdout.strip().rstrip('+')
+
+    theirs = tmp_path / 'theirs'
+    packages = theirs / 'venv' / 'site-packages'
+    for name in ('seedwise', 'configs', 'data_pipeline', 'trainer'):
+        shutil.copytree(ROOT / name, packages / name, ignore=shutil.ignore_patterns('__pycache__'))
+    git = ['git', '-c', 'user.name=x', '-c', 'user.email=x@example.com']
+    subprocess.run([*git, 'init', '-q'], cwd=theirs, check=True)
+    subprocess.run([*git, 'commit', '-q', '--allow-empty', '-m', 'theirs'], cwd=theirs, check=True)
+    assert revision(packages) == 'None'
+    assert revision(ROOT) == expected
+    assert revision(ROOT, GIT_DIR=str(theirs / '.git')) == expected

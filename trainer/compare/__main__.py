@@ -9,7 +9,6 @@ where runs diverged: that is a result), 1 a run failed, 2 the command or the stu
 import ast
 import re
 import shlex
-import signal
 import sys
 import time
 from pathlib import Path
@@ -20,11 +19,11 @@ import ml_collections
 from absl import flags
 
 from data_pipeline import builders, sources
-from seedwise import commands
-from seedwise.errors import UserError, unknown
+from seedwise import commands, paths
+from seedwise.errors import Interrupted, UserError, unknown
+from seedwise.signals import stop_requests
 from trainer.compare import engines, grid, study, tuning
 from trainer.compare.engines import ENGINES
-from trainer.compare.engines.base import Interrupted
 from trainer.compare.grid import RunSpec, Variant
 
 if TYPE_CHECKING:
@@ -53,10 +52,14 @@ def main(argv: list[str]) -> int:
     grid.prepare(config, commands.overrides('study'))
     if _ENGINE.value not in ENGINES:
         raise unknown('--engine', _ENGINE.value, ENGINES)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _stop)
+    with stop_requests(_stop):
+        return _compare(config, argv)
+
+
+def _compare(config: ml_collections.ConfigDict, argv: list[str]) -> int:
+    """Trains what is not finished and reports; returns the exit code."""
     file = commands.config_file('study')
-    workdir = Path(_WORKDIR.value).expanduser() if _WORKDIR.value else grid.default_workdir(file, config)
+    workdir = paths.folder(_WORKDIR.value, '--workdir') if _WORKDIR.value else grid.default_workdir(file, config)
     plan = Plan(config, workdir, *_shard(_SHARD.value))
     dashboard = None
     if config.base.tensorboard.enabled is not False:
@@ -181,7 +184,7 @@ def _shard(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def _stop(number, frame):
+def _stop(number: int) -> None:
     raise Interrupted('stopped')
 
 

@@ -10,10 +10,6 @@ from typing import Protocol
 from trainer.compare.grid import RunSpec
 
 
-class Interrupted(Exception):
-    """The study was asked to stop, and all its runs have saved; the same command continues it."""
-
-
 @dataclass(frozen=True)
 class Event:
     """Something happened to a run. `error`: why it failed or may be busy, a traceback or what the process printed last."""

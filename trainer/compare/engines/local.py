@@ -7,14 +7,15 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing import Pipe
 from multiprocessing.connection import wait
 
 from data_pipeline.sources import Location
-from seedwise.errors import UserError
+from seedwise.errors import Interrupted, UserError
 from seedwise.shadowing import python_module
-from trainer.compare.engines.base import Event, Interrupted
+from seedwise.signals import stop_requests
+from trainer.compare.engines.base import Event
 from trainer.compare.engines.worker import SAVE_SECONDS, program_key
 from trainer.compare.grid import RunSpec
 
@@ -48,7 +49,8 @@ class Pool:
         size = min(self._size or max(1, (os.cpu_count() or 1) // specs[0].config.threads), len(specs))
         workers: list[Worker] = []
         stillborn = 0
-        with caught_signals() as stop:
+        stop: list[int] = []
+        with stop_requests(stop.append):
             try:
                 while not stop:
                     while len(workers) < size and work.waiting > sum(not worker.ready for worker in workers):
@@ -190,20 +192,3 @@ def _end(workers: Sequence[Worker]) -> None:
         worker.stop()
     for worker in workers:
         worker.end(deadline - time.monotonic())
-
-
-@contextlib.contextmanager
-def caught_signals() -> Iterator[list[int]]:
-    """Yields a list to which SIGTERM, and the first SIGINT, are appended; a second SIGINT interrupts at once, as ever."""
-    caught: list[int] = []
-
-    def handle(number, frame):
-        caught.append(number)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from data_pipeline.sources import Location
-from seedwise.errors import UserError
+from seedwise.errors import Interrupted, UserError
+from seedwise.signals import stop_requests
 from trainer.compare.engines import local
-from trainer.compare.engines.base import Event, Interrupted
+from trainer.compare.engines.base import Event
 from trainer.compare.engines.worker import SAVE_SECONDS, program_key
 from trainer.compare.grid import RunSpec
 
@@ -116,7 +117,8 @@ class RayEngine:
             actor = holder.remote(self._location)
             calls[actor.ready.remote()] = actor, None
 
-        with local.caught_signals() as stop:
+        stop: list[int] = []
+        with stop_requests(stop.append):
             try:
                 for _ in range(size):
                     start_actor()

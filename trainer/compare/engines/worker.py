@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_pipeline import prepared, sources
-from seedwise import tensorflow_import
+from seedwise import signals, tensorflow_import
 from seedwise.commands import STOPPED
+from seedwise.errors import Interrupted
 from trainer import results
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ SAVE_SECONDS = 30.0
 
 
 def main(fd: int) -> int:
+    signals.deliver_by_thread()  # before any other thread starts
     connection = Connection(fd)
     os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the pool's to handle
@@ -39,8 +41,6 @@ def main(fd: int) -> int:
     threading.Thread(target=_receive, args=(connection, tasks), daemon=True).start()
     location = tasks.get()
     tensorflow_import.import_tensorflow()
-    from trainer.train import Interrupted
-
     trainer = None
     connection.send('ready')
     while task := tasks.get():

@@ -1,0 +1,69 @@
+"""Files and folders that a user names: checked before any work is done for them."""
+
+import os
+import re
+from pathlib import Path
+
+from seedwise.errors import UserError
+
+#: The longest name of a file or folder, in bytes, on the file systems that are used.
+_LONGEST = 255
+
+
+def local(text: str, what: str) -> Path:
+    """Returns a path on this machine's file systems, with '~' expanded.
+
+    Args:
+      text: as the user typed it.
+      what: what it was typed for, such as '--workdir'.
+
+    Raises:
+      UserError: it names another kind of place, or no file can have this name.
+    """
+    scheme = re.match(r'([A-Za-z][\w+.-]*)://', text)
+    if scheme:
+        raise UserError(
+            f"{what} '{text}' is not a folder of this machine: {scheme[1]}:// is not read or written directly; mount it "
+            '(for example with gcsfuse or s3fs) or copy it, and name the folder'
+        )
+    if '\0' in text:
+        raise UserError(f'{what} {text!r} holds a null character: no file can have this name')
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError as error:  # '~nobody'
+        raise UserError(f"{what} '{text}': there is no such user; write the folder in full") from error
+    long = [part for part in path.parts if len(os.fsencode(part)) > _LONGEST]
+    if long:
+        raise UserError(
+            f"{what} has a name of {len(os.fsencode(long[0])):,} bytes, '{long[0][:20]}...': at most {_LONGEST} are possible"
+        )
+    if not path.is_absolute():
+        try:
+            os.getcwd()
+        except OSError as error:
+            raise UserError(f"{what} '{text}': the current folder has been deleted; change to another one") from error
+    return path
+
+
+def folder(text: str, what: str) -> Path:
+    """Returns a folder that is there or can be made, as `local` does.
+
+    Raises:
+      UserError: also if it, or a folder above it, is a file, or a symbolic link to nothing or to itself.
+    """
+    path = local(text, what)
+    for place in (path, *path.parents):
+        try:
+            if place.is_dir():
+                return path
+            if place.exists():
+                raise UserError(f'{what} {text}: {place} is a file, not a folder')
+            if place.is_symlink():
+                raise UserError(
+                    f'{what} {text}: {place} is a symbolic link to {os.readlink(place)}, which does not exist'
+                )
+        except UserError:
+            raise
+        except OSError as error:
+            raise UserError(f'{what} {text}: {place} cannot be read: {error.strerror}') from error
+    return path

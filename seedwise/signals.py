@@ -1,0 +1,65 @@
+"""SIGTERM, SIGINT (Ctrl-C) and SIGHUP (a closed terminal) as requests to stop: work is saved first.
+
+A Python signal handler must not interrupt a computation. oneDNN's compiled matrix products move the stack pointer, so that a
+handler that runs in the middle of one overwrites the heap. Once TensorFlow is there, no C handler runs at all: the signals
+are blocked in every thread, and one thread waits for them and asks the interpreter to call the Python handlers of the main
+thread, between two of its instructions.
+"""
+
+import _thread
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+
+STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def deliver_by_thread() -> None:
+    """Blocks the signals and starts the thread that waits for them. Call before TensorFlow starts its threads.
+
+    A process that is not ours, such as a notebook, does not call it. Child processes inherit the blocked signals.
+    """
+    if threading.current_thread() is threading.main_thread() and not _waiting.is_set():
+        _waiting.set()
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
+        threading.Thread(target=_deliver, name='signals', daemon=True).start()
+
+
+_waiting = threading.Event()
+
+
+def _deliver() -> None:
+    while True:
+        number = signal.Signals(signal.sigwait(STOP))
+        handler = signal.getsignal(number)
+        if callable(handler):
+            _thread.interrupt_main(number)
+        elif handler == signal.SIG_DFL:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
+            os.kill(os.getpid(), number)
+
+
+@contextlib.contextmanager
+def stop_requests(stop: Callable[[int], None]) -> Iterator[None]:
+    """Calls `stop` with the number of each signal that asks this process to stop.
+
+    A second Ctrl-C interrupts at once, as ever. SIGHUP stays ignored where it was, as under nohup. Outside of the main
+    thread, where Python handles no signals, nothing is changed: a caller that works in another thread stops in its own way.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        stop(number)
+
+    handled = [number for number in STOP if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in handled}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
