@@ -13,6 +13,7 @@ from seedwise.dotted import get, types
 from seedwise.errors import UserError, unknown
 from trainer import models, optimizers
 from trainer.cluster import Cluster
+from trainer.hardware import has_gpu
 from trainer.losses import LOSSES
 
 STRATEGIES = ('auto', 'one_device', 'mirrored', 'multi_worker', 'tpu')
@@ -71,6 +72,8 @@ def check_cluster(config: ml_collections.ConfigDict, cluster: Cluster | None) ->
             )
         return
     workers = len(cluster.addresses)
+    if config.jit == 'on' and workers > 1 and not has_gpu():
+        raise jit_needs_one_device()
     if config.strategy in ('one_device', 'mirrored') and workers > 1:
         raise UserError(f'strategy {config.strategy} is for one worker, but there is a cluster: {cluster}; use auto')
     if config.replicas % workers:
@@ -129,6 +132,14 @@ def _check_widths(model: ml_collections.ConfigDict) -> None:
                 raise UserError(f"model.{path} is '{model[path]}', but the model has no hidden layer: accepted is none")
 
 
+def jit_needs_one_device() -> UserError:
+    """Returns the error for XLA where TensorFlow cannot compile a replica's step."""
+    return UserError(
+        "jit is 'on', but on CPUs XLA compiles the step of one device only: use --config.jit=auto or "
+        '--config.strategy=one_device'
+    )
+
+
 def _check_together(config: ml_collections.ConfigDict) -> None:
     """Rules that span several fields."""
     clips = [name for name in CLIPS if config.optimizer[name] is not None]
@@ -142,6 +153,14 @@ def _check_together(config: ml_collections.ConfigDict) -> None:
         raise UserError(f'strategy one_device has one replica: replicas is {config.replicas}; accepted are 0 and 1')
     if config.early_stopping_patience and not config.data.validation:
         raise UserError('early_stopping_patience watches the validation loss: it needs data.validation > 0')
+    several = config.replicas > 1 or config.strategy in ('mirrored', 'multi_worker')
+    if config.jit == 'on' and several and not has_gpu():
+        raise jit_needs_one_device()
+    if optimizers.canonical_name(config.optimizer.name) == 'ScheduleFreeAdamW':
+        if config.optimizer.beta_1 == 0:
+            raise UserError('optimizer.beta_1 is 0: for ScheduleFreeAdamW it must be above 0 and below 1')
+        if config.optimizer.use_ema:
+            raise UserError('optimizer.use_ema is for other optimizers: ScheduleFreeAdamW averages its weights itself')
     if optimizers.canonical_name(config.optimizer.name) == 'Lion' and config.optimizer.beta_1 == 0:
         raise UserError('optimizer.beta_1 is 0: for Lion it must be above 0 and below 1')
     schedule = config.schedule

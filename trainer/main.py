@@ -12,7 +12,7 @@ from absl import flags
 from configs.default import OPTIONAL_PAIRS, PAIRS
 from data_pipeline import sources
 from seedwise import commands, paths, tensorflow_import
-from trainer import cluster, results
+from trainer import cluster, hardware, results, unused
 from trainer.check import check, check_cluster
 from trainer.progress import warn
 from trainer.report import print_summary
@@ -31,6 +31,9 @@ def main(argv: list[str]) -> int:
     found = cluster.find()
     check_cluster(config, found)
     chief = found is None or found.is_chief
+    if chief:
+        for line in [*unused.warnings({'': config}), hardware.slow_precision(config.precision)]:
+            warn(line)
     workdir = _workdir(config)
     evaluation_only = 0 in (config.epochs, config.steps) and (workdir / 'model.keras').exists()
     result = None if evaluation_only else results.read_result(workdir, config)

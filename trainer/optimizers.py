@@ -70,6 +70,11 @@ def arguments(optimizer: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
+def averages(optimizer: Mapping[str, Any]) -> bool:
+    """Returns whether an average of the weights is evaluated, and not the weights that are trained."""
+    return bool(optimizer['use_ema']) or canonical_name(optimizer['name']) == 'ScheduleFreeAdamW'
+
+
 def build_schedule(schedule: Mapping[str, Any], base: float, total_steps: int, warmup_steps: int):
     """Returns the learning rate as a Keras schedule, or as `base` itself where it is constant.
 
@@ -120,6 +125,8 @@ def build(
     cls = getattr(keras.optimizers, canonical_name(optimizer['name']), None)
     if cls is None:
         raise UserError(f"optimizer '{optimizer['name']}' is not in the installed Keras {keras.__version__}")
+    if cls.__name__ == 'ScheduleFreeAdamW':
+        from trainer.schedule_free import ScheduleFreeAdamW as cls
     given = arguments(optimizer)
     base = given.pop('learning_rate', None)
     if base is None:

@@ -59,5 +59,7 @@ class Progress:
 
 
 def warn(text: str) -> None:
-    """Shows a line that is not to be missed."""
+    """Shows a line that must not be missed; '' shows nothing."""
+    if not text:
+        return
     Console(stderr=True, highlight=False, soft_wrap=True).print(text, style='bold yellow', markup=False)

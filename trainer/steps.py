@@ -5,15 +5,18 @@ global batch, the shares are summed across replicas, and each replica applies th
 compiled call, a block, and no metric leaves the device or crosses workers before the call ends.
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from seedwise.errors import UserError
 from trainer import losses, models, optimizers, strategy
+from trainer.check import jit_needs_one_device
 from trainer.random_layers import StepSeeds
 
 
@@ -88,8 +91,11 @@ class Program:
             self.optimizer.build(self.model.trainable_variables)
         self._to_save = self.model
         self._inner_optimizer = getattr(self.optimizer, 'inner_optimizer', self.optimizer)
-        # The gradients that `_train_step` applies are summed over replicas already; Keras would sum them once more.
-        self._inner_optimizer._all_reduce_sum_gradients = list
+        _sum_no_gradients(self._inner_optimizer, self._replicas)
+        self._averages = optimizers.averages(config.optimizer)
+        # Keras overwrites the weights within a replica's step, which fails with several replicas. `_overwrite` does it.
+        self._overwrite_frequency = self._inner_optimizer.ema_overwrite_frequency
+        self._inner_optimizer.ema_overwrite_frequency = None
         self._seeds = StepSeeds(self.model)
         # One device compiles the whole loop: entering a compiled step takes 30 us, and a small step 150. Several devices
         # cannot, since XLA does not compile what passes between them.
@@ -97,7 +103,7 @@ class Program:
         one_device = isinstance(devices, tf.distribute.OneDeviceStrategy)
         self._step: Callable = self._train_step
         if jit and not one_device:
-            self._step = tf.function(self._train_step, jit_compile=True)
+            self._step = tf.function(self._train_step, jit_compile=True, autograph=False)
         self._train_block = tf.function(self._train_steps, jit_compile=jit if one_device else None, autograph=False)
         self._evaluate_block = tf.function(self._eval_steps, autograph=False)
         self._longest = 0
@@ -125,6 +131,26 @@ class Program:
     def variables(self) -> list[tf.Variable]:
         """All that training changes: weights, moving averages, optimizer state."""
         return [variable.value for variable in self.model.weights + self.optimizer.variables]
+
+    @contextlib.contextmanager
+    def evaluation_weights(self) -> Iterator[None]:
+        """Returns a context in which the model holds the weights to evaluate; afterwards, those to train, bit for bit."""
+        if not self._averages:
+            yield
+            return
+        training = [variable.numpy() for variable in self.model.trainable_variables]
+        self.finalize()
+        try:
+            yield
+        finally:
+            for variable, value in zip(self.model.trainable_variables, training, strict=True):
+                variable.assign(value)
+
+    def finalize(self) -> None:
+        """Puts the weights to evaluate into the model for good: it cannot be trained further."""
+        # Before the first step there is no average: Keras's holds zeros.
+        if self._averages and self._inner_optimizer.iterations.numpy() > 0:
+            self.optimizer.finalize_variable_values(self.model.trainable_variables)
 
     def model_to_save(self) -> keras.Model:
         """Returns the model with its weights, and with the seeds of this run in its layers' configs."""
@@ -174,6 +200,7 @@ class Program:
             is_last = tf.equal(i + 1, steps)
             args = (images, labels, i, seed, first_step + i, is_last)
             per_replica = self._devices.run(self._replica_step, args=args)
+            self._overwrite()
             first = [self._devices.experimental_local_results(value)[0] for value in per_replica[1]]
             return i + 1, totals.plus(self._sum_over_local(per_replica[0])), LastStep(*first)
 
@@ -197,6 +224,23 @@ class Program:
         last = LastStep(tf.cast(self._inner_optimizer.learning_rate, tf.float32), *self._norms(gradients, is_last))
         self.optimizer.apply(gradients, self.model.trainable_variables)
         return self._totals(loss, logits, labels, tf.ones_like(labels, tf.bool)), last
+
+    def _overwrite(self):
+        """Sets the weights to their averages every `ema_overwrite_frequency` steps, outside of a replica's step.
+
+        A step that the loss scaler skips does not count. After such a step the weights may be overwritten a second time,
+        which changes nothing.
+        """
+        if not self._overwrite_frequency:
+            return
+
+        def overwrite():
+            self.optimizer.finalize_variable_values(self.model.trainable_variables)
+            return tf.constant(True)
+
+        done = tf.convert_to_tensor(self._inner_optimizer.iterations)
+        due = (done > 0) & (done % self._overwrite_frequency == 0)
+        tf.cond(due, overwrite, lambda: tf.constant(False))
 
     def _norms(self, gradients, wanted):
         """Global norms of gradients and weights where `wanted`, else zeros: they are reported once a block."""
@@ -275,11 +319,30 @@ def use_xla(config, devices) -> bool:
 
     'auto', from measurements on 2 CPU cores: XLA trains dense networks 1.3 to 2 times as fast and convolutional ones at a
     third of the speed; on several logical CPUs it fails, and TPUs compile everything anyway.
+
+    Raises:
+      UserError: the config asks for it where it fails.
     """
+    on_cpu = not tf.config.list_logical_devices('GPU')
+    one_device = isinstance(devices, tf.distribute.OneDeviceStrategy)
+    if config.jit == 'on' and on_cpu and not one_device and not isinstance(devices, tf.distribute.TPUStrategy):
+        raise jit_needs_one_device()
     if config.jit != 'auto':
         return config.jit == 'on'
-    on_cpu = not tf.config.list_logical_devices('GPU')
-    return isinstance(devices, tf.distribute.OneDeviceStrategy) and not (on_cpu and config.model.name == 'cnn')
+    return one_device and not (on_cpu and config.model.name == 'cnn')
+
+
+def _sum_no_gradients(optimizer, replicas: int) -> None:
+    """Keeps Keras from summing gradients across replicas: those that `_train_step` applies are sums already.
+
+    Raises:
+      UserError: Keras no longer sums them in the method that is replaced here, and would sum them a second time.
+    """
+    if replicas > 1 and not hasattr(optimizer, '_all_reduce_sum_gradients'):
+        raise UserError(
+            f'Keras {keras.__version__} sums gradients in a way that is not known here: use one replica, or Keras 3.15'
+        )
+    optimizer._all_reduce_sum_gradients = list
 
 
 def _numbers(tensors: Iterable[tf.Tensor]) -> list[float]:

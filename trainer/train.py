@@ -218,7 +218,8 @@ class Run:
                 self._diverge(first + 1)
                 return
             if self.step in self.blocks.evaluations:
-                self._evaluate_and_keep_best(summaries, progress)
+                with self.program.evaluation_weights():
+                    self._evaluate_and_keep_best(summaries, progress)
                 summaries.flush()
                 if self.status == 'diverged' or self._stops_early():
                     return
@@ -283,6 +284,7 @@ class Run:
 
     def _test(self, summaries: Summaries) -> dict:
         """Opens the test set, with the best weights by validation if there are any."""
+        self.program.finalize()
         self.final_sha256 = weights_sha256(self.model)
         if self.status == 'diverged':
             return NOT_TESTED

@@ -22,9 +22,11 @@ from data_pipeline import builders, sources
 from seedwise import commands, paths
 from seedwise.errors import Interrupted, UserError, unknown
 from seedwise.signals import stop_requests
+from trainer import hardware, unused
 from trainer.compare import engines, grid, study, tuning
 from trainer.compare.engines import ENGINES
 from trainer.compare.grid import RunSpec, Variant
+from trainer.progress import warn
 
 if TYPE_CHECKING:
     from trainer.compare.dashboard import Dashboard
@@ -61,6 +63,10 @@ def _compare(config: ml_collections.ConfigDict, argv: list[str]) -> int:
     file = commands.config_file('study')
     workdir = paths.folder(_WORKDIR.value, '--workdir') if _WORKDIR.value else grid.default_workdir(file, config)
     plan = Plan(config, workdir, *_shard(_SHARD.value))
+    if not _REPORT_ONLY.value:
+        configs = {variant.name: variant.config for variant in plan.variants}
+        for line in [*unused.warnings(configs), hardware.slow_precision(config.base.precision)]:
+            warn(line)
     dashboard = None
     if config.base.tensorboard.enabled is not False:
         from trainer.compare.dashboard import Dashboard

@@ -1,0 +1,88 @@
+"""Options that have no effect in their combination: reported once, before training."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from configs import default
+from seedwise import dotted
+from trainer import optimizers
+
+
+def _not(path: str, *values: str) -> Callable[[Any], bool]:
+    return lambda config: dotted.get(config, path) not in values
+
+
+#: Variants of a study that a line names at most.
+MOST_NAMED = 3
+
+#: (fields, when they have no effect, why). A field counts if it differs from its default in configs/default.py.
+RULES: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
+    (
+        ('optimizer.ema_momentum', 'optimizer.ema_overwrite_frequency'),
+        lambda config: not config.optimizer.use_ema,
+        'optimizer.use_ema is not set',
+    ),
+    (
+        ('optimizer.nesterov',),
+        lambda config: not config.optimizer.momentum and optimizers.canonical_name(config.optimizer.name) == 'SGD',
+        'optimizer.momentum is 0',
+    ),
+    (('model.dropout_rate',), lambda config: config.model.dropout == 'none', "model.dropout is 'none'"),
+    (('model.filters', 'model.kernel_size'), lambda config: config.model.name != 'cnn', "model.name is not 'cnn'"),
+    (('schedule.final_fraction',), _not('schedule.name', 'cosine'), "schedule.name is not 'cosine'"),
+    (('schedule.decay_rate',), _not('schedule.name', 'exponential'), "schedule.name is not 'exponential'"),
+    (
+        ('schedule.boundaries', 'schedule.factors'),
+        _not('schedule.name', 'piecewise'),
+        "schedule.name is not 'piecewise'",
+    ),
+    (
+        ('model.activation',),
+        lambda config: not config.model.hidden and (config.model.name == 'mlp' or not config.model.filters),
+        'the model has no hidden layer',
+    ),
+    (
+        ('data.manual_dir', 'data.memory_limit_mb'),
+        lambda config: config.data.name == 'digits',
+        "data.name is 'digits', which is bundled",
+    ),
+    (('tpu',), _not('strategy', 'auto', 'tpu'), "strategy is neither 'auto' nor 'tpu'"),
+    (('threads',), lambda config: config.strategy == 'tpu', "strategy is 'tpu'"),
+    (
+        ('tensorboard.hparams', 'tensorboard.images', 'tensorboard.profile_steps'),
+        lambda config: config.tensorboard.enabled is False,
+        'tensorboard.enabled is false',
+    ),
+)
+
+
+def unused(config) -> dict[str, str]:
+    """Returns the fields of a checked config that have no effect in it, with the reason.
+
+    Fields at their default are left out: they are in every config.
+    """
+    schema = default.get_config()
+    return {
+        path: reason
+        for fields, applies, reason in RULES
+        for path in fields
+        if dotted.get(config, path) != dotted.get(schema, path) and applies(config)
+    }
+
+
+def warnings(configs: Mapping[str, Any]) -> list[str]:
+    """Returns a line for each field that has no effect, with the names of the configs if not all are concerned.
+
+    Args:
+      configs: name -> checked config; one run, or the variants of a study.
+    """
+    concerned: dict[tuple[str, str], list[str]] = {}
+    for name, config in configs.items():
+        for found in unused(config).items():
+            concerned.setdefault(found, []).append(name)
+    lines = []
+    for (path, reason), names in concerned.items():
+        more = f' and {len(names) - MOST_NAMED} more' if len(names) > MOST_NAMED else ''
+        where = f' in {", ".join(names[:MOST_NAMED])}{more}' if len(names) < len(configs) else ''
+        lines.append(f'{path} has no effect{where}: {reason}')
+    return lines
