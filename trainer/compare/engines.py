@@ -11,8 +11,9 @@ from typing import Protocol
 from data_pipeline.sources import Location
 from trainer.compare.grid import RunSpec
 
-#: What becomes of a run. `busy`: another process is at it, or may be.
-KINDS = ('started', 'finished', 'failed', 'busy')
+#: What becomes of a run. `busy`: another process is at it, or may be. `unwritable`: it failed, and so would all others,
+#: because a file system cannot be written (`configs.errors.FILE_SYSTEM_ERRORS`).
+KINDS = ('started', 'finished', 'failed', 'busy', 'unwritable')
 
 
 class Interrupted(Exception):
@@ -33,6 +34,8 @@ class Engine(Protocol):
 
     def run(self, specs: Sequence[RunSpec], on_event: Callable[[Event], None]) -> None:
         """Tries each run once; returns when there is a last word (finished, failed or busy) on each.
+
+        `on_event` may raise: the runs under way then save, and the exception leaves `run`.
 
         Runs that follow each other and differ in seed or learning rate alone should go to the same process.
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from configs.commands import STOPPED
+from configs.errors import UserError, is_of_file_system
 from data_pipeline import quiet, sources
 from trainer import results
 
@@ -51,7 +52,10 @@ def main(fd: int) -> int:
             answer = 'busy', ''
         except Interrupted:
             return STOPPED
-        except Exception:  # whatever it is, it costs this run, not the study
+        except Exception as error:  # whatever else it is, it costs this run, not the study
+            if is_of_file_system(error):
+                connection.send(('unwritable', str(error) if isinstance(error, UserError) else repr(error)))
+                return 2
             answer, trainer = ('failed', traceback.format_exc()), _without_program(trainer)
         connection.send(answer)
     return 0
