@@ -1,6 +1,8 @@
 """What the commands share: flags, configs from files, and errors told in one line."""
 
 import contextlib
+import functools
+import io
 import os
 import re
 import sys
@@ -11,9 +13,9 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from configs import files
+from configs import default, files
 from configs.default import OPTIONAL_PAIRS, PAIRS
-from configs.errors import LostWorker, UserError, unknown
+from configs.errors import FILE_SYSTEM_ERRORS, LostWorker, UserError, unknown
 
 flags.disclaim_key_flags()  # what `define_config` defines is a flag of its caller's: --help lists it there
 
@@ -42,8 +44,14 @@ def config_file(name: str) -> str:
 
 def run(main: Callable[[list[str]], int]) -> int:
     """Calls `main` with the command line; a user's mistake becomes one line and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors='backslashreplace')  # what a terminal cannot show is no reason to stop
     try:
-        return main(sys.argv)
+        code = main(sys.argv)
+        if sys.stdout:
+            sys.stdout.flush()  # here, where a full disk below it can still be reported
+        return code
     except UserError as error:
         message = ' '.join(str(error).split())
         print(f'error: {message}', file=sys.stderr)
@@ -51,6 +59,14 @@ def run(main: Callable[[list[str]], int]) -> int:
     except LostWorker as error:
         print(f'error: {error}', file=sys.stderr, flush=True)
         os._exit(1)  # at its end TensorFlow would wait for who is lost
+    except OSError as error:
+        # `configs.errors.writing` has better words for it; this is for a place that does without.
+        if error.filename is None and error.errno not in FILE_SYSTEM_ERRORS:
+            raise
+        file = 'the output' if error.filename is None else error.filename
+        print(f'error: {file}: {error.strerror}', file=sys.stderr)
+        _discard_output()
+        return 2
     except Exception as error:
         # By name: the class is known only where TensorFlow is imported.
         if type(error).__name__ != 'Interrupted':
@@ -60,6 +76,15 @@ def run(main: Callable[[list[str]], int]) -> int:
     except KeyboardInterrupt:
         print('interrupted; the same command continues from the last checkpoint', file=sys.stderr)
         return 130
+
+
+def _discard_output() -> None:
+    """Lets the rest of standard output go nowhere if it cannot be written: Python would try once more at its end."""
+    try:
+        if sys.stdout:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def parse_flags(argv: list[str], usage: str | None, kinds: Mapping[str, type] | None = None) -> None:
@@ -95,7 +120,13 @@ def parse_flags(argv: list[str], usage: str | None, kinds: Mapping[str, type] | 
         raise UserError(f"'{rest[1]}' is no flag: write --flag=value")
 
 
-def parse(argv: list[str], usage: str | None, name: str, example: str) -> ml_collections.ConfigDict:
+def parse(
+    argv: list[str],
+    usage: str | None,
+    name: str,
+    example: str,
+    normalize: Callable[[ml_collections.ConfigDict, list[str]], None] | None = None,
+) -> ml_collections.ConfigDict:
     """Parses the command line and returns the config that it makes.
 
     Args:
@@ -103,12 +134,14 @@ def parse(argv: list[str], usage: str | None, name: str, example: str) -> ml_col
       usage: printed by --help.
       name: the flag that names the config file, defined by `define_config`.
       example: a value for it, for the error when it is missing.
+      normalize: changes what the file made, before the rest of the command line does; called with the config and the
+        dotted paths of the fields that the command line sets.
 
     Raises:
       UserError: a flag, a file or a field that does not exist, a file that makes no config, or a value of the wrong type.
     """
     kinds: dict[str, type] = {}
-    flags.FLAGS[name].parser = _ConfigFile(name, example, argv, kinds)  # type: ignore[attr-defined]
+    flags.FLAGS[name].parser = _ConfigFile(name, example, argv, kinds, normalize)  # type: ignore[attr-defined]
     parse_flags(argv, usage, kinds)
     config = getattr(flags.FLAGS, name)
     if config is None:
@@ -126,14 +159,49 @@ def get(config: ml_collections.ConfigDict, path: str):
 
 
 def fields(config: ml_collections.ConfigDict, prefix: str = '') -> dict[str, type]:
-    """Returns the type of each field, by dotted path."""
+    """Returns the type of each field, by dotted path; without those below a key that has a dot itself."""
     found: dict[str, type] = {}
     for key in config:
+        if '.' in str(key):
+            continue
         if isinstance(config[key], ml_collections.ConfigDict):
             found |= fields(config[key], f'{prefix}{key}.')
         else:
             found[f'{prefix}{key}'] = config.get_type(key)
     return found
+
+
+def settle_numbers(config: ml_collections.ConfigDict) -> None:
+    """Gives every number of a run's config the type of its field: 1 and 1.0 are the same run, and have one hash."""
+    for path, kind in fields(default.get_config()).items():
+        parent, _, key = path.rpartition('.')
+        try:
+            holder = get(config, parent) if parent else config
+            value = holder[key]
+        except (KeyError, TypeError):
+            continue  # `trainer.check` says what is missing
+        settled = of_field(path, kind, value)
+        if settled is not value:
+            with holder.ignore_type():
+                holder[key] = settled
+
+
+def of_field(path: str, kind: type, value):
+    """Returns a value as its field has it: numbers of the field's type, and NumPy's as Python's; others as they are."""
+    if path in _float_tuples() and isinstance(value, tuple):
+        settled = tuple(of_field('', float, one) for one in value)
+        return settled if any(a is not b for a, b in zip(settled, value, strict=True)) else value
+    if hasattr(value, 'dtype') and getattr(value, 'ndim', None) == 0:
+        value = value.item()
+    return float(value) if kind is float and isinstance(value, int) and not isinstance(value, bool) else value
+
+
+@functools.cache
+def _float_tuples() -> frozenset[str]:
+    """Returns the paths of the fields that are tuples of floats."""
+    config = default.get_config()
+    tuples = {path: get(config, path) for path, kind in fields(config).items() if kind is tuple}
+    return frozenset(path for path, value in tuples.items() if value and all(isinstance(one, float) for one in value))
 
 
 def prefer_given(config: ml_collections.ConfigDict, given: set[str]) -> None:
@@ -153,8 +221,16 @@ class _ConfigFile(flags.ArgumentParser):
     It also looks at the fields that the rest of the command line sets, before ml_collections does, for the same reason.
     """
 
-    def __init__(self, name: str, example: str, argv: list[str], kinds: dict[str, type]):
+    def __init__(
+        self,
+        name: str,
+        example: str,
+        argv: list[str],
+        kinds: dict[str, type],
+        normalize: Callable[[ml_collections.ConfigDict, list[str]], None] | None,
+    ):
         self._name = name
+        self._normalize = normalize
         self._example = example
         self._argv = argv
         self._kinds = kinds  # filled when the file is read
@@ -166,12 +242,15 @@ class _ConfigFile(flags.ArgumentParser):
             raise UserError(f'--{self._name} is wanted: --{self._name}={self._example}')
         file = files.find(Path(path).expanduser(), self._name, self._example)
         config = files.load(file, [text] if colon else [])
+        matches = (re.match(rf'--?(?:no)?{self._name}\.([^=]*)', argument) for argument in self._argv)
+        given = [match[1] for match in matches if match]
+        if self._normalize:
+            self._normalize(config, given)
         known = fields(config)
         self._kinds |= {f'{self._name}.{field}': kind for field, kind in known.items()}
-        for argument in self._argv:
-            match = re.match(rf'--?(?:no)?{self._name}\.([^=]*)', argument)
-            if match and match[1] not in known:
-                raise unknown_field(f'field of --{self._name}', match[1], known)
+        for field in given:
+            if field not in known:
+                raise unknown_field(f'field of --{self._name}', field, known)
         return config.lock()
 
 

@@ -26,6 +26,7 @@ _WORKDIR = flags.DEFINE_string('workdir', '', "The run's folder. Default: runs/<
 def main(argv: list[str]) -> int:
     """Runs the command and returns its exit code."""
     config = commands.parse(argv, __doc__, 'config', 'configs/cnn_nadam.py')
+    commands.settle_numbers(config)
     check(config)
     found = cluster.find()
     check_cluster(config, found)

@@ -5,17 +5,17 @@ import functools
 import hashlib
 import itertools
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import ml_collections
 
-from configs.commands import KINDS, fields, prefer_given, unknown_field
+from configs.commands import KINDS, fields, of_field, prefer_given, settle_numbers, unknown_field
 from configs.errors import UserError, unknown
 from trainer import results
 from trainer.check import check
+from trainer.compare.normalize import file_name, normalize
 
 #: What a study may hold, beside the runs: what a paper says of them, claims of our own, and what must hold if all is well.
 FIELDS = ('base', 'axes', 'variants', 'seeds', 'tune', 'paper', 'claims', 'checks')
@@ -99,6 +99,7 @@ def prepare(study: ml_collections.ConfigDict, given: Iterable[str] = ()) -> None
     Raises:
       UserError: a field is missing, unknown, or of the wrong kind.
     """
+    normalize(study)
     for key in study:
         if key not in FIELDS:
             raise unknown('field of a study', key, FIELDS)
@@ -106,6 +107,7 @@ def prepare(study: ml_collections.ConfigDict, given: Iterable[str] = ()) -> None
         raise UserError("the study has no 'base': a run's config, which all its variants start from")
     if bool(study.get('axes')) == bool(study.get('variants')):
         raise UserError("a study has either 'axes' (name -> value name -> overrides) or 'variants' (name -> overrides)")
+    settle_numbers(study.base)
     prefer_given(study.base, {path.removeprefix('base.') for path in given if path.startswith('base.')})
     study.base.data.fallback = ''  # never another dataset than the one asked for
     # Single-threaded runs, one for each core, are the fastest way through many.
@@ -136,7 +138,7 @@ def variants_of(study: ml_collections.ConfigDict) -> list[Variant]:
     """
     known, variants = fields(study.base), []
     for labels, given_name, overrides in _combinations(study):
-        name = _file_name(given_name or '-'.join(_word(axis, value) for axis, value in labels.items()))
+        name = file_name(given_name or '-'.join(_word(axis, value) for axis, value in labels.items()))
         try:
             config = overridden(study.base, overrides, known)
             check(config)
@@ -189,6 +191,7 @@ def overridden(
         for path, value in flat.items():
             if path not in known:
                 raise unknown_field('field', path, known)
+            value = of_field(path, known[path], value)
             parent, _, key = path.rpartition('.')
             try:
                 (functools.reduce(lambda c, k: c[k], parent.split('.'), config) if parent else config)[key] = value
@@ -214,14 +217,14 @@ def _combinations(study: ml_collections.ConfigDict) -> Iterator[tuple[dict[str, 
         for name, variant in plain['variants'].items():
             if not isinstance(variant, Mapping) or not isinstance(variant.get('overrides'), Mapping):
                 raise UserError(f"variant '{name}' has no overrides: it must be a mapping with labels and overrides")
-            labels = {axis: str(value) for axis, value in variant.get('labels', {}).items()}
+            labels = {str(axis): str(value) for axis, value in variant.get('labels', {}).items()}
             yield labels or {'variant': name}, name, [variant['overrides']]
         return
     for axis, values in plain['axes'].items():
         if not isinstance(values, Mapping) or not all(isinstance(value, Mapping) for value in values.values()):
             raise UserError(f"axis '{axis}' must be a mapping of value name -> overrides")
     for names in itertools.product(*plain['axes'].values()):
-        labels = dict(zip(plain['axes'], map(str, names), strict=True))
+        labels = dict(zip(plain['axes'], names, strict=True))
         yield labels, '', [plain['axes'][axis][name] for axis, name in labels.items()]
 
 
@@ -233,7 +236,3 @@ def says_little(value: str) -> bool:
 def _word(axis: str, value: str) -> str:
     """A value, behind its axis where it says nothing without it: 'Adam', 'layers_5'."""
     return f'{axis}_{value}' if says_little(value) else value
-
-
-def _file_name(name: str) -> str:
-    return re.sub(r'[^\w.+-]+', '_', name).strip('.') or '_'
