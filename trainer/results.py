@@ -14,6 +14,7 @@ from typing import Any
 
 import filelock
 
+from configs import machine
 from configs.errors import UserError, writing
 
 #: Fields that say where things are and what is kept of a run, not what it computes.
@@ -197,4 +198,4 @@ def _host() -> dict[str, Any]:
             if line.startswith('model name'):
                 model = line.partition(':')[2].strip()
                 break
-    return {'name': platform.node(), 'system': platform.platform(), 'cpu': model, 'cores': os.cpu_count()}
+    return {'name': platform.node(), 'system': platform.platform(), 'cpu': model, 'cores': machine.cores()}
