@@ -118,7 +118,11 @@ def _prepared(name: str, data_dir: str) -> list[Path]:
 def _train_count(name: str, data_dir: str) -> int | None:
     """Returns the number of training examples that TFDS noted when it prepared `name`."""
     try:
-        splits = [split for info in _prepared(name, data_dir) for split in json.loads(info.read_text())['splits']]
+        splits = [
+            split
+            for info in _prepared(name, data_dir)
+            for split in json.loads(info.read_text(encoding='utf-8'))['splits']
+        ]
         return max((sum(map(int, s['shardLengths'])) for s in splits if s['name'] == 'train'), default=None)
     except (ValueError, KeyError, TypeError) as error:
         raise damaged(name, data_dir) from error
@@ -155,7 +159,7 @@ def _registered_files(name: str) -> list[tuple[str, int, str, str]]:
     root = Path(tfds.__file__).parent
     for path in (root / 'url_checksums' / f'{base}.txt', root / 'datasets' / base / 'checksums.tsv'):
         if path.exists():
-            rows = [line.split('\t') for line in path.read_text().splitlines()]
+            rows = [line.split('\t') for line in path.read_text(encoding='utf-8').splitlines()]
             return [(row[0], int(row[1]), row[2], row[3]) for row in rows if len(row) >= 4]
     return []
 

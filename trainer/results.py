@@ -76,7 +76,7 @@ def differences(workdir: Path, fields: Mapping[str, Any], ignored: tuple[str, ..
 def _read_json(path: Path, remedy: str) -> dict | None:
     """Returns the JSON object in a file, or None where there is no such file."""
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding='utf-8'))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -184,7 +184,8 @@ def _git_revision() -> str | None:
     """Returns the revision of this source tree, with '+' where files differ from it; None outside of git."""
     here = Path(__file__).parent
     try:
-        git = functools.partial(subprocess.run, cwd=here, capture_output=True, text=True, timeout=10, check=True)
+        options = {'capture_output': True, 'encoding': 'utf-8', 'errors': 'replace', 'timeout': 10, 'check': True}
+        git = functools.partial(subprocess.run, cwd=here, **options)
         revision = git(['git', 'rev-parse', 'HEAD']).stdout.strip()
         return revision + ('+' if git(['git', 'status', '--porcelain', '--untracked-files=no']).stdout else '')
     except (OSError, subprocess.SubprocessError):
@@ -194,7 +195,7 @@ def _git_revision() -> str | None:
 def _host() -> dict[str, Any]:
     model = platform.processor()
     with contextlib.suppress(OSError):
-        for line in Path('/proc/cpuinfo').read_text().splitlines():
+        for line in Path('/proc/cpuinfo').read_text(encoding='utf-8', errors='replace').splitlines():
             if line.startswith('model name'):
                 model = line.partition(':')[2].strip()
                 break
