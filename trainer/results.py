@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import filelock
 
 from configs import machine
-from configs.errors import UserError, writing
+from configs.errors import CannotWrite, UserError, writing
 
 #: Fields that say where things are and what is kept of a run, not what it computes.
 NOT_HASHED = ('checkpoint', 'tensorboard', 'data.data_dir', 'data.manual_dir', 'data.fallback', 'tpu')
@@ -108,6 +109,15 @@ class InUse(UserError):
     """Another process works on the run."""
 
 
+def check_path(workdir: Path) -> None:
+    """Raises `CannotWrite` for a path that TensorFlow does not take: it must be UTF-8, in a locale that knows UTF-8."""
+    try:
+        str(workdir).encode()
+    except UnicodeEncodeError as error:
+        reason = f'its name is not {sys.getfilesystemencoding()}'
+        raise CannotWrite(f'workdir {workdir}', reason, 'choose another --workdir, or set PYTHONUTF8=1') from error
+
+
 @contextlib.contextmanager
 def locked(workdir: Path):
     """Holds `workdir` for this process.
@@ -116,6 +126,7 @@ def locked(workdir: Path):
       InUse: another process has it.
       CannotWrite: it cannot be made, or nothing can be written in it.
     """
+    check_path(workdir)
     lock = filelock.FileLock(workdir / '.lock', timeout=0)
     with writing(f'workdir {workdir}', 'choose another --workdir'):
         workdir.mkdir(parents=True, exist_ok=True)

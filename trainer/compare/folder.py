@@ -20,6 +20,7 @@ OTHER = 'choose another --workdir'
 
 def check_writable(folder: Path) -> None:
     """Raises `CannotWrite` unless a file can be written in a folder, which is made if it is not there."""
+    results.check_path(folder)
     with writing(folder, OTHER):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
