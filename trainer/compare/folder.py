@@ -37,7 +37,7 @@ def check_runs(specs: Iterable[RunSpec]) -> None:
     """
     fields: dict[int, dict[str, Any]] = {}
     for spec in specs:
-        if not spec.workdir.is_dir():
+        if not os.path.isdir(spec.workdir):  # which is false for a path that there cannot be; `Path.is_dir` raises
             continue
         finished = (spec.workdir / 'result.json').exists()
         if finished and not (spec.workdir / 'config.json').exists():
@@ -60,7 +60,7 @@ def check_chosen(trials: Sequence[RunSpec], seeds: Sequence[int], workdir: Path)
     for spec in trials:
         by_name.setdefault(spec.variant.name, []).append(spec)
     for name, own in by_name.items():
-        chosen = [folder for seed in seeds if (folder := workdir / name / str(seed)).joinpath('config.json').exists()]
+        chosen = [folder for seed in seeds if os.path.exists((folder := workdir / name / str(seed)) / 'config.json')]
         if not chosen:
             continue
         begun = sum(any((spec.workdir / f'{file}.json').exists() for file in ('config', 'result')) for spec in own)
