@@ -83,7 +83,7 @@ def main(_) -> None:
             for side in SIDES:
                 flags_ = [f'--side={side}', f'--models={model}', f'--epochs={_EPOCHS.value}']
                 command = [sys.executable, '-m', 'benchmarks.epoch_time', *flags_]
-                output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+                output = subprocess.run(command, check=True, capture_output=True, encoding='utf-8').stdout
                 pair.append(statistics.median(json.loads(output.splitlines()[-1])[1:]))
             pairs.append(pair)
         theirs, mine = (statistics.median(side) for side in zip(*pairs, strict=True))

@@ -47,7 +47,7 @@ def epoch_seconds(workers: int, batch: int, epochs: int) -> list[float]:
             *(f'--config.{field}' for field in _CONFIG.value),
         ]  # fmt: skip
         _check(['-m', 'launch', 'local', f'--workers={workers}', '--', sys.executable, '-c', PIN, *train])
-        history = json.loads(Path(folder, 'run', 'result.json').read_text())['history']
+        history = json.loads(Path(folder, 'run', 'result.json').read_text(encoding='utf-8'))['history']
     ends = [row['seconds'] for row in history]
     return [end - start for start, end in zip(ends, ends[1:], strict=False)]
 
@@ -60,7 +60,9 @@ def study_seconds(nodes: int) -> float:
         for node, core in zip(range(nodes), sorted(os.sched_getaffinity(0)), strict=False):
             command = [sys.executable, '-m', 'trainer.compare', *STUDY, f'--shard={node}/{nodes}', '--noreport']
             pinned = ['taskset', '--cpu-list', str(core), *command, f'--workdir={folder}']
-            processes.append(subprocess.Popen(pinned, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True))
+            processes.append(
+                subprocess.Popen(pinned, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding='utf-8')
+            )
         for process in processes:
             _, err = process.communicate()
             assert process.returncode == 0, err
@@ -68,7 +70,7 @@ def study_seconds(nodes: int) -> float:
 
 
 def _check(arguments: list[str]) -> None:
-    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, encoding='utf-8')
     assert done.returncode == 0, done.stderr
 
 

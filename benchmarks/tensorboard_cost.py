@@ -87,7 +87,7 @@ def cost_in_a_study(folder: Path, location) -> tuple[float, float]:
     runs = Runs(specs[0].config, folder, location)
     runs.seconds(False)
     training = min(runs.seconds(False)[1] for _ in range(_REPETITIONS.value))
-    result = json.loads((folder / '1' / 'result.json').read_text())
+    result = json.loads((folder / '1' / 'result.json').read_text(encoding='utf-8'))
     dashboard = Dashboard('raj_optimizers_losses', seeds, folder / 'study')
     dashboard.begin(variants)
     seconds = 0.0

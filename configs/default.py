@@ -151,7 +151,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.replicas = 0
     # Name or address of the TPU, for strategy tpu. '': what the environment names, else 'local'.
     config.tpu = ''
-    # CPU threads of one worker process. 0: all cores. (More threads sum in another order: the last bits differ.)
+    # CPU threads of one worker process. 0: all cores it may use. (More threads sum in another order: the last bits differ.)
     config.threads = 0
     # float32, float64, mixed_bfloat16, or mixed_float16 (with dynamic loss scaling).
     config.precision = 'float32'

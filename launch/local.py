@@ -202,7 +202,7 @@ for group in groups:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # out of reach of signals that are meant for the launcher
-            text=True,
+            encoding='utf-8',
         )
 
     def tell(self, line: str) -> None:

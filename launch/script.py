@@ -93,7 +93,7 @@ def submit(command: Sequence[str], text: str) -> str:
       UserError: the command is not there, or it failed; with what it said.
     """
     try:
-        done = subprocess.run(command, input=text, capture_output=True, text=True, errors='surrogateescape')
+        done = subprocess.run(command, input=text, capture_output=True, encoding='utf-8', errors='surrogateescape')
     except OSError as error:
         raise UserError(f'cannot start {command[0]}: {error.strerror}; without --submit it is not needed') from error
     if done.returncode:

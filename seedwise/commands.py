@@ -1,6 +1,7 @@
 """What the commands share: flags, configs from files, and errors told in one line."""
 
 import contextlib
+import io
 import os
 import re
 import sys
@@ -11,7 +12,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from seedwise import config_files, dotted, paths, streams
-from seedwise.errors import Interrupted, LostWorker, UserError, unknown
+from seedwise.errors import FILE_SYSTEM_ERRORS, Interrupted, LostWorker, UserError, unknown
 
 flags.disclaim_key_flags()  # what `define_config` defines is a flag of its caller's: --help lists it there
 
@@ -46,9 +47,15 @@ def overrides(name: str) -> list[str]:
 def run(main: Callable[[list[str]], int]) -> int:
     """Calls `main` with the command line; a user's mistake becomes one line and exit code 2."""
     streams.open_closed()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors='backslashreplace')  # what a terminal cannot show is no reason to stop
     sys.stdout, sys.stderr = (streams.Lasting(stream) for stream in (sys.stdout, sys.stderr))  # type: ignore[assignment]
     try:
-        return main(sys.argv)
+        code = main(sys.argv)
+        if sys.stdout:
+            sys.stdout.flush()  # here, where a full disk below it can still be reported
+        return code
     except UserError as error:
         message = ' '.join(str(error).split())
         print(f'error: {message}', file=sys.stderr)
@@ -56,12 +63,29 @@ def run(main: Callable[[list[str]], int]) -> int:
     except LostWorker as error:
         print(f'error: {error}', file=sys.stderr, flush=True)
         os._exit(1)  # at its end TensorFlow would wait for who is lost
+    except OSError as error:
+        # `seedwise.errors.writing` has better words for it; this is for a place that does without.
+        if error.filename is None and error.errno not in FILE_SYSTEM_ERRORS:
+            raise
+        file = 'the output' if error.filename is None else error.filename
+        print(f'error: {file}: {error.strerror}', file=sys.stderr)
+        _discard_output()
+        return 2
     except Interrupted as error:
         print(f'{error}; all is saved: the same command continues', file=sys.stderr)
         return STOPPED
     except KeyboardInterrupt:
         print('interrupted; the same command continues from the last checkpoint', file=sys.stderr)
         return 130
+
+
+def _discard_output() -> None:
+    """Lets the rest of standard output go nowhere if it cannot be written: Python would try once more at its end."""
+    try:
+        if sys.stdout:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def parse_flags(argv: list[str], usage: str | None, kinds: Mapping[str, type] | None = None) -> None:
@@ -98,7 +122,12 @@ def parse_flags(argv: list[str], usage: str | None, kinds: Mapping[str, type] | 
 
 
 def parse(
-    argv: list[str], usage: str | None, name: str, example: str, pairs: Sequence[tuple[str, str]] = ()
+    argv: list[str],
+    usage: str | None,
+    name: str,
+    example: str,
+    pairs: Sequence[tuple[str, str]] = (),
+    normalize: Callable[[ml_collections.ConfigDict, list[str]], None] | None = None,
 ) -> ml_collections.ConfigDict:
     """Parses the command line and returns the config that it makes.
 
@@ -108,12 +137,14 @@ def parse(
       name: the flag that names the config file, defined by `define_config`.
       example: a value for it, for the error when it is missing.
       pairs: fields that say the same thing in two units: the one on the command line replaces the other.
+      normalize: changes what the file made, before the rest of the command line does; called with the config and the
+        dotted paths of the fields that the command line sets.
 
     Raises:
       UserError: a flag, a file or a field that does not exist, a file that makes no config, or a value of the wrong type.
     """
     kinds: dict[str, type] = {}
-    flags.FLAGS[name].parser = _ConfigFile(name, example, argv, kinds)  # type: ignore[attr-defined]
+    flags.FLAGS[name].parser = _ConfigFile(name, example, argv, kinds, normalize)  # type: ignore[attr-defined]
     parse_flags(argv, usage, kinds)
     config = getattr(flags.FLAGS, name)
     if config is None:
@@ -128,8 +159,16 @@ class _ConfigFile(flags.ArgumentParser):
     It also looks at the fields that the rest of the command line sets, before ml_collections does, for the same reason.
     """
 
-    def __init__(self, name: str, example: str, argv: list[str], kinds: dict[str, type]):
+    def __init__(
+        self,
+        name: str,
+        example: str,
+        argv: list[str],
+        kinds: dict[str, type],
+        normalize: Callable[[ml_collections.ConfigDict, list[str]], None] | None,
+    ):
         self._name = name
+        self._normalize = normalize
         self._example = example
         self._argv = argv
         self._kinds = kinds  # filled when the file is read
@@ -142,12 +181,15 @@ class _ConfigFile(flags.ArgumentParser):
         place = paths.local(argument if '://' in argument else path, f'--{self._name}')
         file = config_files.find(place, self._name, self._example)
         config = config_files.load(file, [text] if colon else [])
+        matches = (re.match(rf'--?(?:no)?{self._name}\.([^=]*)', argument) for argument in self._argv)
+        given = [match[1] for match in matches if match]
+        if self._normalize:
+            self._normalize(config, given)
         known = dotted.types(config)
         self._kinds |= {f'{self._name}.{field}': kind for field, kind in known.items()}
-        for argument in self._argv:
-            match = re.match(rf'--?(?:no)?{self._name}\.([^=]*)', argument)
-            if match and match[1] not in known:
-                raise unknown_field(f'field of --{self._name}', match[1], known)
+        for field in given:
+            if field not in known:
+                raise unknown_field(f'field of --{self._name}', field, known)
         return config.lock()
 
 

@@ -49,7 +49,10 @@ def load(file: Path, arguments: list[str]) -> ml_collections.ConfigDict:
 
 
 def _is_config(file: Path) -> bool:
-    return bool(re.search('^def get_config', file.read_text(errors='replace'), re.MULTILINE))
+    try:
+        return bool(re.search(b'^def get_config', file.read_bytes(), re.MULTILINE))
+    except OSError:
+        return False
 
 
 def _line(error: Exception, file: Path) -> str:

@@ -19,9 +19,11 @@ def put(config: Any, path: str, value: Any) -> None:
 
 
 def types(config: ml_collections.ConfigDict, prefix: str = '') -> dict[str, type]:
-    """Returns the type of each field by its path."""
+    """Returns the type of each field by its path; without keys that have a dot themselves."""
     found: dict[str, type] = {}
     for key in config:
+        if '.' in str(key):
+            continue
         if isinstance(config[key], ml_collections.ConfigDict):
             found |= types(config[key], f'{prefix}{key}.')
         else:

@@ -1,7 +1,11 @@
 """Errors that are the user's to mend: told in one line, exit code 2, no traceback."""
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+import errno
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 #: A longer list of names is cut to the nearest.
 LONGEST = 400
@@ -9,6 +13,45 @@ LONGEST = 400
 
 class UserError(Exception):
     """Something the user asked for cannot be done. The message is one line and says what can."""
+
+
+#: Errors of a whole file system, not of one path: nothing else can be written there either.
+FILE_SYSTEM_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+
+
+class CannotWrite(UserError):
+    """A file or a folder cannot be written. `path`: which; `reason`: the system's words for why."""
+
+    def __init__(self, path: Path | str, reason: str, advice: str = ''):
+        """`advice`: what to do about it; none is needed if the whole file system cannot be written."""
+        self.path, self.reason = path, reason
+        if is_of_file_system(self):
+            advice = 'what is finished is kept, and the same command continues when this is fixed'
+        super().__init__(f'{path} cannot be written: {reason}' + (f'; {advice}' if advice else ''))
+
+
+def is_of_file_system(error: BaseException | None) -> bool:
+    """Returns whether an error, or one that led to it, is one of `FILE_SYSTEM_ERRORS`."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in FILE_SYSTEM_ERRORS:
+            return True
+        # TensorFlow has no numbers for errors, only the system's words.
+        if isinstance(error, CannotWrite) and error.reason in map(os.strerror, FILE_SYSTEM_ERRORS):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+@contextlib.contextmanager
+def writing(path: Path | str, advice: str = '') -> Iterator[None]:
+    """Raises `CannotWrite`, which names `path`, for an `OSError` of the block: not all of them name a file."""
+    try:
+        yield
+    except OSError as error:
+        # A library's own words can be several lines (HDF5's are).
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        reason = 'it is a file' if isinstance(error, FileExistsError) else reason
+        raise CannotWrite(path, reason, advice) from error
 
 
 class LostWorker(Exception):

@@ -1,15 +1,19 @@
 """Checkpoints of a run: weights, optimizer and progress in one atomic save."""
 
+import contextlib
 import hashlib
 import json
+import re
+import shutil
 import time
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
-from seedwise.errors import UserError
+from seedwise.errors import CannotWrite, UserError, writing
 
 
 class Checkpoints:
@@ -62,22 +66,57 @@ class Checkpoints:
         return bool(by_steps or by_seconds)
 
     def save(self, progress: dict) -> None:
-        """Saves variables and `progress` (JSON, with its 'step') as one; a kill at any moment leaves the one before."""
+        """Saves variables and `progress` (JSON, with its 'step') as one; a kill at any moment leaves the one before.
+
+        Raises:
+          CannotWrite: the one before is still there.
+        """
         self._progress.assign(json.dumps(progress))
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._checkpoint.write(str(self._folder / f'step-{progress["step"]}'))
-        for path in self._saved()[self._keep :]:
-            for file in self._folder.glob(f'{path.name}.*'):
-                file.unlink()
+        prefix = self._folder / f'step-{progress["step"]}'
+        with tensorflow_writing(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            new = prefix not in self._saved()
+            try:
+                self._checkpoint.write(str(prefix))
+            except tf.errors.OpError:
+                if new:
+                    self._delete(prefix)  # on a full disk, its space is needed to continue
+                raise
+            for path in self._saved()[self._keep :]:
+                self._delete(path)
         self._saved_step = progress['step']
         self._saved_at = time.monotonic()
 
+    def _delete(self, prefix: Path) -> None:
+        """Deletes a checkpoint, or what there is of one."""
+        shutil.rmtree(f'{prefix}_temp', ignore_errors=True)
+        for file in self._folder.glob(f'{prefix.name}.*'):
+            file.unlink()
+
+
+@contextlib.contextmanager
+def tensorflow_writing(path: Path) -> Iterator[None]:
+    """Raises `CannotWrite` as `seedwise.errors.writing` does, for TensorFlow's errors too."""
+    with writing(path):
+        try:
+            yield
+        except tf.errors.OpError as error:
+            # '{{function_node ...}} /the/path; No space left on device [Op:SaveV2]'
+            first = re.sub(r'\s*\[Op:\w*\]$', '', error.message.partition('\n')[0])
+            raise CannotWrite(path, first.rpartition('; ')[2]) from error
+
 
 def save_model(model: keras.Model, path: Path) -> None:
-    """Writes a model in Keras's own format, all of it or nothing."""
+    """Writes a model in Keras's own format, all of it or nothing. Raises `CannotWrite`."""
     partial = path.with_name(f'.{path.stem}.partial.keras')
-    model.save(partial)
-    partial.replace(path)
+    with writing(path):
+        try:
+            model.save(partial)
+            partial.replace(path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                partial.unlink()  # on a full disk, its space is needed to continue
+            raise
 
 
 def load_model(path: Path) -> keras.Model:

@@ -122,8 +122,12 @@ def replace(folder: Path, events: Sequence[Step], order: int = 0) -> bool:
         folder.mkdir(parents=True, exist_ok=True)
         number = int(old[-1].name.split('.')[3]) + 1 if old else 1
         partial = folder / '.partial'
-        partial.write_bytes(buffer.getvalue())
-        partial.replace(folder / f'{PREFIX}{number:010d}{key}')
+        try:
+            partial.write_bytes(buffer.getvalue())
+            partial.replace(folder / f'{PREFIX}{number:010d}{key}')
+        except OSError:
+            partial.unlink(missing_ok=True)  # on a full disk, its space is needed to continue
+            raise
     for path in old[:-1] if unchanged else old:
         path.unlink(missing_ok=True)
     return not unchanged

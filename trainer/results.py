@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -15,7 +16,8 @@ from typing import Any
 import filelock
 
 from data_pipeline import identity
-from seedwise.errors import UserError
+from seedwise import machine
+from seedwise.errors import CannotWrite, UserError, writing
 
 #: Fields that say where things are and what is kept of a run, not what it computes.
 NOT_HASHED = ('checkpoint', 'tensorboard', 'data.data_dir', 'data.manual_dir', 'data.fallback', 'tpu')
@@ -68,17 +70,26 @@ def read_result(workdir: Path, config=None) -> dict | None:
 
 
 def check_workdir(workdir: Path, config, ignored: tuple[str, ...] = ()) -> None:
-    """Raises `UserError` where `workdir` holds another config, but for `ignored` fields."""
-    other = _read_json(workdir / 'config.json', f'delete {workdir} or choose another --workdir')
-    if other is None:
+    """Raises `UserError` where `workdir` holds another config, but for `ignored` fields.
+
+    Args:
+      workdir: a run's folder.
+      config: the config of the run, or its fields as JSON has them.
+      ignored: dotted paths.
+    """
+    fields = config if isinstance(config, dict) else json.loads(to_json(config))
+    found = differences(workdir, fields, ignored)
+    if found is None:
         if any((workdir / name).exists() for name in ('checkpoints', 'result.json')):
             raise UserError(f'workdir {workdir} holds a run without its config.json: choose another --workdir')
-        return
-    differences = _differences(other, json.loads(to_json(config)), ignored)
-    if differences:
-        raise UserError(
-            f'workdir {workdir} holds another config ({"; ".join(differences[:3])}): choose another --workdir'
-        )
+    elif found:
+        raise UserError(f'workdir {workdir} holds another config ({"; ".join(found[:3])}): choose another --workdir')
+
+
+def differences(workdir: Path, fields: Mapping[str, Any], ignored: tuple[str, ...] = ()) -> list[str] | None:
+    """Returns in words how the config in `workdir` differs from `fields`, as JSON has them; None: there is none."""
+    other = _read_json(workdir / 'config.json', f'delete {workdir} or choose another --workdir')
+    return None if other is None else _differences(other, fields, ignored=(*NOT_HASHED, *ignored))
 
 
 def best_evaluation(history: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -90,7 +101,7 @@ def best_evaluation(history: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def _read_json(path: Path, remedy: str) -> dict | None:
     """Returns the JSON object in a file, or None where there is no such file."""
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding='utf-8'))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -122,18 +133,44 @@ class InUse(UserError):
     """Another process works on the run."""
 
 
+def check_path(workdir: Path) -> None:
+    """Raises `CannotWrite` for a path that TensorFlow does not take: it must be UTF-8, in a locale that knows UTF-8."""
+    try:
+        str(workdir).encode()
+    except UnicodeEncodeError as error:
+        reason = f'its name is not {sys.getfilesystemencoding()}'
+        raise CannotWrite(f'workdir {workdir}', reason, 'choose another --workdir, or set PYTHONUTF8=1') from error
+
+
 @contextlib.contextmanager
 def locked(workdir: Path):
-    """Holds `workdir` for this process; `InUse` where another process has it, `UserError` where it cannot be written."""
+    """Holds `workdir` for this process.
+
+    Raises:
+      InUse: another process has it.
+      CannotWrite: it cannot be made, or nothing can be written in it.
+    """
+    check_path(workdir)
     lock = filelock.FileLock(workdir / '.lock', timeout=0)
-    try:
+    with writing(f'workdir {workdir}', 'choose another --workdir'):
         workdir.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire()
+        except filelock.Timeout as error:
+            raise InUse(f'workdir {workdir} is in use by another process: wait for it or choose another') from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def locked_file(path: Path):
+    """Holds a lock file for this process, after waiting for who has it. Raises `CannotWrite` if it cannot be made."""
+    lock = filelock.FileLock(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
-    except filelock.Timeout as error:
-        raise InUse(f'workdir {workdir} is in use by another process: wait for it or choose another') from error
-    except OSError as error:
-        reason = 'it is a file' if isinstance(error, FileExistsError) else error.strerror
-        raise UserError(f'workdir {workdir} cannot be written ({reason}): choose another --workdir') from error
     try:
         yield
     finally:
@@ -141,14 +178,30 @@ def locked(workdir: Path):
 
 
 def write_json(path: Path, content: str | Mapping[str, Any]) -> None:
-    """Writes a file all at once: a reader sees the old one or the new one, and a torn one never takes its name."""
+    """Writes text, or a mapping as JSON, as `write_bytes` does."""
     text = content if isinstance(content, str) else json.dumps(content, indent=2, allow_nan=False)
+    # A path that is not UTF-8 is written as the bytes that it is.
+    write_bytes(path, f'{text}\n'.encode(errors='surrogateescape'))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file all at once: a reader sees the old one or the new one, and a torn one never takes its name.
+
+    Raises:
+      CannotWrite: the old file is still there.
+    """
     partial = path.with_name(f'.{path.name}.partial')
-    with open(partial, 'w') as file:
-        file.write(text + '\n')
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    with writing(path):
+        try:
+            with open(partial, 'wb') as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                partial.unlink()  # on a full disk, its space is needed to continue
+            raise
 
 
 @functools.cache
@@ -197,10 +250,10 @@ def _host() -> dict[str, Any]:
     model = platform.processor()
     settings = {name: os.environ[name] for name in SETTINGS if name in os.environ}
     with contextlib.suppress(OSError):
-        for line in Path('/proc/cpuinfo').read_text().splitlines():
+        for line in Path('/proc/cpuinfo').read_text(encoding='utf-8', errors='replace').splitlines():
             if line.startswith('model name'):
                 model = line.partition(':')[2].strip()
                 break
-    return {'name': platform.node(), 'system': platform.platform(), 'cpu': model, 'cores': os.cpu_count()} | (
+    return {'name': platform.node(), 'system': platform.platform(), 'cpu': model, 'cores': machine.cores()} | (
         {'settings': settings} if settings else {}
     )

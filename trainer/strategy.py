@@ -9,6 +9,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from data_pipeline.pipeline import Part
+from seedwise import machine
 from seedwise.errors import UserError
 from trainer.check import batch_not_divisible, check_cluster
 from trainer.cluster import Cluster, lost_worker, start_seconds, tpu_address
@@ -81,7 +82,10 @@ def distribute(strategy: tf.distribute.Strategy, blocks: Callable[[Part], tf.dat
 
 
 def set_threads(threads: int) -> None:
-    """Fixes the number of CPU threads of the process; 0 leaves one for each core."""
+    """Fixes the number of CPU threads of the process; 0 leaves one for each core that it may use."""
+    # TensorFlow's own choice knows of CPU affinity, but not of a container's quota.
+    if not threads and machine.cores_are_limited_by_quota():
+        threads = machine.cores()
     if threads:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)

@@ -1,12 +1,13 @@
 """A run's own board in TensorBoard: one folder each for train, validation and test, with the same tags across them."""
 
 import collections
+import contextlib
 import itertools
 import json
 import os
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,10 @@ from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboard.plugins.hparams import api_pb2
 
 from seedwise import dotted
+from seedwise.errors import CannotWrite
 from trainer import events, images, results
+from trainer.checkpoints import tensorflow_writing
+from trainer.progress import warn
 
 #: The most of a run's training time that may go into the images of a split: epochs of 0.1 s do not all have theirs.
 IMAGES_SHARE = 0.01
@@ -32,6 +36,9 @@ _FIRST_COLUMNS = ('model.name', 'optimizer.name', 'optimizer.learning_rate', 'lo
 
 class Summaries:
     """Writes a run's events below `folder`; with `folder` None (a worker that is not the chief) writes nothing.
+
+    Events are there to be looked at, and a run's result does not depend on them: if one cannot be written, that is
+    reported once, and the run goes on without more of them.
 
     What is there of steps beyond `step`, from which the run continues, was written by a process that was killed after
     its last checkpoint: TensorBoard is told to forget it.
@@ -55,9 +62,10 @@ class Summaries:
         values = [events.text('config', note), events.text('environment', _indented(results.environment()))]
         if config.tensorboard.hparams:
             values += _hparams(fields, group='/'.join(self._folder.parent.parts[-2:]))
-        writer = self._writer('.')
-        writer.write(0, *values)
-        writer.write_graph(_graph(model))
+        with self._writing() as folder:
+            writer = self._writer(folder, '.')
+            writer.write(0, *values)
+            writer.write_graph(_graph(model))
 
     def scalars(self, split: str, step: int, values: Mapping[str, float | None]) -> None:
         """Keeps values by tag for the events of 'train', 'validation' or 'test'; None values are left out.
@@ -83,28 +91,35 @@ class Summaries:
             self._painting = None
             seconds, values = painting.result()
             self._painted_seconds[split] += seconds
-            self._writer(split).write(step, *values)
+            if self._folder is not None:
+                with self._writing() as folder:
+                    self._writer(folder, split).write(step, *values)
 
     def profile(self, step: int, steps: int) -> None:
         """Starts a profile of the next `steps` steps."""
         if self._folder is not None and steps:
-            tf.profiler.experimental.start(str(self._folder / 'train'))
-            self._profiling_until = step + steps
+            with self._writing() as folder:
+                tf.profiler.experimental.start(str(folder / 'train'))
+                self._profiling_until = step + steps
 
     def profile_until(self, step: int) -> None:
         """Ends the profile once its steps are done."""
         if self._profiling_until is not None and step >= self._profiling_until:
-            tf.profiler.experimental.stop()
             self._profiling_until = None
+            with self._writing():
+                tf.profiler.experimental.stop()
 
     def flush(self) -> None:
         """Makes all that is there be seen, but for images that are not yet painted."""
         scalars, self._scalars = self._scalars, []
-        for split, step, wall_time, values in scalars:
-            found = [events.scalar(tag, value) for tag, value in values.items() if value is not None]
-            self._writer(split).write(step, *found, wall_time=wall_time)
-        for writer in self._writers.values():
-            writer.flush()
+        if self._folder is None:
+            return
+        with self._writing() as folder:
+            for split, step, wall_time, values in scalars:
+                found = [events.scalar(tag, value) for tag, value in values.items() if value is not None]
+                self._writer(folder, split).write(step, *found, wall_time=wall_time)
+            for writer in self._writers.values():
+                writer.flush()
 
     def close(self) -> None:
         if self._profiling_until is not None:
@@ -112,13 +127,26 @@ class Summaries:
         self._write_images()
         self._painter.shutdown()
         self.flush()
-        for writer in self._writers.values():
-            writer.close()
+        if self._folder is not None:
+            with self._writing():
+                for writer in self._writers.values():
+                    writer.close()
 
-    def _writer(self, split: str) -> '_Writer':
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[Path]:
+        """Yields the folder; where that cannot be written, writes no more."""
         assert self._folder is not None
+        try:
+            with tensorflow_writing(self._folder):
+                yield self._folder
+        except CannotWrite as error:
+            warn(f'{error.path} cannot be written: {error.reason}; the run goes on without TensorBoard events')
+            self._folder = None
+            self._writers.clear()
+
+    def _writer(self, folder: Path, split: str) -> '_Writer':
         if split not in self._writers:
-            self._writers[split] = _Writer(self._folder / split, self._step)
+            self._writers[split] = _Writer(folder / split, self._step)
         return self._writers[split]
 
 

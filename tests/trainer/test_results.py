@@ -105,7 +105,7 @@ def test_a_file_is_written_all_at_once(tmp_path, monkeypatch):
         raise OSError('no space left on device')
 
     monkeypatch.setattr(results.os, 'fsync', torn)
-    with pytest.raises(OSError, match='no space'):
+    with pytest.raises(UserError, match='result.json cannot be written: no space left'):
         results.write_json(path, {'new': 2})
     assert json.loads(path.read_text()) == {'old': 1}
     monkeypatch.undo()

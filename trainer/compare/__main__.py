@@ -7,6 +7,7 @@ where runs diverged: that is a result), 1 a run failed, 2 the command or the stu
 """
 
 import ast
+import hashlib
 import re
 import shlex
 import sys
@@ -14,18 +15,18 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import filelock
 import ml_collections
 from absl import flags
 
 from data_pipeline import builders, sources
-from seedwise import commands, paths
+from seedwise import commands, config_files, paths
 from seedwise.errors import Interrupted, UserError, unknown
 from seedwise.signals import stop_requests
-from trainer import hardware, unused
-from trainer.compare import engines, grid, study, tuning
+from trainer import hardware, results, unused
+from trainer.compare import check, engines, folder, grid, study, tuning
 from trainer.compare.engines import ENGINES
 from trainer.compare.grid import RunSpec, Variant
+from trainer.compare.normalize import normalize
 from trainer.progress import warn
 
 if TYPE_CHECKING:
@@ -33,11 +34,18 @@ if TYPE_CHECKING:
 
 _STUDY = commands.define_config('study', 'configs/studies/*.py: what to compare; --study.x=y sets a field of it.')
 _WORKDIR = flags.DEFINE_string('workdir', '', "The study's folder. Default: runs/<study name>-<hash of the study>.")
-_WORKERS = flags.DEFINE_integer('workers', 0, 'Runs trained at a time. 0: one for each core.', 0, 1024)
+_WORKERS = flags.DEFINE_integer(
+    'workers', 0, 'Runs trained at a time. 0: one for each core that may be used, if memory allows.', 0, 1024
+)
 _SHARD = flags.DEFINE_string('shard', '', 'i/n: part i of n of the runs, 0 <= i < n; all share a workdir.')
 _ENGINE = flags.DEFINE_string('engine', 'local', f'Where the runs are trained: {", ".join(ENGINES)}.')
 _REPORT = flags.DEFINE_bool('report', True, 'Write the report at the end; of shards, the last to end does.')
 _REPORT_ONLY = flags.DEFINE_bool('report_only', False, 'Train nothing: report on what is finished.')
+
+#: File of a report that tells the other shards what it was made of.
+MADE_OF = '.made_of'
+
+EXAMPLE = 'configs/studies/raj_optimizers_losses.py'
 
 #: Flags that change where and when runs are trained, and none of the results.
 _HOW = re.compile(r'--?(workers|shard|engine|(no)?report([_-]only)?)\b')
@@ -49,7 +57,8 @@ def main(argv: list[str]) -> int:
         [re.sub('^--report-only', '--report_only', argument) for argument in argv],
         __doc__,
         'study',
-        'configs/studies/raj_optimizers_losses.py',
+        EXAMPLE,
+        normalize=normalize,
     )
     grid.prepare(config, commands.overrides('study'))
     if _ENGINE.value not in ENGINES:
@@ -60,9 +69,14 @@ def main(argv: list[str]) -> int:
 
 def _compare(config: ml_collections.ConfigDict, argv: list[str]) -> int:
     """Trains what is not finished and reports; returns the exit code."""
-    file = commands.config_file('study')
-    workdir = paths.folder(_WORKDIR.value, '--workdir') if _WORKDIR.value else grid.default_workdir(file, config)
+    typed = commands.config_file('study')
+    workdir = paths.folder(_WORKDIR.value, '--workdir') if _WORKDIR.value else grid.default_workdir(typed, config)
     plan = Plan(config, workdir, *_shard(_SHARD.value))
+    file = config_files.find(Path(typed.partition(':')[0]).expanduser(), 'study', EXAMPLE)
+    about = _docstring(file)
+    check.check_report(config, plan.everything())
+    if _REPORT.value or _REPORT_ONLY.value:
+        check.check_libraries()
     if not _REPORT_ONLY.value:
         configs = {variant.name: variant.config for variant in plan.variants}
         for line in [*unused.warnings(configs), hardware.slow_precision(config.base.precision)]:
@@ -71,17 +85,18 @@ def _compare(config: ml_collections.ConfigDict, argv: list[str]) -> int:
     if config.base.tensorboard.enabled is not False:
         from trainer.compare.dashboard import Dashboard
 
-        dashboard = Dashboard(Path(file.partition(':')[0]).stem, grid.seeds_of(config), workdir)
+        dashboard = Dashboard(file.stem, grid.seeds_of(config), workdir)
     failed = [] if _REPORT_ONLY.value else _train(plan, dashboard)
     if _REPORT_ONLY.value or _REPORT.value:
         if not workdir.is_dir():
             raise UserError(f'there is no finished run in {workdir}')
-        with filelock.FileLock(workdir / '.report.lock'):  # of shards that end together, one reports
-            if _REPORT_ONLY.value or plan.reports():
-                finished = _report(config, plan.runs(), plan.trials, workdir, Path(file.partition(':')[0]), argv)
+        with results.locked_file(workdir / '.report.lock'):  # of shards that end together, one reports
+            specs = plan.runs()
+            if _REPORT_ONLY.value or plan.reports(specs, about):
+                finished = _report(plan, specs, file.stem, about, argv)
                 if dashboard:
                     figure = workdir / 'report' / 'plots' / 'overview.png'
-                    dashboard.begin(plan.compared(), figure.read_bytes() if finished else None)
+                    dashboard.begin(plan.compared(), figure.read_bytes() if finished else None, plan.tuned)
     if dashboard:
         print(f'TensorBoard: {dashboard.command}')
     if failed:
@@ -119,21 +134,51 @@ class Plan:
             )
         return grid.runs_of([*self.variants, *chosen], self._seeds, self.workdir)
 
-    def reports(self) -> bool:
-        """Whether this process writes the report: of several shards, the first that finds all runs finished."""
+    def reports(self, specs: list[RunSpec], about: str) -> bool:
+        """Whether this process writes the report: of several shards, the first that finds all runs finished.
+
+        Args:
+          specs: the runs that are compared.
+          about: the docstring of the study's file.
+        """
         if self._shards == 1:
             return True
-        specs, index = [*self.trials, *self.runs()], self.workdir / 'report' / 'index.html'
-        unfinished = sum(spec.result() is None for spec in specs)
+        unfinished = sum(spec.result() is None for spec in [*self.trials, *specs])
         if unfinished:
             print(f'no report yet: {unfinished:,} runs are left')
             return False
-        last = max((spec.workdir / 'result.json').stat().st_mtime for spec in specs)
-        return not (index.exists() and index.stat().st_mtime > last)
+        made = self.workdir / 'report' / MADE_OF
+        return not (made.exists() and made.read_text(encoding='utf-8').strip() == self.made_of(specs, about))
+
+    def made_of(self, specs: list[RunSpec], about: str) -> str:
+        """Returns a hash of what a report is made of: the study, and the results that are there."""
+        found = []
+        for spec in [*self.trials, *specs]:
+            file = spec.workdir / 'result.json'
+            if file.exists():
+                found.append(f'{file.relative_to(self.workdir)} {file.stat().st_mtime_ns}')
+        made_of = [self.config.to_json_best_effort(sort_keys=True), about, *found]
+        return hashlib.sha256('\n'.join(made_of).encode(errors='surrogateescape')).hexdigest()
+
+    def everything(self) -> list[Variant]:
+        """Returns all variants that will be compared, those that trials choose as one of their trials."""
+        chosen = {spec.variant.name: spec.variant for spec in self.trials}
+        return [*self.variants, *chosen.values()]
+
+    def check_folder(self) -> None:
+        """Raises `UserError` where the study's folder is another study's."""
+        winners = tuning.winners(self.config, self.trials)[0] if self.trials else []
+        folder.check_runs([*self.trials, *grid.runs_of([*self.variants, *winners], self._seeds, self.workdir)])
+        folder.check_chosen(self.trials, self._seeds, self.workdir)
 
     def compared(self) -> list[Variant]:
         """Returns the variants that are compared, as far as they are known."""
         return [*self.variants, *(tuning.winners(self.config, self.trials)[0] if self.trials else [])]
+
+    @property
+    def tuned(self) -> list[str]:
+        """Returns the names of the variants that trials choose, whether or not they have yet."""
+        return [*dict.fromkeys(spec.variant.name for spec in self.trials)]
 
     def _mine(self, specs: list[RunSpec]) -> list[RunSpec]:
         return study.part(specs, self._shard, self._shards)
@@ -141,6 +186,7 @@ class Plan:
 
 def _train(plan: Plan, dashboard: 'Dashboard | None') -> list[RunSpec]:
     """Trains what is not finished; returns what failed."""
+    plan.check_folder()
     base = plan.variants[0].config
     try:
         location = sources.locate(base.data.name, base.data.data_dir, base.data.manual_dir)
@@ -150,37 +196,49 @@ def _train(plan: Plan, dashboard: 'Dashboard | None') -> list[RunSpec]:
     if location.train is not None:
         for variant in plan.variants:
             sources.check_validation(location.name, location.train, variant.config.data.validation)
+    folder.check_writable(plan.workdir)
+    if _REPORT.value:
+        folder.check_writable(plan.workdir / 'report' / 'plots')
     started, failed = time.monotonic(), []
     for specs in plan.stages():
         if dashboard:
-            dashboard.begin(plan.compared())
+            dashboard.begin(plan.compared(), later=plan.tuned)
         engine = engines.start(_ENGINE.value, _WORKERS.value, location)
         failed += study.complete(specs, engine, dashboard.finished if dashboard else lambda spec: None)
     print(f'trained in {time.monotonic() - started:.1f} s: {plan.workdir}')
     return failed
 
 
-def _report(config, specs: list[RunSpec], trials: list[RunSpec], workdir: Path, file: Path, argv: list[str]) -> bool:
+def _report(plan: Plan, specs: list[RunSpec], name: str, about: str, argv: list[str]) -> bool:
     """Writes the report on what is finished; returns whether that is all."""
     from trainer.compare import runs
     from trainer.compare.report.page import write_report
 
+    made_of = plan.made_of(specs, about)
     frame, unfinished = runs.read(specs)
     if frame.empty:
-        raise UserError(f'there is no finished run in {workdir}')
+        raise UserError(f'there is no finished run in {plan.workdir}')
+    report = plan.workdir / 'report'
     write_report(
-        config,
+        plan.config,
         frame,
-        runs.read_trials(config, trials) if trials else None,
-        workdir / 'report',
-        study_name=file.stem,
+        runs.read_trials(plan.config, plan.trials) if plan.trials else None,
+        report,
+        study_name=name,
         dataset_name=frame['dataset'].iloc[0]['name'],
         unfinished=unfinished,
-        about=ast.get_docstring(ast.parse(file.read_text())) if file.is_file() else None,
+        about=about,
         command=shlex.join(['python', '-m', 'trainer.compare', *(a for a in argv[1:] if not _HOW.match(a))]),
     )
-    print(f'report: {workdir / "report" / "index.html"}' + (f' ({unfinished:,} runs unfinished)' if unfinished else ''))
+    results.write_json(report / MADE_OF, made_of)
+    print(f'report: {report / "index.html"}' + (f' ({unfinished:,} runs unfinished)' if unfinished else ''))
     return not unfinished
+
+
+def _docstring(file: Path) -> str:
+    """Returns the docstring of a study's file."""
+    # As bytes: Python itself knows of byte order marks and of encodings that the file declares.
+    return ast.get_docstring(ast.parse(file.read_bytes())) or '' if file.is_file() else ''
 
 
 def _shard(text: str) -> tuple[int, int]:

@@ -6,17 +6,17 @@
 
 All of it is worked out from the runs' result.json, a variant at a time, whenever one of its runs finishes. A folder holds
 one event file, which is replaced and never appended to: no point is there twice, whoever else writes and whatever was
-killed. Needs no TensorFlow.
+killed. What the study does not have any more (a variant, a seed, a result) goes from both folders; the runs' own folders
+are never touched. Needs no TensorFlow.
 """
 
 import contextlib
 import io
 import itertools
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-import filelock
 import numpy as np
 from PIL import Image
 from tensorboard.compat.proto.summary_pb2 import Summary
@@ -29,11 +29,13 @@ from tensorboard.plugins.custom_scalar.layout_pb2 import (
 )
 from tensorboard.plugins.hparams import api_pb2
 
-from trainer import events, images
+from seedwise.errors import CannotWrite, writing
+from trainer import events, images, results
 from trainer.compare.analysis.selection import goal_of
 from trainer.compare.analysis.statistics import CONFIDENCE, estimate, mean_intervals
 from trainer.compare.grid import RunSpec, Variant, runs_of
 from trainer.compare.tuning import best_row
+from trainer.progress import warn
 from trainer.report import tensorboard_command
 
 #: Folders below the study's; no variant may have their name.
@@ -66,48 +68,78 @@ class Dashboard:
         self._results: dict[tuple[str, int], dict] = {}
         self._order: dict[str, int] = {}
         self._single_runs = True
+        self._given_up = False
 
     @property
     def command(self) -> str:
         """How to open it."""
         return f'{tensorboard_command(self._workdir)}, then http://localhost:6006/{FRONT}'
 
-    def begin(self, variants: Sequence[Variant], answer: bytes | None = None) -> None:
-        """Writes what does not wait for another run of these variants to finish.
+    def begin(self, variants: Sequence[Variant], answer: bytes | None = None, later: Iterable[str] = ()) -> None:
+        """Writes what does not wait for another run of these variants to finish, and deletes what is not theirs.
 
         Args:
           variants: all that are compared.
           answer: a figure of the results as PNG, where all runs are finished.
+          later: names of variants that will be compared too, or are already, as other processes know.
+
+        Raises:
+          CannotWrite: the boards cannot be written.
         """
-        self._single_runs = 1 + len(variants) * (1 + len(self._seeds)) <= MOST_SHOWN
-        if not self._single_runs:
-            shutil.rmtree(self._workdir / SEEDS, ignore_errors=True)
-        with _locked(self._workdir / MEAN) as folder:
-            events.replace(folder, [(0, None, self._frame(variants, answer))], order=1)
+        names = {*(variant.name for variant in variants), *later}
+        self._single_runs = 1 + len(names) * (1 + len(self._seeds)) <= MOST_SHOWN
+        folder = self._workdir / MEAN
+        with results.locked_file(folder / '.lock'):
+            self._delete_others(names)
+            _replace(folder, [(0, None, self._frame(variants, answer))], order=1)
         self._order = {variant.name: 2 + i for i, variant in enumerate(variants)}
         for variant in variants:
             self._update(variant)
 
     def finished(self, spec: RunSpec) -> None:
-        """Adds a run that has just finished, and those of its variant that other processes have finished since."""
-        if spec.drawn is None:  # trials are not compared
+        """Adds a run that has just finished, and those of its variant that other processes have finished since.
+
+        A board that cannot be written costs no run: that is reported once, and the study goes on.
+        """
+        if spec.drawn is not None or self._given_up:  # trials are not compared
+            return
+        try:
             self._update(spec.variant)
+        except CannotWrite as error:
+            self._given_up = True
+            warn(f'{error.path} cannot be written: {error.reason}; TensorBoard shows no more of this study for now')
+
+    def _delete_others(self, names: set[str]) -> None:
+        """Deletes the boards of variants and seeds that are none of the study's."""
+        if not self._single_runs:
+            _delete(self._workdir / SEEDS)
+        seeds = set(map(str, self._seeds))
+        for folder in [*(self._workdir / MEAN).glob('*/'), *(self._workdir / SEEDS).glob('*/')]:
+            if folder.name not in names:
+                _delete(folder)
+        for folder in (self._workdir / SEEDS).glob('*/*/'):
+            if folder.name not in seeds:
+                _delete(folder)
 
     def _update(self, variant: Variant) -> None:
         """Writes the mean of what is finished of a variant."""
-        with _locked(self._workdir / MEAN / variant.name) as folder:
-            results = []
+        folder = self._workdir / MEAN / variant.name
+        with results.locked_file(folder / '.lock'):
+            finished = []
             for spec in runs_of([variant], self._seeds, self._workdir):
-                key = variant.name, spec.seed
-                if key not in self._results and (result := spec.result()) is not None:
-                    self._results[key] = result
-                    if self._single_runs:
-                        events.replace(self._workdir / SEEDS / variant.name / str(spec.seed), _run(spec, result))
-                if key in self._results:
-                    results.append(self._results[key])
+                key, board = (variant.name, spec.seed), self._workdir / SEEDS / variant.name / str(spec.seed)
+                known = self._results.get(key)
+                result = known or spec.result()
+                if result is None:
+                    _delete(board)
+                    continue
+                finished.append(result)
+                self._results[key] = result
+                if self._single_runs and not (known and board.is_dir()):
+                    _replace(board, _run(spec, result))
             row = None if self._single_runs else _row(variant)
-            steps = _mean(variant, results, len(self._seeds), row) if results else []
-            events.replace(folder, steps, order=self._order[variant.name])
+            steps = _mean(variant, finished, len(self._seeds), row) if finished else []
+            _replace(folder, steps, order=self._order[variant.name])
 
     def _frame(self, variants: Sequence[Variant], answer: bytes | None) -> list[Summary.Value]:
         values = [
@@ -298,9 +330,12 @@ def _charts(variants: Sequence[Variant]) -> Layout:
     )
 
 
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[Path]:
-    """Holds a folder, made where it is not there, for one process at a time."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(folder / '.lock'):
-        yield folder
+def _replace(folder: Path, steps: Sequence[events.Step], order: int = 0) -> None:
+    with writing(folder):
+        events.replace(folder, steps, order)
+
+
+def _delete(folder: Path) -> None:
+    """Deletes a folder, which may not be there, or be deleted by another process at the same time."""
+    with writing(folder), contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(folder)

@@ -5,7 +5,6 @@ import functools
 import hashlib
 import itertools
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ from seedwise.commands import KINDS, unknown_field
 from seedwise.errors import UserError, unknown
 from trainer import results
 from trainer.check import check
+from trainer.compare.normalize import file_name, normalize
+from trainer.numbers import of_field, settle_numbers
 
 #: What a study may hold, beside the runs: what a paper says of them, claims of our own, and what must hold if all is well.
 FIELDS = ('base', 'axes', 'variants', 'seeds', 'tune', 'paper', 'claims', 'checks')
@@ -101,6 +102,7 @@ def prepare(study: ml_collections.ConfigDict, given: Iterable[str] = ()) -> None
     Raises:
       UserError: a field is missing, unknown, or of the wrong kind.
     """
+    normalize(study)
     for key in study:
         if key not in FIELDS:
             raise unknown('field of a study', key, FIELDS)
@@ -110,6 +112,7 @@ def prepare(study: ml_collections.ConfigDict, given: Iterable[str] = ()) -> None
         raise UserError("a study has either 'axes' (name -> value name -> overrides) or 'variants' (name -> overrides)")
     set_on_base = [path.removeprefix('base.') for path in given if path.startswith('base.')]
     dotted.prefer_given(study.base, set_on_base, PAIRS + OPTIONAL_PAIRS)
+    settle_numbers(study.base)
     study.base.data.fallback = ''  # never another dataset than the one asked for
     # Single-threaded runs, one for each core, are the fastest way through many.
     study.base.threads = study.base.threads or 1
@@ -139,7 +142,7 @@ def variants_of(study: ml_collections.ConfigDict) -> list[Variant]:
     """
     known, variants = dotted.types(study.base), []
     for labels, given_name, overrides in _combinations(study):
-        name = _file_name(given_name or '-'.join(_word(axis, value) for axis, value in labels.items()))
+        name = file_name(given_name or '-'.join(_word(axis, value) for axis, value in labels.items()))
         try:
             config = overridden(study.base, overrides, known)
             check(config)
@@ -192,6 +195,7 @@ def overridden(
         for path, value in flat.items():
             if path not in known:
                 raise unknown_field('field', path, known)
+            value = of_field(path, known[path], value)
             try:
                 dotted.put(config, path, value)
             except TypeError as error:
@@ -207,14 +211,14 @@ def _combinations(study: ml_collections.ConfigDict) -> Iterator[tuple[dict[str, 
         for name, variant in plain['variants'].items():
             if not isinstance(variant, Mapping) or not isinstance(variant.get('overrides'), Mapping):
                 raise UserError(f"variant '{name}' has no overrides: it must be a mapping with labels and overrides")
-            labels = {axis: str(value) for axis, value in variant.get('labels', {}).items()}
+            labels = {str(axis): str(value) for axis, value in variant.get('labels', {}).items()}
             yield labels or {'variant': name}, name, [variant['overrides']]
         return
     for axis, values in plain['axes'].items():
         if not isinstance(values, Mapping) or not all(isinstance(value, Mapping) for value in values.values()):
             raise UserError(f"axis '{axis}' must be a mapping of value name -> overrides")
     for names in itertools.product(*plain['axes'].values()):
-        labels = dict(zip(plain['axes'], map(str, names), strict=True))
+        labels = dict(zip(plain['axes'], names, strict=True))
         yield labels, '', [plain['axes'][axis][name] for axis, name in labels.items()]
 
 
@@ -226,7 +230,3 @@ def says_little(value: str) -> bool:
 def _word(axis: str, value: str) -> str:
     """A value, behind its axis where it says nothing without it: 'Adam', 'layers_5'."""
     return f'{axis}_{value}' if says_little(value) else value
-
-
-def _file_name(name: str) -> str:
-    return re.sub(r'[^\w.+-]+', '_', name).strip('.') or '_'

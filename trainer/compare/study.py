@@ -1,11 +1,14 @@
 """A study from its list of runs to all of them finished, in the order in which things happen."""
 
 import collections
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 
 import filelock
 
+from seedwise.errors import CannotWrite, UserError, is_of_file_system, writing
+from trainer import results
 from trainer.compare.engines.base import Engine, Event
 from trainer.compare.engines.worker import program_key
 from trainer.compare.grid import RunSpec
@@ -39,6 +42,9 @@ def complete(
 
     A run that another process works on is waited for at the end, and taken over where that process ends without a
     result. `on_finished` is called with each run that finishes.
+
+    Raises:
+      UserError: a file system cannot be written. What is under way saves, if it can.
     """
     todo = [spec for spec in specs if spec.result() is None]
     board = Board(len(specs), len(specs) - len(todo))
@@ -53,21 +59,25 @@ def complete(
     def on_event(event: Event) -> None:
         spec = event.spec
         if event.kind == 'started':
-            (spec.workdir / 'error.txt').unlink(missing_ok=True)
+            with _unless_its_own_folder(), writing(spec.workdir):
+                (spec.workdir / 'error.txt').unlink(missing_ok=True)
             board.started()
             return
         board.ended()
         result = spec.result()
         if result is not None:  # also where its process died right after
             finished(spec, result)
+        elif event.kind == 'unwritable':
+            raise UserError(event.error)
         elif event.kind == 'busy':
             if event.error:
                 board.say(f'{spec.name}: {event.error}, will be tried again')
             again.append(spec)
         else:
             tries[spec] += 1
-            spec.workdir.mkdir(parents=True, exist_ok=True)
-            (spec.workdir / 'error.txt').write_text(event.error.rstrip() + '\n')
+            with _unless_its_own_folder(), writing(spec.workdir):
+                spec.workdir.mkdir(parents=True, exist_ok=True)
+                results.write_json(spec.workdir / 'error.txt', event.error.rstrip())
             board.failed(spec, event.error, again=tries[spec] < TRIES)
             (again if tries[spec] < TRIES else failed).append(spec)
 
@@ -79,6 +89,16 @@ def complete(
     finally:
         board.close()
     return failed
+
+
+@contextlib.contextmanager
+def _unless_its_own_folder():
+    """Lets it pass that a run's own folder cannot be written: the run fails by that, and the others go on."""
+    try:
+        yield
+    except CannotWrite as error:
+        if is_of_file_system(error):
+            raise
 
 
 def _ready(specs: Sequence[RunSpec], board: Board, finished: Callable[[RunSpec, dict], None]) -> list[RunSpec]:
@@ -104,3 +124,5 @@ def _in_use(spec: RunSpec) -> bool:
             return False
     except filelock.Timeout:
         return True
+    except OSError:
+        return False  # it cannot be written: the run will say why

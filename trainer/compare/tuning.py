@@ -7,6 +7,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,12 @@ from seedwise import dotted
 from seedwise.errors import UserError, unknown
 from trainer.check import check
 from trainer.compare.grid import RunSpec, Variant, overridden
+from trainer.compare.normalize import shortened
 
 AXIS, UNTUNED = 'tuning', 'default'
+
+#: What `tune` holds.
+FIELDS = ('trials', 'metric', 'tiers')
 
 METRICS = ('validation_accuracy', 'validation_loss')
 
@@ -35,10 +40,16 @@ SCALES = {
 def check_tune(study: ml_collections.ConfigDict, seeds: Sequence[int]) -> None:
     """Raises `UserError` where the study's `tune` cannot be run."""
     tune = study.tune
-    for key in ('trials', 'metric', 'tiers'):
+    if not isinstance(tune, ml_collections.ConfigDict):
+        raise UserError(f"the study's tune is {tune!r}: it must be a mapping with {', '.join(FIELDS)}")
+    for key in tune:
+        if key not in FIELDS:
+            raise unknown('field of tune', key, FIELDS)
+    for key in FIELDS:
         if key not in tune:
             raise UserError(f"the study's tune has no '{key}'")
-    if not isinstance(tune.trials, int) or not 1 <= tune.trials <= 10_000:
+    _check_tiers(tune.tiers)
+    if not isinstance(tune.trials, int) or isinstance(tune.trials, bool) or not 1 <= tune.trials <= 10_000:
         raise UserError(f'tune.trials is {tune.trials}: it must be from 1 to 10,000')
     if tune.metric not in METRICS:
         raise unknown('tune.metric', tune.metric, METRICS)
@@ -46,8 +57,24 @@ def check_tune(study: ml_collections.ConfigDict, seeds: Sequence[int]) -> None:
         raise UserError('tuning chooses on validation: it needs base.data.validation > 0')
     if max(seeds) >= FIRST_SEED:
         raise UserError(f'seeds holds {max(seeds)}: a tuned study keeps those from {FIRST_SEED:,} on for its trials')
-    if AXIS in study.get('axes', {}):
+    labels = [variant.get('labels', {}) for variant in (study.get('variants') or {}).values()]
+    if any(AXIS in axes for axes in (study.get('axes') or {}, *labels)):
         raise UserError(f"a tuned study has an axis '{AXIS}' of its own: rename yours")
+
+
+def _check_tiers(tiers: Any) -> None:
+    if not isinstance(tiers, ml_collections.ConfigDict) or not len(tiers):
+        raise UserError(
+            "tune.tiers must be a mapping of tier -> value of an axis -> fields, such as 'rate' -> 'SGD' -> ..."
+        )
+    for tier, by_value in tiers.items():
+        if tier == UNTUNED or '/' in tier:
+            raise UserError(
+                f"a tier of tune.tiers cannot be called '{tier}': it is a folder's name, and '{UNTUNED}' is taken"
+            )
+        spaces = [*by_value.values()] if isinstance(by_value, ml_collections.ConfigDict) else [None]
+        if not all(isinstance(space, ml_collections.ConfigDict) for space in spaces):
+            raise UserError(f'tune.tiers.{tier} must be a mapping of value of an axis -> fields -> (scale, low, high)')
 
 
 def untuned(variants: Iterable[Variant]) -> list[Variant]:
@@ -80,9 +107,14 @@ def trials_of(study: ml_collections.ConfigDict, variants: Sequence[Variant], wor
 
 def bounds(study: ml_collections.ConfigDict, spec: RunSpec, path: str) -> tuple[float, float] | None:
     """Returns what a field of a trial was drawn between; None: it was not drawn."""
-    tier = spec.variant.labels[AXIS]
-    space = _space(tier, study.tune.to_dict()['tiers'][tier], spec.variant)
+    space = space_of(study, spec.variant)
     return space[path][1:] if path in space else None
+
+
+def space_of(study: ml_collections.ConfigDict, variant: Variant) -> dict[str, tuple[str, float, float]]:
+    """Returns what the trials of a tuned variant draw: dotted path -> (scale, low, high)."""
+    tier = variant.labels[AXIS]
+    return _space(tier, study.tune.to_dict()['tiers'][tier], variant)
 
 
 def winners(study: ml_collections.ConfigDict, trials: Sequence[RunSpec]) -> tuple[list[Variant], list[str]]:
@@ -122,7 +154,7 @@ def best_row(result: Mapping[str, Any]) -> dict[str, Any]:
 
 def _tier(variant: Variant, tier: str, config: ml_collections.ConfigDict) -> Variant:
     labels = dict(variant.labels) | {AXIS: tier}
-    return dataclasses.replace(variant, name=f'{variant.name}-{tier}', labels=labels, config=config)
+    return dataclasses.replace(variant, name=shortened(f'{variant.name}-{tier}'), labels=labels, config=config)
 
 
 def _with(variant: Variant, drawn: Mapping[str, float]) -> ml_collections.ConfigDict:
@@ -142,7 +174,8 @@ def _space(tier: str, by_value: Mapping[str, Any], variant: Variant) -> dict[str
         raise unknown(f"variant of tune.tiers.{tier}: none of its values is that of '{variant.name}'", tier, by_value)
     space = {}
     for path, drawn in dotted.flatten(nested):
-        ok = isinstance(drawn, tuple | list) and len(drawn) == 3 and drawn[0] in SCALES
+        ok = isinstance(drawn, tuple | list) and len(drawn) == 3 and str(drawn[0]) in SCALES
+        ok = ok and all(isinstance(bound, Real) and math.isfinite(bound) for bound in drawn[1:])
         low, high = drawn[1:] if ok else (0, 0)
         if not ok or not low < high or (drawn[0] == 'log' and low <= 0) or (drawn[0] == 'log_1m' and high >= 1):
             raise UserError(
@@ -150,6 +183,8 @@ def _space(tier: str, by_value: Mapping[str, Any], variant: Variant) -> dict[str
                 f'one of {", ".join(SCALES)}; log wants low > 0, log_1m wants high < 1'
             )
         space[path] = tuple(drawn)
+    if not space:
+        raise UserError(f"tune.tiers.{tier} draws nothing for '{variant.name}': it must name fields with their bounds")
     return space
 
 

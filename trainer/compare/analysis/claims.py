@@ -1,7 +1,9 @@
 """Claims as data: what a paper (or we) say of a study's variants, in a form that runs can be held against."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from numbers import Real
 from typing import Any
 
 from seedwise.errors import UserError, unknown
@@ -86,7 +88,7 @@ def parse(claim: Mapping[str, Any]) -> Claim:
     """Returns the claim of a study file.
 
     Raises:
-      UserError: a field, kind or value that there is not, or one that lacks.
+      UserError: a field, kind or value that there is not, one that lacks, or one of the wrong type.
     """
     names = [f.name for f in fields(Claim)]
     for key in claim:
@@ -96,12 +98,50 @@ def parse(claim: Mapping[str, Any]) -> Claim:
         if key not in claim:
             raise UserError(f"claim '{claim.get('id', '?')}' has no '{key}'")
     parsed = Claim(**claim)
+    name = f"claim '{parsed.id}'"
+    for key, (is_right, words) in TYPES.items():
+        value = getattr(parsed, key)
+        if not is_right(value):
+            raise UserError(f'{key} of {name} is {value!r}: it must be {words}')
     if parsed.kind not in NEEDS:
-        raise unknown(f"kind of claim '{parsed.id}'", parsed.kind, NEEDS)
+        raise unknown(f'kind of {name}', parsed.kind, NEEDS)
     for key in NEEDS[parsed.kind]:
         if getattr(parsed, key) in (None, ()) or (key == 'margin' and not parsed.margin):
-            raise UserError(f"claim '{parsed.id}' of kind '{parsed.kind}' needs '{key}'")
+            raise UserError(f"{name} of kind '{parsed.kind}' needs '{key}'")
+    if parsed.kind != 'best' and parsed.b is not None and not _is_selector(parsed.b):
+        raise UserError(f"b of {name} is {parsed.b!r}: kind '{parsed.kind}' takes one mapping of axis -> value")
     for key, accepted in ACCEPTED.items():
         if getattr(parsed, key) not in accepted:
-            raise unknown(f"{key} of claim '{parsed.id}'", getattr(parsed, key), accepted)
+            raise unknown(f'{key} of {name}', getattr(parsed, key), accepted)
     return parsed
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_selector(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _are(value: Any, is_right: Callable[[Any], bool]) -> bool:
+    return isinstance(value, tuple | list) and all(map(is_right, value))
+
+
+#: Field -> (whether a value is one for it, what it takes).
+TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    **dict.fromkeys(('id', 'kind', 'quote', 'section', 'reading', 'metric', 'select_by'), (_is_text, 'text')),
+    **dict.fromkeys(('a', 'where'), (_is_selector, 'a mapping of axis -> value')),
+    'b': (
+        lambda value: value is None or _is_selector(value) or _are(value, _is_selector),
+        'a mapping of axis -> value, or a tuple of them',
+    ),
+    'matched': (lambda value: _are(value, _is_text), 'a tuple of axes'),
+    **dict.fromkeys(('value', 'target'), (lambda value: value is None or _is_number(value), 'a number')),
+    'margin': (lambda value: _is_number(value) and value >= 0, 'a number of at least 0'),
+    'alpha': (lambda value: _is_number(value) and 0 < value < 1, 'a number above 0 and below 1'),
+}

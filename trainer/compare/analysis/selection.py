@@ -8,6 +8,7 @@ The runs are a frame with one finished run a row: `variant`, one column an axis 
 """
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -46,8 +47,13 @@ def label(selector: Selector) -> str:
     words = []
     for axis, value in selector.items():
         values = ' or '.join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
-        words.append(f'{axis.replace("_", " ")} {values}' if says_little(values) else values)
+        words.append(f'{axis.replace("_", " ")} {values}' if _says_little(values) else values)
     return ' + '.join(words) or 'all variants'
+
+
+def _says_little(value: str) -> bool:
+    """Whether a value says nothing without its axis in a sentence: there are more of them than in names of folders."""
+    return says_little(value) or bool(re.match(r'[-+.]?\d|\(|(True|False|None)$', value))
 
 
 def column(runs: pd.DataFrame, metric: str) -> pd.Series:

@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from data_pipeline.sources import Location
 from seedwise.errors import Interrupted, UserError
 from seedwise.shadowing import python_module
 from seedwise.signals import stop_requests
+from trainer.compare import capacity
 from trainer.compare.engines.base import Event
 from trainer.compare.engines.worker import SAVE_SECONDS, program_key
 from trainer.compare.grid import RunSpec
@@ -37,16 +39,17 @@ class Pool:
     """
 
     def __init__(self, workers: int, location: Location):
-        """`workers`: number of processes; 0: so many that each core has a thread."""
+        """`workers`: number of processes; 0: so many that each core has a thread, as far as they fit into memory."""
         self._size = workers
         self._location = location
+        self._said = False
 
     def run(self, specs: Sequence[RunSpec], on_event: Callable[[Event], None]) -> None:
         """As `engines.Engine` says."""
         if not specs:
             return
         work = Work(specs)
-        size = min(self._size or max(1, (os.cpu_count() or 1) // specs[0].config.threads), len(specs))
+        size = min(self._size or self._fitting(specs[0].config, len(specs)), len(specs))
         workers: list[Worker] = []
         stillborn = 0
         stop: list[int] = []
@@ -84,6 +87,15 @@ class Pool:
             finally:
                 _end(workers)
         raise Interrupted(f'stopped with {work.waiting + sum(bool(w.spec) for w in workers):,} runs to go')
+
+    def _fitting(self, config, runs: int) -> int:
+        """Returns how many workers fit here, and says once where memory makes them fewer than they could be."""
+        needed = capacity.worker_bytes(self._location, config.data.memory_limit_mb)
+        size, why = capacity.local_workers(config.threads, needed)
+        if why and size < runs and not self._said:
+            print(why, file=sys.stderr)
+            self._said = True
+        return size
 
 
 class Work:

@@ -9,12 +9,14 @@ import collections
 import logging
 import os
 import socket
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from data_pipeline.sources import Location
 from seedwise.errors import Interrupted, UserError
 from seedwise.signals import stop_requests
+from trainer.compare import capacity
 from trainer.compare.engines import local
 from trainer.compare.engines.base import Event
 from trainer.compare.engines.worker import SAVE_SECONDS, program_key
@@ -24,6 +26,10 @@ from trainer.compare.grid import RunSpec
 MOST_LOST = 5
 
 INSTALL = "--engine=ray needs Ray: pip install 'seedwise[ray]', or pip install -e '.[ray]' in a checkout"
+
+
+#: Ray's name for the memory of a node, in bytes.
+MEMORY = 'memory'
 
 
 class Holder:
@@ -74,7 +80,7 @@ class RayEngine:
     """
 
     def __init__(self, workers: int, location: Location):
-        """`workers`: number of actors; 0: as many as the cluster has CPUs, or GPUs, for.
+        """`workers`: number of actors; 0: as many as the cluster has CPUs (or GPUs) and memory for.
 
         Raises:
           UserError: Ray is not installed.
@@ -86,6 +92,7 @@ class RayEngine:
         self._ray = ray
         self._size = workers
         self._location = location
+        self._said = False
         self._lost: collections.Counter[RunSpec] = collections.Counter()
 
     def run(self, specs: Sequence[RunSpec], on_event: Callable[[Event], None]) -> None:
@@ -99,17 +106,24 @@ class RayEngine:
         ray = self._ray
         self._connect()
         needs = self._needs(specs[0].config)
-        room = sum(
-            min(int(node['Resources'].get(kind, 0)) // count for kind, count in needs.items())
-            for node in ray.nodes()
-            if node['Alive']
-        )
-        if not (self._size or room):  # where --workers says how many, the cluster may be one that grows
-            what = ', '.join(f'{kind} {count}' for kind, count in needs.items())
+        nodes = [node['Resources'] for node in ray.nodes() if node['Alive']]
+        by_cores, room = (sum(_room(node, wanted) for node in nodes) for wanted in (needs | {MEMORY: 0}, needs))
+        if not (self._size or by_cores):  # where --workers says how many, the cluster may be one that grows
+            what = ', '.join(f'{kind} {count}' for kind, count in needs.items() if kind != MEMORY)
             raise UserError(f'the Ray cluster has no node with what one run takes: {what}')
-        size = min(self._size or room, len(specs))
+        size = min(self._size or max(1, room), len(specs))
+        if not self._size and size < min(by_cores, len(specs)) and not self._said:
+            print(
+                f'{size} worker{"s" * (size > 1)} instead of {by_cores}: each takes about {needs[MEMORY] / 2**30:.1f} GiB '
+                f'of the memory of the Ray cluster (--workers={by_cores} starts them all the same)',
+                file=sys.stderr,
+            )
+            self._said = True
         work = local.Work(specs)
-        holder = ray.remote(num_cpus=needs['CPU'], num_gpus=needs.get('GPU', 0), max_concurrency=2)(Holder)
+        # Whoever says how many workers there are to be knows what they take.
+        reserved = needs[MEMORY] if room and not self._size and any(MEMORY in node for node in nodes) else None
+        options = {'num_cpus': needs['CPU'], 'num_gpus': needs.get('GPU', 0), 'memory': reserved}
+        holder = ray.remote(max_concurrency=2, **options)(Holder)
         calls: dict = {}  # a call under way -> (actor, its run or None)
         stillborn = 0
 
@@ -167,7 +181,8 @@ class RayEngine:
     def _needs(self, config) -> dict[str, int]:
         """Returns what one run takes: on a cluster with GPUs, one for each replica."""
         gpus = {'GPU': config.replicas or 1} if self._ray.cluster_resources().get('GPU') else {}
-        return {'CPU': config.threads, **gpus}
+        memory = capacity.worker_bytes(self._location, config.data.memory_limit_mb)
+        return {'CPU': config.threads, MEMORY: memory, **gpus}
 
     def _node_lost(self, spec: RunSpec) -> Event:
         """Returns `busy`, since a node that cannot be reached may still be at it: its lock tells."""
@@ -185,3 +200,10 @@ class RayEngine:
             self._ray.wait(list(under_way), num_returns=len(under_way), timeout=SAVE_SECONDS)
         for actor, _ in calls.values():
             self._ray.kill(actor)
+
+
+def _room(node: Mapping[str, float], needs: Mapping[str, int]) -> int:
+    """Returns how many runs a node has room for; one that does not say how much memory it has is taken to have enough."""
+    return min(
+        int(node.get(kind, 0)) // count for kind, count in needs.items() if count and (kind in node or kind != MEMORY)
+    )

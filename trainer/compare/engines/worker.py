@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from data_pipeline import prepared, sources
 from seedwise import signals, tensorflow_import
 from seedwise.commands import STOPPED
-from seedwise.errors import Interrupted
+from seedwise.errors import Interrupted, UserError, is_of_file_system
 from trainer import results
 
 if TYPE_CHECKING:
@@ -52,7 +52,10 @@ def main(fd: int) -> int:
             answer = 'busy', ''
         except Interrupted:
             return STOPPED
-        except Exception:  # whatever it is, it costs this run, not the study
+        except Exception as error:  # whatever else it is, it costs this run, not the study
+            if is_of_file_system(error):
+                connection.send(('unwritable', str(error) if isinstance(error, UserError) else repr(error)))
+                return 2
             answer, trainer = ('failed', traceback.format_exc()), _without_program(trainer)
         connection.send(answer)
     return 0

@@ -42,6 +42,7 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, s
 #: Sizes are in points, which are the pixels of a page at the figure's full width.
 STYLE: dict[str, Any] = {
     'svg.fonttype': 'none',
+    'text.parse_math': False,  # a name may have dollars
     'font.size': 11.5,
     'axes.titlesize': 12.5,
     'axes.titleweight': 'bold',

@@ -20,12 +20,13 @@ import ml_collections
 import pandas as pd
 from markupsafe import Markup
 
+from seedwise.errors import writing
 from trainer.compare.analysis.claims import Claim, parse
 from trainer.compare.analysis.ranking import count, enumerated, rank, to_decide
 from trainer.compare.analysis.verdicts import FAILS, HOLDS, UNDECIDED, Verdict, verdict
 from trainer.compare.report import figures, plots, reproduce, tables, tuning_plots
 from trainer.compare.report.layout import Layout, in_order, layout_of, name_of, names_of
-from trainer.results import write_json
+from trainer.results import write_bytes, write_json
 
 #: What the papers' numbers are of, where a study's `paper` does not say (`dataset`).
 PAPERS_DATASET = 'mnist'
@@ -70,9 +71,13 @@ def write_report(
       unfinished: how many runs are missing. Where there are any, nothing is judged.
       about: the study file's docstring; None: that of `configs/studies/<study_name>.py`.
       command: what makes the study; None: worked out from that file.
+
+    Raises:
+      CannotWrite: some of the files may be new by then, and the others old.
     """
-    file = reproduce.study_file(study_name)
-    about = (file.__doc__ or '' if file else '') if about is None else about
+    if about is None:
+        file = reproduce.study_file(study_name)
+        about = file.__doc__ or '' if file else ''
     trials = None if trials is None or trials.empty else trials
     page = Page(
         study,
@@ -82,27 +87,28 @@ def write_report(
         dataset_name,
         unfinished,
     )
-    html = _template().render(
+    html = template().render(
         page.context(),
         title=reproduce.title_of(about) or study_name.replace('_', ' ').capitalize(),
         about=reproduce.blocks(about),
         command=command or reproduce.command(study, study_name),
         now=time.strftime('%Y-%m-%d %H:%M:%S %z'),
     )
-    (folder / 'plots').mkdir(parents=True, exist_ok=True)
-    write_json(folder / 'index.html', html)
-    write_json(folder / 'claims.json', page.claims_as_data())
+    plotted = list(itertools.chain(*page.figures.values()))
+    with writing(folder):
+        (folder / 'plots').mkdir(parents=True, exist_ok=True)
+        for old in (folder / 'plots').iterdir():
+            if old.suffix in ('.svg', '.png') and old.stem not in {plot.name for plot in plotted}:
+                old.unlink()
+    for plot in plotted:
+        write_bytes(folder / 'plots' / f'{plot.name}.svg', plot.standalone.encode())
+        write_bytes(folder / 'plots' / f'{plot.name}.png', plot.png)
     # Numbers in full for machines, in digits that mean something for people.
     write_json(folder / 'table.csv', page.table.to_csv(index=False, float_format='%.6g').rstrip())
     write_json(folder / 'table.md', f'{page.caption}\n\n{tables.to_markdown(page.printed)}'.rstrip())
     write_json(folder / 'table.tex', tables.to_latex(page.printed, page.caption).rstrip())
-    plotted = list(itertools.chain(*page.figures.values()))
-    for plot in plotted:
-        (folder / 'plots' / f'{plot.name}.svg').write_text(plot.standalone)
-        (folder / 'plots' / f'{plot.name}.png').write_bytes(plot.png)
-    for old in (folder / 'plots').iterdir():
-        if old.suffix in ('.svg', '.png') and old.stem not in {plot.name for plot in plotted}:
-            old.unlink()
+    write_json(folder / 'claims.json', page.claims_as_data())
+    write_json(folder / 'index.html', html)  # last: where the disk is full before it, the old page is still whole
 
 
 class Page:
@@ -348,7 +354,8 @@ def _p_value(p: float | None) -> str:
     return '–' if p is None else '< 0.0001' if p < 1e-4 else f'{p:.2g}'
 
 
-def _template() -> jinja2.Template:
+def template() -> jinja2.Template:
+    """Returns the template of the page."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader('trainer.compare.report'),
         autoescape=True,

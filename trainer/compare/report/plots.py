@@ -14,9 +14,16 @@ from scipy import stats
 
 from trainer.compare.analysis.selection import select
 from trainer.compare.analysis.statistics import ALPHA, CONFIDENCE, Comparison
+from trainer.compare.normalize import shortened
 from trainer.compare.report import figures
 from trainer.compare.report.layout import Layout, name_of, names_of
 from trainer.compare.report.tables import METRICS
+
+#: A column that is added to runs, by a name that no axis has.
+ROW = ' row'
+
+#: Longest name of a plot's file without its ending, in bytes.
+LONGEST_SLUG = 200
 
 #: With more panels than this, curves are shown of accuracy alone.
 MOST_PANELS = 4
@@ -29,7 +36,7 @@ def intervals(runs: pd.DataFrame, table: pd.DataFrame, layout: Layout, dataset: 
     """Mean of each variant with its interval, its seeds, and the paper's number: a chart a metric and workload."""
     plots = []
     for where, metric in product(layout.workloads, METRICS):
-        name = '_'.join([metric.removeprefix('test_'), *where.values()]).lower()
+        name = slug(metric.removeprefix('test_'), *where.values())
         rows = select(table, where)
         with figures.style(name):
             figure, (axes,) = figures.canvas(_interval_height(rows, layout))
@@ -69,7 +76,7 @@ def draw_intervals(
     names = names_of(table, layout.rows)
     order = _row_order(table, names, layout)
     step = 0.66 / len(lanes)
-    runs = runs.assign(name=names_of(runs, layout.rows))
+    runs = runs.assign(**{ROW: names_of(runs, layout.rows)})
     shown = runs.loc[runs['status'] == 'completed', metric].astype(float).tolist()
     if figures.scale(axes, 'x', metric, np.array([*shown, *table[f'{metric}_paper'].dropna().astype(float)])):
         axes.set_xlabel('log scale' if 'loss' in metric else 'log scale of the errors (1 \N{MINUS SIGN} accuracy)')
@@ -77,7 +84,7 @@ def draw_intervals(
         lane = lanes.index(row[layout.color]) if layout.color else 0
         y = order.index(name) + (lane - (len(lanes) - 1) / 2) * step
         color = figures.SERIES[lane]
-        own = runs[(runs['name'] == name) & (runs['status'] == 'completed')]
+        own = runs[(runs[ROW] == name) & (runs['status'] == 'completed')]
         own = own[own[layout.color] == row[layout.color]] if layout.color else own
         axes.plot(own[metric], [y] * len(own), '|', color=color, ms=6, mew=1, alpha=0.45)
         if row['diverged']:
@@ -329,5 +336,5 @@ def words_of(metric: str) -> str:
 
 def slug(*parts: str) -> str:
     """Returns a name for a file."""
-    words = ''.join(c if c.isalnum() or c == '-' else ' ' for part in parts for c in f'{part} ')
-    return '_'.join(words.lower().split())
+    words = ''.join(c if c.isalnum() or c in '-+' else ' ' for part in parts for c in f'{part} ')
+    return shortened('_'.join(words.lower().split()), LONGEST_SLUG)

@@ -18,6 +18,9 @@ from trainer.compare.report import figures
 from trainer.compare.report.layout import Layout, name_of, names_of
 from trainer.compare.report.plots import slug, words_of
 
+#: Columns that are added to runs and trials, by names that no axis has.
+RATE, LINE, PANEL, VALUE = ' rate', ' line', ' panel', ' value'
+
 #: Most lines in a performance profile: those with the best scores.
 MOST_PROFILES = 7
 
@@ -27,7 +30,7 @@ def learning_rates(study: ml_collections.ConfigDict) -> tuple[str, dict[str, flo
     for axis, values in study.get('axes', {}).items():
         rates = {str(name): v.get('optimizer', {}).get('learning_rate') for name, v in values.items()}
         alone = all(list(v) == ['optimizer'] and list(v.optimizer) == ['learning_rate'] for v in values.values())
-        if alone and len(rates) > 1:
+        if alone and len(rates) > 1 and None not in rates.values():
             return axis, rates
     return None
 
@@ -40,7 +43,7 @@ def rate_sensitivity(
     rest = tuple(a for a in layout.compared if a != axis)
     line, panel = layout.lines(rest)
     by = [a for a in (layout.workload, *panel) if a]
-    runs = runs.assign(rate=runs[axis].map(rates), line=names_of(runs, line))
+    runs = runs.assign(**{RATE: runs[axis].map(rates), LINE: names_of(runs, line)})
     names, plots = layout.names(line), []
     done = runs[runs['status'] == 'completed']
     for key, group in [((), runs)] if not by else runs.groupby(by, sort=False):
@@ -50,8 +53,8 @@ def rate_sensitivity(
             figure, (axes,) = figures.canvas(260 + 17 * -(-len(names) // 3))
             handles = []
             for i, own_name in enumerate(names):
-                own = group[group['line'] == own_name]
-                ok = own[own['status'] == 'completed'].groupby('rate')[metric].agg(['mean', 'sem', 'count'])
+                own = group[group[LINE] == own_name]
+                ok = own[own['status'] == 'completed'].groupby(RATE)[metric].agg(['mean', 'sem', 'count'])
                 reach = ok['sem'] * stats.t.ppf((1 + CONFIDENCE) / 2, (ok['count'] - 1).clip(lower=1))
                 color = figures.SERIES[i % len(figures.SERIES)]
                 axes.errorbar(ok.index, ok['mean'], reach.fillna(0), color=color, fmt='none', elinewidth=1.5)
@@ -61,7 +64,7 @@ def rate_sensitivity(
                     'mec': figures.PAPER,
                 }
                 handles += axes.plot(ok.index, ok['mean'], color=color, ms=5, mew=0.6, label=own_name, **look)  # type: ignore[arg-type]
-                lost = own[own['status'] != 'completed'].groupby('rate').size()
+                lost = own[own['status'] != 'completed'].groupby(RATE).size()
                 axes.plot(lost.index, [0.02] * len(lost), 'x', color=color, transform=axes.get_xaxis_transform())
             axes.set_xscale('log')
             axes.set_xlabel('learning rate (\N{MULTIPLICATION SIGN}: a run diverged)')
@@ -80,6 +83,7 @@ def tuning(
     # Where other arguments vary too, a trial says little of its learning rate.
     rates = trials[trials['tuning'] == 'rate'] if 'tuning' in trials else trials
     rates = rates.dropna(subset=['low', 'high'])
+    rates = rates[rates['low'] > 0]  # on a scale of decades
     if rates.empty:
         return {}
     widths = sensitivities(rates, layout, metric, tolerance)
@@ -94,20 +98,21 @@ def trial_charts(trials: pd.DataFrame, layout: Layout, metric: str, dataset: str
     workloads = [next(iter(where.values()), '') for where in layout.workloads]
     axes_of_panels = tuple(axis for axis in layout.compared if axis != 'tuning')
     values = trials[metric].astype(float).where(np.isfinite(trials[metric].astype(float)))
-    trials = trials.assign(panel=names_of(trials, axes_of_panels), value=values)
+    trials = trials.assign(**{PANEL: names_of(trials, axes_of_panels), VALUE: values})
     plots = []
-    for panel, group in trials.groupby('panel', sort=False):
+    for panel, group in trials.groupby(PANEL, sort=False):
         name = slug('trials', panel)
         with figures.style(name):
             figure, (axes,) = figures.canvas(235)
             for i, workload in enumerate(workloads):
                 own = select(group, {layout.workload: workload} if layout.workload else {})
-                ok, lost = own.dropna(subset='value'), own[own['value'].isna()]
+                color = figures.SERIES[i % len(figures.SERIES)]
+                ok, lost = own.dropna(subset=VALUE), own[own[VALUE].isna()]
                 axes.plot(
                     ok['learning_rate'],
-                    ok['value'],
-                    figures.MARKERS[i],
-                    color=figures.SERIES[i],
+                    ok[VALUE],
+                    figures.MARKERS[i % len(figures.MARKERS)],
+                    color=color,
                     ms=5,
                     mew=0,
                     alpha=0.8,
@@ -116,7 +121,7 @@ def trial_charts(trials: pd.DataFrame, layout: Layout, metric: str, dataset: str
                     lost['learning_rate'],
                     [0.03] * len(lost),
                     'x',
-                    color=figures.SERIES[i],
+                    color=color,
                     transform=axes.get_xaxis_transform(),
                 )
             axes.set_xscale('log')
@@ -126,11 +131,18 @@ def trial_charts(trials: pd.DataFrame, layout: Layout, metric: str, dataset: str
             axes.grid(axis='y')
             figures.heading_of(axes, f'{words_of(metric)} of trials, {panel} · {dataset}')
             handles = [
-                Line2D([], [], color=figures.SERIES[i], marker=figures.MARKERS[i], lw=0, label=workload)
+                Line2D(
+                    [],
+                    [],
+                    color=figures.SERIES[i % len(figures.SERIES)],
+                    marker=figures.MARKERS[i % len(figures.MARKERS)],
+                    lw=0,
+                    label=workload,
+                )
                 for i, workload in enumerate(workloads)
                 if workload
             ]
-            if group['value'].isna().any():
+            if group[VALUE].isna().any():
                 handles.append(Line2D([], [], color=figures.MUTED, marker='x', lw=0, label='diverged'))
             figures.legend(figure, handles)
             plots.append(
