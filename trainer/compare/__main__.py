@@ -7,7 +7,6 @@ where runs diverged: that is a result), 1 a run failed, 2 the command or the stu
 """
 
 import ast
-import hashlib
 import re
 import shlex
 import sys
@@ -23,9 +22,9 @@ from seedwise import commands, config_files, paths
 from seedwise.errors import Interrupted, UserError, unknown
 from seedwise.signals import stop_requests
 from trainer import hardware, results, unused
-from trainer.compare import check, engines, folder, grid, study, tuning
+from trainer.compare import check, engines, folder, grid, study
 from trainer.compare.engines import ENGINES
-from trainer.compare.grid import RunSpec, Variant
+from trainer.compare.grid import RunSpec
 from trainer.compare.normalize import normalize
 from trainer.progress import warn
 
@@ -41,9 +40,6 @@ _SHARD = flags.DEFINE_string('shard', '', 'i/n: part i of n of the runs, 0 <= i 
 _ENGINE = flags.DEFINE_string('engine', 'local', f'Where the runs are trained: {", ".join(ENGINES)}.')
 _REPORT = flags.DEFINE_bool('report', True, 'Write the report at the end; of shards, the last to end does.')
 _REPORT_ONLY = flags.DEFINE_bool('report_only', False, 'Train nothing: report on what is finished.')
-
-#: File of a report that tells the other shards what it was made of.
-MADE_OF = '.made_of'
 
 EXAMPLE = 'configs/studies/raj_optimizers_losses.py'
 
@@ -71,7 +67,7 @@ def _compare(config: ml_collections.ConfigDict, argv: list[str]) -> int:
     """Trains what is not finished and reports; returns the exit code."""
     typed = commands.config_file('study')
     workdir = paths.folder(_WORKDIR.value, '--workdir') if _WORKDIR.value else grid.default_workdir(typed, config)
-    plan = Plan(config, workdir, *_shard(_SHARD.value))
+    plan = study.Plan(config, workdir, *_shard(_SHARD.value))
     file = config_files.find(Path(typed.partition(':')[0]).expanduser(), 'study', EXAMPLE)
     about = _docstring(file)
     check.check_report(config, plan.everything())
@@ -107,84 +103,7 @@ def _compare(config: ml_collections.ConfigDict, argv: list[str]) -> int:
     return 1 if failed else 0
 
 
-class Plan:
-    """The runs of a study, and which of them this process does."""
-
-    def __init__(self, config: ml_collections.ConfigDict, workdir: Path, shard: int, shards: int):
-        self.config, self.workdir, self._shard, self._shards = config, workdir, shard, shards
-        self._seeds, self.variants = grid.seeds_of(config), grid.variants_of(config)
-        self.trials: list[RunSpec] = []
-        if config.get('tune'):
-            tuning.check_tune(config, self._seeds)
-            self.trials = tuning.trials_of(config, self.variants, workdir)
-            self.variants = tuning.untuned(self.variants)
-
-    def stages(self):
-        """Yields lists of runs to do: what is to be tried and what is known from the start, then what trials have chosen."""
-        yield self._mine([*self.trials, *grid.runs_of(self.variants, self._seeds, self.workdir)])
-        if self.trials:
-            yield self._mine(grid.runs_of(tuning.winners(self.config, self.trials)[0], self._seeds, self.workdir))
-
-    def runs(self) -> list[RunSpec]:
-        """Returns the runs that are compared, those of the other shards too."""
-        chosen, without = tuning.winners(self.config, self.trials) if self.trials else ([], [])
-        if without:
-            print(
-                f'{len(without)} tuned variants wait for trials, or all of theirs have diverged: {", ".join(without[:5])}'
-            )
-        return grid.runs_of([*self.variants, *chosen], self._seeds, self.workdir)
-
-    def reports(self, specs: list[RunSpec], about: str) -> bool:
-        """Whether this process writes the report: of several shards, the first that finds all runs finished.
-
-        Args:
-          specs: the runs that are compared.
-          about: the docstring of the study's file.
-        """
-        if self._shards == 1:
-            return True
-        unfinished = sum(spec.result() is None for spec in [*self.trials, *specs])
-        if unfinished:
-            print(f'no report yet: {unfinished:,} runs are left')
-            return False
-        made = self.workdir / 'report' / MADE_OF
-        return not (made.exists() and made.read_text(encoding='utf-8').strip() == self.made_of(specs, about))
-
-    def made_of(self, specs: list[RunSpec], about: str) -> str:
-        """Returns a hash of what a report is made of: the study, and the results that are there."""
-        found = []
-        for spec in [*self.trials, *specs]:
-            file = spec.workdir / 'result.json'
-            if file.exists():
-                found.append(f'{file.relative_to(self.workdir)} {file.stat().st_mtime_ns}')
-        made_of = [self.config.to_json_best_effort(sort_keys=True), about, *found]
-        return hashlib.sha256('\n'.join(made_of).encode(errors='surrogateescape')).hexdigest()
-
-    def everything(self) -> list[Variant]:
-        """Returns all variants that will be compared, those that trials choose as one of their trials."""
-        chosen = {spec.variant.name: spec.variant for spec in self.trials}
-        return [*self.variants, *chosen.values()]
-
-    def check_folder(self) -> None:
-        """Raises `UserError` where the study's folder is another study's."""
-        winners = tuning.winners(self.config, self.trials)[0] if self.trials else []
-        folder.check_runs([*self.trials, *grid.runs_of([*self.variants, *winners], self._seeds, self.workdir)])
-        folder.check_chosen(self.trials, self._seeds, self.workdir)
-
-    def compared(self) -> list[Variant]:
-        """Returns the variants that are compared, as far as they are known."""
-        return [*self.variants, *(tuning.winners(self.config, self.trials)[0] if self.trials else [])]
-
-    @property
-    def tuned(self) -> list[str]:
-        """Returns the names of the variants that trials choose, whether or not they have yet."""
-        return [*dict.fromkeys(spec.variant.name for spec in self.trials)]
-
-    def _mine(self, specs: list[RunSpec]) -> list[RunSpec]:
-        return study.part(specs, self._shard, self._shards)
-
-
-def _train(plan: Plan, dashboard: 'Dashboard | None') -> list[RunSpec]:
+def _train(plan: study.Plan, dashboard: 'Dashboard | None') -> list[RunSpec]:
     """Trains what is not finished; returns what failed."""
     plan.check_folder()
     base = plan.variants[0].config
@@ -209,9 +128,10 @@ def _train(plan: Plan, dashboard: 'Dashboard | None') -> list[RunSpec]:
     return failed
 
 
-def _report(plan: Plan, specs: list[RunSpec], name: str, about: str, argv: list[str]) -> bool:
+def _report(plan: study.Plan, specs: list[RunSpec], name: str, about: str, argv: list[str]) -> bool:
     """Writes the report on what is finished; returns whether that is all."""
     from trainer.compare import runs
+    from trainer.compare.report import screen
     from trainer.compare.report.page import write_report
 
     made_of = plan.made_of(specs, about)
@@ -219,7 +139,7 @@ def _report(plan: Plan, specs: list[RunSpec], name: str, about: str, argv: list[
     if frame.empty:
         raise UserError(f'there is no finished run in {plan.workdir}')
     report = plan.workdir / 'report'
-    write_report(
+    page = write_report(
         plan.config,
         frame,
         runs.read_trials(plan.config, plan.trials) if plan.trials else None,
@@ -230,7 +150,8 @@ def _report(plan: Plan, specs: list[RunSpec], name: str, about: str, argv: list[
         about=about,
         command=shlex.join(['python', '-m', 'trainer.compare', *(a for a in argv[1:] if not _HOW.match(a))]),
     )
-    results.write_json(report / MADE_OF, made_of)
+    results.write_json(report / study.MADE_OF, made_of)
+    screen.show(page)
     print(f'report: {report / "index.html"}' + (f' ({unfinished:,} runs unfinished)' if unfinished else ''))
     return not unfinished
 

@@ -2,16 +2,20 @@
 
 import collections
 import contextlib
+import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import filelock
+import ml_collections
 
 from seedwise.errors import CannotWrite, UserError, is_of_file_system, writing
 from trainer import results
+from trainer.compare import folder, grid, tuning
 from trainer.compare.engines.base import Engine, Event
 from trainer.compare.engines.worker import program_key
-from trainer.compare.grid import RunSpec
+from trainer.compare.grid import RunSpec, Variant
 from trainer.compare.progress import Board
 
 #: A run that failed is tried once more; its process may have been killed for reasons of its own.
@@ -19,6 +23,86 @@ TRIES = 2
 
 #: Between looks at runs that another process works on.
 WAIT_SECONDS = 1.0
+
+#: File of a report that tells the other shards what it was made of.
+MADE_OF = '.made_of'
+
+
+class Plan:
+    """The runs of a study, and which of them this process does."""
+
+    def __init__(self, config: ml_collections.ConfigDict, workdir: Path, shard: int, shards: int):
+        self.config, self.workdir, self._shard, self._shards = config, workdir, shard, shards
+        self._seeds, self.variants = grid.seeds_of(config), grid.variants_of(config)
+        self.trials: list[RunSpec] = []
+        if config.get('tune'):
+            tuning.check_tune(config, self._seeds)
+            self.trials = tuning.trials_of(config, self.variants, workdir)
+            self.variants = tuning.untuned(self.variants)
+
+    def stages(self) -> Iterator[list[RunSpec]]:
+        """Yields lists of runs to do: what is to be tried and what is known from the start, then what trials have chosen."""
+        yield self._mine([*self.trials, *grid.runs_of(self.variants, self._seeds, self.workdir)])
+        if self.trials:
+            yield self._mine(grid.runs_of(tuning.winners(self.config, self.trials)[0], self._seeds, self.workdir))
+
+    def runs(self) -> list[RunSpec]:
+        """Returns the runs that are compared, those of the other shards too."""
+        chosen, without = tuning.winners(self.config, self.trials) if self.trials else ([], [])
+        if without:
+            print(
+                f'{len(without)} tuned variants wait for trials, or all of theirs have diverged: {", ".join(without[:5])}'
+            )
+        return grid.runs_of([*self.variants, *chosen], self._seeds, self.workdir)
+
+    def reports(self, specs: list[RunSpec], about: str) -> bool:
+        """Whether this process writes the report: of several shards, the first that finds all runs finished.
+
+        Args:
+          specs: the runs that are compared.
+          about: the docstring of the study's file.
+        """
+        if self._shards == 1:
+            return True
+        unfinished = sum(spec.result() is None for spec in [*self.trials, *specs])
+        if unfinished:
+            print(f'no report yet: {unfinished:,} runs are left')
+            return False
+        made = self.workdir / 'report' / MADE_OF
+        return not (made.exists() and made.read_text(encoding='utf-8').strip() == self.made_of(specs, about))
+
+    def made_of(self, specs: list[RunSpec], about: str) -> str:
+        """Returns a hash of what a report is made of: the study, and the results that are there."""
+        found = []
+        for spec in [*self.trials, *specs]:
+            file = spec.workdir / 'result.json'
+            if file.exists():
+                found.append(f'{file.relative_to(self.workdir)} {file.stat().st_mtime_ns}')
+        made_of = [self.config.to_json_best_effort(sort_keys=True), about, *found]
+        return hashlib.sha256('\n'.join(made_of).encode(errors='surrogateescape')).hexdigest()
+
+    def everything(self) -> list[Variant]:
+        """Returns all variants that will be compared, those that trials choose as one of their trials."""
+        chosen = {spec.variant.name: spec.variant for spec in self.trials}
+        return [*self.variants, *chosen.values()]
+
+    def check_folder(self) -> None:
+        """Raises `UserError` where the study's folder is another study's."""
+        winners = tuning.winners(self.config, self.trials)[0] if self.trials else []
+        folder.check_runs([*self.trials, *grid.runs_of([*self.variants, *winners], self._seeds, self.workdir)])
+        folder.check_chosen(self.trials, self._seeds, self.workdir)
+
+    def compared(self) -> list[Variant]:
+        """Returns the variants that are compared, as far as they are known."""
+        return [*self.variants, *(tuning.winners(self.config, self.trials)[0] if self.trials else [])]
+
+    @property
+    def tuned(self) -> list[str]:
+        """Returns the names of the variants that trials choose, whether or not they have yet."""
+        return [*dict.fromkeys(spec.variant.name for spec in self.trials)]
+
+    def _mine(self, specs: list[RunSpec]) -> list[RunSpec]:
+        return part(specs, self._shard, self._shards)
 
 
 def part(specs: Sequence[RunSpec], index: int, count: int) -> list[RunSpec]:

@@ -55,8 +55,8 @@ def write_report(
     unfinished: int = 0,
     about: str | None = None,
     command: str | None = None,
-) -> None:
-    """Writes the report of a study into `folder`.
+) -> 'Page':
+    """Writes the report of a study into `folder`, and returns what it says.
 
     Args:
       study: the study, as its file and the command line made it.
@@ -109,6 +109,7 @@ def write_report(
     write_json(folder / 'table.tex', tables.to_latex(page.printed, page.caption).rstrip())
     write_json(folder / 'claims.json', page.claims_as_data())
     write_json(folder / 'index.html', html)  # last: where the disk is full before it, the old page is still whole
+    return page
 
 
 class Page:

@@ -10,22 +10,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.helpers import ROOT
 from trainer.compare.analysis.ranking import to_decide
 from trainer.compare.analysis.verdicts import verdict
-from trainer.compare.report import reproduce, tables
+from trainer.compare.report import reproduce, screen, tables
 from trainer.compare.report.figures import DARK, STYLE
 from trainer.compare.report.layout import layout_of
 from trainer.compare.report.page import write_report
 
-STUDIES = (
-    'raj_optimizers_losses',
-    'pillarisetti_depth_dropout',
-    'pillarisetti_activations',
-    'behal_optimizers',
-    'ranjbar_cnn_mlp',
-    'patna_simple_network',
-    'patna_options',
-    'tuned_optimizers',
+STUDIES = tuple(
+    sorted(
+        file.stem
+        for file in (ROOT / 'configs' / 'studies').glob('*.py')
+        if 'def get_config' in file.read_text(encoding='utf-8')
+    )
 )
 DATASET = {'name': 'mnist', 'source': 'tfds', 'fingerprint': 'a1b2', 'train': 60000, 'validation': 0, 'test': 10000}
 HOST = {'name': 'here', 'system': 'Linux', 'cpu': 'a processor', 'cores': 2}
@@ -380,3 +378,25 @@ def test_a_docstring_reads_as_text():
         ('list', ['one long', 'two']),
     ]
     assert reproduce.title_of('Two x three on MNIST: 6 variants.') == 'Two × three'
+
+
+@pytest.mark.parametrize('name', STUDIES)
+def test_the_answer_fits_on_the_screen_and_names_the_best_and_each_verdict(name, tmp_path):
+    study = load(name)
+    runs = made_up(study)
+    page = write_report(study, runs, made_up_trials(study), tmp_path, study_name=name, dataset_name='mnist')
+    lines = screen.lines(page)
+    assert max(map(len, lines)) <= screen.WIDTH
+    for ranking in page.rankings:
+        (first, *_) = [line for line in lines if line.startswith('  1  ') and ranking.order[0][:20] in line]
+        assert re.search(r'0\.\d+ \[0\.\d+, 0\.\d+\]', first)
+    results = [line[:15].strip() for line in lines if line[:15].strip() in ('holds', 'does not hold', 'undecided')]
+    assert results == [found.result for found in page.verdicts]
+
+
+def test_nothing_is_answered_before_all_runs_are_there(tmp_path):
+    study = load('behal_optimizers')
+    page = write_report(
+        study, made_up(study), None, tmp_path, study_name='behal_optimizers', dataset_name='mnist', unfinished=1
+    )
+    assert screen.lines(page) == []
