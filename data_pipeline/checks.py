@@ -173,7 +173,7 @@ def usable_in_graph(
 
 def refusal(name: str, message: str) -> UserError | None:
     """Returns the error for an example that cannot be used, if that is what TensorFlow's `message` is about."""
-    if match := re.search(rf'{_BAD_LABEL}: (\w+)\W+(-?\d+)\W+(\d+)', message):
+    if match := re.search(rf'{_BAD_LABEL}: (\w+)[^\w-]+(-?\d+)\W+(\d+)', message):
         return _bad_label(name, match[1], int(match[2]), int(match[3]))
     if match := re.search(rf'{_BAD_PIXELS}: (\w+)[^\w-]+([-+.\w]+)[^\w-]+([-+.\w]+)\W+(\d)', message):
         return _bad_pixels(name, match[1], float(match[2]), float(match[3]), match[4] == '1')
@@ -200,8 +200,8 @@ def _bad_label(name: str, split: str, label: int, classes: int) -> UserError:
 
 def _bad_pixels(name: str, split: str, low: float, high: float, nan: bool) -> UserError:
     return UserError(
-        f"dataset '{name}' has float32 images with pixels from {low:g} to {high:g}{' and NaN' * nan} in its {split} split: "
-        'they must be finite and in [0, 1]'
+        f"dataset '{name}' has float32 images with pixels from {low:g} to {high:g}{' and NaN' if nan else ''} in its {split} "
+        'split: they must be finite and in [0, 1]'
     )
 
 

@@ -225,7 +225,14 @@ def _git_revision() -> str | None:
 
     def git(*words: str) -> str:
         done = subprocess.run(
-            ['git', *words], cwd=root, env=environment, capture_output=True, text=True, timeout=10, check=True
+            ['git', *words],
+            cwd=root,
+            env=environment,
+            capture_output=True,
+            encoding='utf-8',
+            errors='replace',
+            timeout=10,
+            check=True,
         )
         return done.stdout.strip()
 

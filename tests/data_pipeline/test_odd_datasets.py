@@ -252,7 +252,7 @@ def test_a_dataset_of_store_as_tfds_dataset_is_read(tmp_path):
     images = odd.pictures(6, (4, 4, 1), 'uint8', 255)
     rows = odd.examples(images, np.arange(6) % 3)
     tfds.dataset_builders.store_as_tfds_dataset(
-        'mine', '1.0.0', small(), {'train': rows, 'test': rows}, data_dir=str(tmp_path)
+        'mine', '1.0.0', small(), dict.fromkeys(COUNTS, list(enumerate(rows))), data_dir=str(tmp_path)
     )
     assert sources.load(sources.locate('mine', str(tmp_path))).train.count == 6
 

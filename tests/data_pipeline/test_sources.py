@@ -1,4 +1,4 @@
-"""Where examples come from, in which order, and what is said when they cannot be had."""
+"""Where examples come from, in which order, and what is reported if they are not available."""
 
 import multiprocessing
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_pipeline import pipeline, sources
+from data_pipeline import download, pipeline, sources
 from seedwise.errors import UserError
 from tests.helpers import NO_TEST_DATA, TEST_DATA, run
 
@@ -47,11 +47,11 @@ def test_mnist_is_all_there(mnist):
 
 
 def unreachable(monkeypatch, answer):
-    monkeypatch.setattr(sources, '_registered_files', lambda name: [('http://127.0.0.1:1/x', 1, '', 'x')])
+    monkeypatch.setattr(download, 'registered_files', lambda name: [('http://127.0.0.1:1/x', 1, '', 'x')])
     if answer == 'silent':
         server = socket.create_server(('127.0.0.1', 0))  # accepts, and never answers
         url = f'http://127.0.0.1:{server.getsockname()[1]}/x'
-        monkeypatch.setattr(sources, '_registered_files', lambda name: [(url, 1, '', 'x')])
+        monkeypatch.setattr(download, 'registered_files', lambda name: [(url, 1, '', 'x')])
         return server
     return None
 
@@ -66,7 +66,7 @@ def test_without_network_digits_take_the_place_loudly_and_soon(tmp_path, monkeyp
     assert "TRAINS ON 'DIGITS'" in location.warning
     for way in ('prepared', 'manual_dir', '127.0.0.1'):
         assert way in location.warning
-    with pytest.raises(UserError, match='cannot be had'):
+    with pytest.raises(UserError, match='is not available here'):
         sources.locate('mnist', str(tmp_path), fallback='')
     if server:
         server.close()
@@ -138,7 +138,7 @@ class TestStreaming:
 
     def test_each_example_comes_once_an_epoch(self, streamed):
         seen = self.order(streamed.train, 0, [55])
-        whole = streamed.train.read()[0]
+        whole = np.concatenate([images for images, _ in streamed.train.read()])
         hashes = [sorted(hash(image.tobytes()) for image in images.reshape(-1, 28, 28)) for images in (seen, whole)]
         assert hashes[0] == hashes[1]
 
