@@ -200,8 +200,8 @@ def _bad_label(name: str, split: str, label: int, classes: int) -> UserError:
 
 def _bad_pixels(name: str, split: str, low: float, high: float, nan: bool) -> UserError:
     return UserError(
-        f"dataset '{name}' has float32 images with pixels from {low:g} to {high:g}{' and NaN' if nan else ''} in its {split} "
-        'split: they must be finite and in [0, 1]'
+        f"dataset '{name}' has float32 images with pixels from {low:g} to {high:g}{' and NaN' if nan else ''} in its {split}"
+        ' split: they must be finite and in [0, 1]'
     )
 
 

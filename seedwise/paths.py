@@ -35,7 +35,7 @@ def local(text: str, what: str) -> Path:
     long = [part for part in path.parts if len(os.fsencode(part)) > _LONGEST]
     if long:
         raise UserError(
-            f"{what} has a name of {len(os.fsencode(long[0])):,} bytes, '{long[0][:20]}...': at most {_LONGEST} are possible"
+            f"{what} has a name of {len(os.fsencode(long[0])):,} bytes, '{long[0][:20]}...': at most {_LONGEST} are possible; choose another"
         )
     if not path.is_absolute():
         try:
@@ -57,7 +57,7 @@ def folder(text: str, what: str) -> Path:
             if place.is_dir():
                 return path
             if place.exists():
-                raise UserError(f'{what} {text}: {place} is a file, not a folder')
+                raise UserError(f'{what} {text}: {place} is a file, not a folder; choose another {what}')
             if place.is_symlink():
                 raise UserError(
                     f'{what} {text}: {place} is a symbolic link to {os.readlink(place)}, which does not exist'
