@@ -63,7 +63,8 @@ def run(main: Callable[[list[str]], int]) -> int:
         # `configs.errors.writing` has better words for it; this is for a place that does without.
         if error.filename is None and error.errno not in FILE_SYSTEM_ERRORS:
             raise
-        file = 'the output' if error.filename is None else error.filename
+        named = error.filename
+        file = 'the output' if named is None else named if isinstance(named, int) else os.fsdecode(named)
         print(f'error: {file}: {error.strerror}', file=sys.stderr)
         _discard_output()
         return 2
