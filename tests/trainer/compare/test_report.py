@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from configs.errors import CannotWrite
+from tests.trainer.disks import mounted
 from trainer.compare import reproduce, tables
 from trainer.compare.figures import DARK, STYLE
 from trainer.compare.layout import layout_of
@@ -320,6 +322,16 @@ def test_an_unfinished_study_is_not_judged(tmp_path):
     assert 'highest mean' not in page
     assert all(claim['result'] is None for claim in json.loads((tmp_path / 'claims.json').read_text())['claims'])
     assert 'NOT FINISHED' in (tmp_path / 'table.md').read_text()
+
+
+def test_a_report_that_does_not_fit_on_the_disk_leaves_the_page_as_it_was(tmp_path):
+    with mounted(tmp_path / 'disk', '20m') as disk:
+        before = write(disk.folder / 'report', 'behal_optimizers')
+        disk.leave(16)
+        with pytest.raises(CannotWrite, match=r'report/plots/\w+[.](svg|png) cannot be written: No space left'):
+            write(disk.folder / 'report', 'behal_optimizers', unfinished=3)
+        assert (disk.folder / 'report' / 'index.html').read_text(encoding='utf-8') == before
+        assert not list(disk.folder.rglob('*.partial'))
 
 
 def test_another_dataset_is_said_loudly(tmp_path):
