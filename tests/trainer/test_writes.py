@@ -166,8 +166,10 @@ def test_an_error_without_a_file_is_not_hidden():
 @pytest.mark.parametrize('shown', ['short', 'x' * 100_000], ids=['when it ends', 'at once'])
 def test_output_to_a_full_disk_is_one_line(shown):
     code = f'import sys; from configs import commands; sys.exit(commands.run(lambda argv: print({shown!r}) or 0))'
+    environment = {name: value for name, value in os.environ.items() if name != 'PYTHONUNBUFFERED'}
+    options = {'cwd': ROOT, 'env': environment, 'stderr': subprocess.PIPE, 'timeout': 60}
     with open('/dev/full', 'wb') as full:
-        done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, timeout=60)
+        done = subprocess.run([sys.executable, '-c', code], stdout=full, **options)
     assert (done.returncode, done.stderr.decode()) == (2, f'error: the output: {FULL}\n')
 
 

@@ -20,9 +20,9 @@ from tests.conftest import study_text
 from tests.trainer.compare.driver import Driver
 from trainer import results
 from trainer.compare import __main__ as command
-from trainer.compare import check, grid, normalize
+from trainer.compare import check, figures, grid, normalize, plots, tables
 from trainer.compare.claims import NEEDS
-from trainer.compare.figures import STYLE
+from trainer.compare.layout import layout_of
 from trainer.compare.report import write_report
 from trainer.compare.selection import label
 from trainer.compare.verdicts import verdict
@@ -284,7 +284,7 @@ NAMES = {
     'truths': {True: {}, False: {}},
     'tuples': {(64, 32): {}, (64,): {}},
     'mixed': {'none': {}, 0.1: {}, 1: {}},
-    'odd': {'a b': {}, 'a/c': {}, 'größer 🙂': {}, '-': {}, '$x$': {}, '<b>&"': {}, '_y': {}, '%d{}': {}, '-5': {}},
+    'odd': {'a b': {}, 'a/c': {}, 'größer 🙂': {}, '-': {}, '$\\x$': {}, '<b>&"': {}, '_y': {}, '%d{}': {}, '-5': {}},
     'long': {'x' * 300: {}, 'y' * 300: {}},
 }
 
@@ -292,15 +292,16 @@ NAMES = {
 @pytest.mark.parametrize('kind', NAMES)
 def test_every_value_of_an_axis_that_is_accepted_can_be_reported(tmp_path, monkeypatch, kind):
     """Two axes of such values, with a claim about one of them and a paper's number and curve of it."""
-    monkeypatch.setitem(STYLE, 'savefig.dpi', 20)  # PNGs of full size would take half of the time
+    monkeypatch.setitem(figures.STYLE, 'savefig.dpi', 20)  # PNGs of full size would take half of the time
     values = NAMES[kind]
     first, second = list(values)[:2]
     config = study()
-    config.axes = {'what': values, 'name': {value: {} for value in list(values)[:2]}}
-    config.claims = ({'id': 'x', 'kind': 'better', 'a': {'what': first}, 'b': {'what': second}},)
+    # 'model' makes a chart for each of its values, and 'name' is what many columns are called.
+    config.axes = {'name': values, 'model': {value: {} for value in list(values)[:2]}}
+    config.claims = ({'id': 'x', 'kind': 'better', 'a': {'name': first}, 'b': {'name': second}},)
     config.paper = {'reference': 'x'}
-    config.paper.table = ({'variant': {'what': first, 'name': second}, 'test_accuracy': 0.9},)
-    config.paper.curves = (curve(variant={'what': first, 'name': second})['paper']['curves'][0],)
+    config.paper.table = ({'variant': {'name': first, 'model': second}, 'test_accuracy': 0.9},)
+    config.paper.curves = (curve(variant={'name': first, 'model': second})['paper']['curves'][0],)
     plan = checked(config)
     runs = finished(plan).assign(dataset=None)
     assert len(plan.variants) == 2 * len(values)
@@ -311,8 +312,18 @@ def test_every_value_of_an_axis_that_is_accepted_can_be_reported(tmp_path, monke
     claims = json.loads((tmp_path / 'report' / 'claims.json').read_text(encoding='utf-8'))
     assert claims['claims'][0]['seeds'] == 2
     table = pd.read_csv(tmp_path / 'report' / 'table.csv', dtype=str, keep_default_na=False)
-    assert set(table['what']) == {str(value) for value in values}
+    assert set(table['name']) == {str(value) for value in values}
     assert (table['test_accuracy_paper'] != '').sum() == 1
+
+
+def test_an_axis_may_be_called_as_a_column_that_a_chart_adds():
+    config = study(axes={'rate': {'a': {}, 'b': {}}, 'name': {'a': {}, 'b': {}}})
+    runs = finished(checked(config))
+    layout = layout_of(config, runs)
+    _, (axes,) = figures.canvas(200)
+    plots.draw_intervals(axes, runs, tables.summary(runs, layout), layout, 'test_accuracy', {}, 'digits')
+    seeds = [line for line in axes.lines if line.get_marker() == '|']
+    assert sum(len(line.get_xdata()) for line in seeds) == len(runs)
 
 
 @pytest.mark.parametrize(
