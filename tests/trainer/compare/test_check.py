@@ -317,7 +317,7 @@ def test_every_value_of_an_axis_that_is_accepted_can_be_reported(tmp_path, monke
 
 
 def test_an_axis_may_be_called_as_a_column_that_a_chart_adds():
-    config = study(axes={'rate': {'a': {}, 'b': {}}, 'name': {'a': {}, 'b': {}}})
+    config = study(axes={'batch': {'a': {}, 'b': {}}, 'name': {'c': {}, 'd': {}}})
     runs = finished(checked(config))
     layout = layout_of(config, runs)
     _, (axes,) = figures.canvas(200)
