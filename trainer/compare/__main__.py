@@ -23,7 +23,7 @@ from configs import commands, files
 from configs.errors import UserError, unknown
 from data_pipeline import sources
 from trainer import results
-from trainer.compare import check, folder, grid, study, tuning
+from trainer.compare import folder, grid, study, tuning
 from trainer.compare.engines import ENGINES, Interrupted
 from trainer.compare.grid import RunSpec, Variant
 from trainer.compare.normalize import normalize
@@ -69,6 +69,8 @@ def main(argv: list[str]) -> int:
     plan = Plan(config, workdir, *_shard(_SHARD.value))
     file = files.find(Path(typed.partition(':')[0]).expanduser(), 'study', EXAMPLE)
     about = _docstring(file)
+    from trainer.compare import check  # pandas and SciPy take a second, which a mistyped flag need not wait for
+
     check.check_report(config, plan.everything())
     if _REPORT.value or _REPORT_ONLY.value:
         check.check_libraries()

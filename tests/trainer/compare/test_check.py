@@ -20,7 +20,7 @@ from tests.conftest import study_text
 from tests.trainer.compare.driver import Driver
 from trainer import results
 from trainer.compare import __main__ as command
-from trainer.compare import check, figures, grid, normalize, plots, tables
+from trainer.compare import check, figures, grid, normalize, plots, runs, tables
 from trainer.compare.claims import NEEDS
 from trainer.compare.layout import layout_of
 from trainer.compare.report import write_report
@@ -303,12 +303,12 @@ def test_every_value_of_an_axis_that_is_accepted_can_be_reported(tmp_path, monke
     config.paper.table = ({'variant': {'name': first, 'model': second}, 'test_accuracy': 0.9},)
     config.paper.curves = (curve(variant={'name': first, 'model': second})['paper']['curves'][0],)
     plan = checked(config)
-    runs = finished(plan).assign(dataset=None)
+    frame = finished(plan).assign(dataset=None)
     assert len(plan.variants) == 2 * len(values)
     for variant in plan.variants:
         (tmp_path / variant.name).mkdir()
         assert Path(variant.name).name == variant.name
-    write_report(config, runs, None, tmp_path / 'report', study_name='small', dataset_name='mnist', about='')
+    write_report(config, frame, None, tmp_path / 'report', study_name='small', dataset_name='mnist', about='')
     claims = json.loads((tmp_path / 'report' / 'claims.json').read_text(encoding='utf-8'))
     assert claims['claims'][0]['seeds'] == 2
     table = pd.read_csv(tmp_path / 'report' / 'table.csv', dtype=str, keep_default_na=False)
@@ -318,12 +318,12 @@ def test_every_value_of_an_axis_that_is_accepted_can_be_reported(tmp_path, monke
 
 def test_an_axis_may_be_called_as_a_column_that_a_chart_adds():
     config = study(axes={'batch': {'a': {}, 'b': {}}, 'name': {'c': {}, 'd': {}}})
-    runs = finished(checked(config))
-    layout = layout_of(config, runs)
+    frame = finished(checked(config))
+    layout = layout_of(config, frame)
     _, (axes,) = figures.canvas(200)
-    plots.draw_intervals(axes, runs, tables.summary(runs, layout), layout, 'test_accuracy', {}, 'digits')
+    plots.draw_intervals(axes, frame, tables.summary(frame, layout), layout, 'test_accuracy', {}, 'digits')
     seeds = [line for line in axes.lines if line.get_marker() == '|']
-    assert sum(len(line.get_xdata()) for line in seeds) == len(runs)
+    assert sum(len(line.get_xdata()) for line in seeds) == len(frame)
 
 
 @pytest.mark.parametrize(
@@ -445,6 +445,25 @@ def test_a_library_that_the_report_needs_and_that_does_not_load_is_found_out_fir
     monkeypatch.setitem(sys.modules, 'trainer.compare.report', None)
     with pytest.raises(UserError, match=r'the report cannot be written here \(.*Error: .*--noreport'):
         check.check_libraries()
+
+
+def test_the_columns_of_results_are_those_that_are_known_of(tmp_path):
+    plan = checked(study(**tune()))
+    rows = []
+    for spec, read in (
+        (plan.runs()[0], runs.read),
+        (plan.trials[0], lambda specs: (runs.read_trials(plan.config, specs), 0)),
+    ):
+        spec = grid.RunSpec(spec.variant, spec.seed, tmp_path / spec.variant.name, spec.drawn)
+        spec.workdir.mkdir()
+        results.write_json(spec.workdir / 'result.json', result_of(spec))
+        rows.append(read([spec])[0])
+    known = {*check.COLUMNS, 'variant', *plan.variants[0].labels}
+    assert {column for frame in rows for column in frame if '.' not in column} <= known
+    assert all(set(check.NUMBERS) <= set(frame) for frame in rows)
+    layout = layout_of(plan.config, rows[0])
+    table = tables.summary(rows[0], layout)
+    assert {column for column in table if not column.startswith(('test_accuracy_', 'test_loss_'))} <= known
 
 
 def test_of_shards_that_find_all_finished_one_reports_until_something_has_changed(tmp_path):
