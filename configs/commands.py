@@ -61,10 +61,11 @@ def run(main: Callable[[list[str]], int]) -> int:
         os._exit(1)  # at its end TensorFlow would wait for who is lost
     except OSError as error:
         # `configs.errors.writing` has better words for it; this is for a place that does without.
-        if error.filename is None and error.errno not in FILE_SYSTEM_ERRORS:
+        named, no_folder = error.filename, 'temporary directory' in str(error.strerror)
+        if named is None and error.errno not in FILE_SYSTEM_ERRORS and not no_folder:
             raise
-        named = error.filename
-        file = 'the output' if named is None else named if isinstance(named, int) else os.fsdecode(named)
+        file = 'TMPDIR' if no_folder else 'the output' if named is None else named
+        file = file if isinstance(file, int) else os.fsdecode(file)
         print(f'error: {file}: {error.strerror}', file=sys.stderr)
         _discard_output()
         return 2

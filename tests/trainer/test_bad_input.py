@@ -123,8 +123,8 @@ OVERRIDES = [
     ('early_stopping_patience=3', 'early_stopping_patience', 'data.validation > 0'),
     ('data.validation=1437', 'data.validation is 1,437', 'at most 1,436'),
     ('schedule.name=piecewise schedule.boundaries=(0.5,0.2)', 'schedule.boundaries is (0.5, 0.2)', 'rising'),
-    ('schedule.name=piecewise schedule.factors=(1e999,1)', 'schedule.factors is (inf, 1)', 'at least 0'),
-    ('schedule.name=piecewise schedule.factors=(1,)', 'schedule.factors is (1,)', 'as many as schedule.boundaries'),
+    ('schedule.name=piecewise schedule.factors=(1e999,1)', 'schedule.factors is (inf, 1.0)', 'at least 0'),
+    ('schedule.name=piecewise schedule.factors=(1,)', 'schedule.factors is (1.0,)', 'as many as schedule.boundaries'),
     ('model.hidden=() model.dropout=every', 'model.dropout', 'no hidden layer'),
 ]
 

@@ -142,6 +142,10 @@ def test_a_board_that_cannot_be_written_costs_no_run(tmp_path, capsys):
     [
         (PermissionError(errno.EACCES, 'Permission denied', '/a/b'), 'error: /a/b: Permission denied'),
         (OSError(errno.ENOSPC, FULL), f'error: the output: {FULL}'),
+        (
+            FileNotFoundError(2, 'No usable temporary directory found'),
+            'error: TMPDIR: No usable temporary directory found',
+        ),
         (OSError(errno.EROFS, READ_ONLY, b'/a/b'), f'error: /a/b: {READ_ONLY}'),
     ],
     ids=str,

@@ -48,6 +48,11 @@ def check_claim(study: ml_collections.ConfigDict, claim: Mapping[str, Any], vari
             {tuple(v.labels.get(axis, v.name) for axis in parsed.a) for v in chosen[0]}
         ):
             raise UserError(f"{name} of kind 'best' has no rival: its 'a' selects every variant")
+    if parsed.kind == 'mostly':
+        of_a, of_b = ({tuple(_value(v, axis) for axis in parsed.matched) for v in selected} for selected in chosen)
+        if not of_a & of_b:
+            axes = ' and '.join(parsed.matched)
+            raise UserError(f"{name} of kind 'mostly' has nothing to compare: a and b are there at no same {axes}")
     every = list({v.name: v for selected in chosen for v in selected}.values())
     if parsed.kind == 'less_sensitive':
         during = 'trials'

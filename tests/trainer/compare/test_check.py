@@ -79,6 +79,12 @@ def tune(**fields):
 
 SENSITIVE = {'kind': 'less_sensitive', 'metric': 'validation_accuracy', 'margin': 0.01}
 
+#: Variants as a list, of which not all have a label on each axis.
+LISTED = {
+    'small': {'labels': {'layers': 1}, 'overrides': {}},
+    'large': {'labels': {'layers': 2, 'act': 'relu'}, 'overrides': {'model': {'hidden': (8, 8)}}},
+}
+
 #: What is wrong with a study -> what the line has.
 WRONG = [
     # Selectors: axes, values, and combinations.
@@ -95,6 +101,10 @@ WRONG = [
     (claim(b=({'optimizer': 'SGD'},)), "kind 'better' takes one mapping"),
     (claim(kind='mostly', matched=('los',)), "unknown axis in matched of claim 'x' 'los'"),
     (claim(kind='mostly', matched='loss'), "matched of claim 'x' is 'loss': it must be a tuple of axes"),
+    (
+        claim(kind='mostly', a={'layers': '1'}, b={'layers': '2'}, matched=('act',)) | {'axes': {}, 'variants': LISTED},
+        'a and b are there at no same act',
+    ),
     (claim(kind='best', a={}, b=None), "has an empty 'a'"),
     (claim(kind='best', a={'optimizer': ('Adam', 'SGD')}, b=None), 'has no rival'),
     # Kinds, fields and their types.
