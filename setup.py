@@ -22,7 +22,7 @@ setup(
         'keras>=3.12,<4',
         'tensorflow-datasets>=4.9.10',
         'importlib_resources',  # tensorflow-datasets imports it and does not declare it
-        'ml-collections',
+        'ml-collections>=1.1',  # keys with dots: values of axes such as 0.1
         'pyyaml',
         'absl-py',
         'tensorboard',

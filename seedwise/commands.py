@@ -65,9 +65,11 @@ def run(main: Callable[[list[str]], int]) -> int:
         os._exit(1)  # at its end TensorFlow would wait for who is lost
     except OSError as error:
         # `seedwise.errors.writing` has better words for it; this is for a place that does without.
-        if error.filename is None and error.errno not in FILE_SYSTEM_ERRORS:
+        named, no_folder = error.filename, 'temporary directory' in str(error.strerror)
+        if named is None and error.errno not in FILE_SYSTEM_ERRORS and not no_folder:
             raise
-        file = 'the output' if error.filename is None else error.filename
+        file = 'TMPDIR' if no_folder else 'the output' if named is None else named
+        file = file if isinstance(file, int) else os.fsdecode(file)
         print(f'error: {file}: {error.strerror}', file=sys.stderr)
         _discard_output()
         return 2

@@ -39,7 +39,7 @@ def load(file: Path, arguments: list[str]) -> ml_collections.ConfigDict:
     try:
         get_config = runpy.run_path(str(file)).get('get_config')
         config = get_config(*arguments) if get_config else None
-    except Exception as error:  # the file is the user's: it may raise anything
+    except (Exception, SystemExit) as error:  # the file is the user's: it may raise anything
         raise UserError(f'{file}{_line(error, file)}: {_reason(error)}') from error
     if get_config is None:
         raise UserError(f'{file} has no function get_config()')
@@ -55,7 +55,7 @@ def _is_config(file: Path) -> bool:
         return False
 
 
-def _line(error: Exception, file: Path) -> str:
+def _line(error: BaseException, file: Path) -> str:
     """Returns the line of `file` that an error came from, if any."""
     if isinstance(error, SyntaxError):
         return f', line {error.lineno}' if error.lineno and error.filename == str(file) else ''
@@ -63,8 +63,16 @@ def _line(error: Exception, file: Path) -> str:
     return f', line {lines[-1]}' if lines else ''
 
 
-def _reason(error: Exception) -> str:
-    """Returns what an error says; a ConfigDict's own without its dump of all fields."""
+def _reason(error: BaseException) -> str:
+    """Returns what an error says; a ConfigDict's own in words that say what to write."""
+    dotted = re.search('does not accept dots in field names.* the key (.*) contains one', str(error))
+    if dotted:
+        name = dotted[1]
+        number = re.fullmatch(r'[-+]?\d*\.\d*([eE][-+]?\d+)?', name)
+        write = f'write it as a number, {name}' if number else f"write '{name.replace('.', '_')}'"
+        return f"the name '{name}' has a dot: {write}"
+    if isinstance(error, TypeError) and "argument of type 'NoneType' is not iterable" in str(error):
+        return "a name must not be None: write 'None'"
     if isinstance(error, AttributeError) and error.args and isinstance(error.args[0], KeyError):
         text = str(error.args[0].args[0])
         name, near = re.search(r'["\'](.*?)["\']', text), re.search('Did you mean "(.*?)"', text)

@@ -76,7 +76,7 @@ def _groups(controller: str, cgroups: Path, own: Path) -> Iterator[Path]:
     """Yields the folders of the process's control groups and of all above them, whose limits hold too."""
     with contextlib.suppress(OSError):
         for line in own.read_text(encoding='utf-8', errors='surrogateescape').splitlines():
-            _, controllers, path = line.split(':', 2)
+            controllers, _, path = line.partition(':')[2].partition(':')
             if not controllers:  # version 2, of which systems with both have a folder of its own
                 roots = [cgroups, cgroups / 'unified']
             elif controller in controllers.split(','):

@@ -35,7 +35,8 @@ def local(text: str, what: str) -> Path:
     long = [part for part in path.parts if len(os.fsencode(part)) > _LONGEST]
     if long:
         raise UserError(
-            f"{what} has a name of {len(os.fsencode(long[0])):,} bytes, '{long[0][:20]}...': at most {_LONGEST} are possible; choose another"
+            f"{what} has a name of {len(os.fsencode(long[0])):,} bytes, '{long[0][:20]}...': at most {_LONGEST} are "
+            'possible; choose another'
         )
     if not path.is_absolute():
         try:

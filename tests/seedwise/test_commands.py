@@ -4,12 +4,15 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from configs import default
 from seedwise import commands, dotted
 from seedwise.errors import UserError
 from tests.helpers import ROOT
+from trainer.numbers import settle_numbers
+from trainer.results import config_hash
 
 PARSE = """
 import sys
@@ -53,6 +56,45 @@ def prefer(*given: str):
 def test_the_length_given_replaces_the_other_of_its_pair(given, left):
     config = prefer(*given)
     assert {path: dotted.get(config, path) for path in left} == left
+
+
+@pytest.mark.parametrize(
+    ('path', 'value', 'settled'),
+    [
+        ('optimizer.learning_rate', 1, 1.0),
+        ('model.dropout_rate', 0, 0.0),
+        ('schedule.factors', (1, 0.1), (1.0, 0.1)),
+        ('schedule.boundaries', (0.5, np.float64(0.75)), (0.5, 0.75)),
+        ('optimizer.learning_rate', np.float32(0.5), 0.5),
+        ('epochs', np.int64(3), 3),
+        # What a field does not take stays as it is, for `trainer.check` to refuse.
+        ('optimizer.learning_rate', '1', '1'),
+        ('epochs', 3.0, 3.0),
+        ('model.hidden', (64, 32), (64, 32)),
+        ('schedule.factors', ('a',), ('a',)),
+    ],
+)
+def test_numbers_have_the_types_of_their_fields(path, value, settled):
+    config = default.get_config()
+    parent, _, key = path.rpartition('.')
+    holder = dotted.get(config, parent)
+    with holder.ignore_type():
+        holder[key] = value
+    settle_numbers(config)
+    found = dotted.get(config, path)
+    assert (found, type(found)) == (settled, type(settled))
+    if isinstance(found, tuple):
+        assert [type(one) for one in found] == [type(one) for one in settled]
+
+
+def test_a_number_is_the_same_run_however_it_is_written():
+    hashes = []
+    for rate, factors in ((1, (1, 0)), (1.0, (1.0, 0.0))):
+        config = default.get_config()
+        config.optimizer.learning_rate, config.schedule.factors = rate, factors
+        settle_numbers(config)
+        hashes.append(config_hash(config))
+    assert len(set(hashes)) == 1
 
 
 def test_a_command_line_with_steps_is_one_without_epochs():

@@ -23,8 +23,8 @@ class Disk:
         (self.folder / 'filling').write_bytes(bytes(size))
 
     def make_space(self) -> None:
-        (self.folder / 'filling').unlink(missing_ok=True)
         self.remount('rw', 'size=200m')
+        (self.folder / 'filling').unlink(missing_ok=True)
 
     def remount(self, *options: str) -> None:
         subprocess.run(['mount', '-o', ','.join(['remount', *options]), str(self.folder)], check=True)

@@ -168,7 +168,7 @@ def test_the_revision_is_our_own_or_none(tmp_path):
 
     theirs = tmp_path / 'theirs'
     packages = theirs / 'venv' / 'site-packages'
-    for name in ('seedwise', 'configs', 'data_pipeline', 'trainer'):
+    for name in ('seedwise', 'configs', 'data_pipeline', 'launch', 'trainer'):
         shutil.copytree(ROOT / name, packages / name, ignore=shutil.ignore_patterns('__pycache__'))
     git = ['git', '-c', 'user.name=x', '-c', 'user.email=x@example.com']
     subprocess.run([*git, 'init', '-q'], cwd=theirs, check=True)

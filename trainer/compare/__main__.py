@@ -22,7 +22,7 @@ from seedwise import commands, config_files, paths
 from seedwise.errors import Interrupted, UserError, unknown
 from seedwise.signals import stop_requests
 from trainer import hardware, results, unused
-from trainer.compare import check, engines, folder, grid, study
+from trainer.compare import engines, folder, grid, study
 from trainer.compare.engines import ENGINES
 from trainer.compare.grid import RunSpec
 from trainer.compare.normalize import normalize
@@ -70,6 +70,8 @@ def _compare(config: ml_collections.ConfigDict, argv: list[str]) -> int:
     plan = study.Plan(config, workdir, *_shard(_SHARD.value))
     file = config_files.find(Path(typed.partition(':')[0]).expanduser(), 'study', EXAMPLE)
     about = _docstring(file)
+    from trainer.compare import check  # pandas and SciPy take a second, which a mistyped flag need not wait for
+
     check.check_report(config, plan.everything())
     if _REPORT.value or _REPORT_ONLY.value:
         check.check_libraries()

@@ -4,19 +4,19 @@ What verdicts and the report would trip over at the end is looked for here: clai
 or metrics which the study does not have, names that results or folders cannot have, and libraries that do not load.
 """
 
-import ast
 import math
 import os
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
 import ml_collections
 
 from seedwise.errors import UserError, unknown
+from trainer.compare.check_claims import METRICS, NUMBERS, SPLITS, check_claim, select
 from trainer.compare.grid import Variant
-from trainer.compare.tuning import AXIS, UNTUNED, space_of
+from trainer.compare.tuning import AXIS
 
 #: Fields of a study's `paper`, and of the rows of its table and curves; all are needed but those in `OPTIONAL`.
 PAPER = ('reference', 'dataset', 'table', 'curves', 'claims')
@@ -24,24 +24,12 @@ ROW = ('variant', 'test_accuracy', 'test_loss')
 CURVE = ('variant', 'metric', 'epochs', 'values')
 OPTIONAL = ('dataset', 'table', 'curves', 'claims', 'test_accuracy', 'test_loss')
 
-#: What evaluations measure, on each split.
-SPLITS, METRICS = ('train', 'validation', 'test'), ('accuracy', 'loss')
-
-#: Columns of results (`runs.py`) that are numbers, and can be in the metric of a claim.
-NUMBERS = (
-    *(f'{split}_{metric}' for split in SPLITS for metric in METRICS),
-    *(f'seconds_{part}' for part in ('total', 'training', 'evaluation', 'startup')),
-    *('parameters', 'steps'),
-)
-
 #: Columns of results, of trials and of tables: an axis of that name would be overwritten by them, or would overwrite them.
 COLUMNS = (
     *NUMBERS,
     *('seed', 'seeds', 'status', 'history', 'versions', 'host', 'git_revision', 'dataset', 'config_hash'),
     *('weights_sha256', 'diverged', 'standing', 'learning_rate', 'low', 'high', AXIS),
 )
-
-RATE = 'optimizer.learning_rate'
 
 
 def check_libraries() -> None:
@@ -80,7 +68,7 @@ def check_report(study: ml_collections.ConfigDict, variants: Sequence[Variant]) 
     lists = (('paper.claims', paper.get('claims', ())), *((key, study.get(key, ())) for key in ('claims', 'checks')))
     for where, claims in lists:
         for claim in _rows(where, claims):
-            name = _check_claim(study, claim, variants)
+            name = check_claim(study, claim, variants)
             if name in taken:
                 raise UserError(f"two claims are called '{name}': rename one")
             taken.add(name)
@@ -159,150 +147,6 @@ def _check_curve(where: str, curve: Mapping[str, Any], variants: Sequence[Varian
         raise UserError(
             f'{where} has {len(curve["epochs"])} epochs and {len(curve["values"])} values: as many are needed'
         )
-
-
-def _check_claim(study: ml_collections.ConfigDict, claim: Mapping[str, Any], variants: Sequence[Variant]) -> str:
-    """Checks a claim, and returns its id."""
-    from trainer.compare.analysis.claims import parse
-
-    parsed = parse(claim)
-    name = f"claim '{parsed.id}'"
-    if parsed.kind == 'less_sensitive':
-        variants = [v for v in variants if v.labels.get(AXIS, UNTUNED) != UNTUNED]
-        if not variants:
-            raise UserError(f"{name} of kind 'less_sensitive' judges trials, and the study has no 'tune'")
-    within = select(f'where of {name}', parsed.where, variants)
-    rivals = () if parsed.b is None else (parsed.b,) if isinstance(parsed.b, Mapping) else tuple(parsed.b)
-    chosen = [
-        select(f'{key} of {name}', selector, within) for key, selector in (('a', parsed.a), *(('b', b) for b in rivals))
-    ]
-    for axis in parsed.matched:
-        _check_axis(f'matched of {name}', axis, within)
-    if parsed.kind == 'best' and parsed.b is None:
-        if not parsed.a:
-            raise UserError(
-                f"{name} of kind 'best' has an empty 'a': it must say what is the best, such as {{axis: value}}"
-            )
-        if len({tuple(v.labels.get(axis, v.name) for axis in parsed.a) for v in within}) == len(
-            {tuple(v.labels.get(axis, v.name) for axis in parsed.a) for v in chosen[0]}
-        ):
-            raise UserError(f"{name} of kind 'best' has no rival: its 'a' selects every variant")
-    every = list({v.name: v for selected in chosen for v in selected}.values())
-    if parsed.kind == 'less_sensitive':
-        during = 'trials'
-        for variant in every:
-            scale, low, _ = space_of(study, variant).get(RATE, ('', 0, 0))
-            if low <= 0:
-                what = f'draws one from {low} on, which is not above 0' if scale else 'does not draw one'
-                raise UserError(f"{name} of kind 'less_sensitive' is about learning rates, and {variant.name} {what}")
-    else:
-        during = 'training' * (parsed.target is not None)
-    _check_metric(f'metric of {name}', parsed.metric, every, during)
-    if parsed.reduce == 'best' and parsed.kind != 'less_sensitive':
-        _check_metric(f'select_by of {name}', parsed.select_by, every)
-    return parsed.id
-
-
-def select(where: str, selector: Any, variants: Sequence[Variant]) -> list[Variant]:
-    """Returns the variants that a selector addresses, which are some.
-
-    Raises:
-      UserError: it names an axis or a value that there is not, or a combination that there is not.
-    """
-    if not isinstance(selector, Mapping):
-        raise UserError(f'{where} is {selector!r}: it must be a mapping of axis -> value')
-    for axis, value in selector.items():
-        values = _check_axis(where, axis, variants)
-        for one in value if isinstance(value, tuple | list) else (value,):
-            if one not in values:
-                raise unknown(f'{axis} in {where}', one, values)
-    found = [
-        v
-        for v in variants
-        if all(
-            _value(v, axis) in (value if isinstance(value, tuple | list) else (value,))
-            for axis, value in selector.items()
-        )
-    ]
-    if not found:
-        words = ' and '.join(f'{axis} {value!r}' for axis, value in selector.items())
-        raise UserError(f'{where} selects no variant: none has {words}' if words else f'{where} selects no variant')
-    return found
-
-
-def _check_axis(where: str, axis: Any, variants: Sequence[Variant]) -> list[str]:
-    """Returns the values of an axis."""
-    axes = [*dict.fromkeys(a for v in variants for a in v.labels), 'variant']
-    if axis not in axes:
-        raise unknown(f'axis in {where}', axis, axes)
-    return [*dict.fromkeys(value for v in variants if (value := _value(v, axis)) is not None)]
-
-
-def _value(variant: Variant, axis: str) -> str | None:
-    return variant.name if axis == 'variant' else variant.labels.get(axis)
-
-
-def _check_metric(where: str, metric: str, variants: Sequence[Variant], during: str = '') -> None:
-    """Checks an expression of columns.
-
-    Args:
-      where: whose it is, for errors.
-      metric: a column, or an expression of columns; for 'training' one column.
-      variants: what it is asked of.
-      during: '': of finished runs; 'training': of each evaluation while runs train; 'trials': of trials.
-    """
-    opened = {'': True, 'training': all(v.config.test_every_evaluation for v in variants), 'trials': False}[during]
-    measured = {
-        'train': True,
-        'validation': all(v.config.data.validation for v in variants),
-        'test': opened,
-    }
-    columns = [c for c in NUMBERS if measured.get(c.partition('_')[0], during != 'training')]
-    names = _names(metric) or [metric]
-    for name in names:
-        split = name.partition('_')[0]
-        if name in columns:
-            continue
-        if name not in NUMBERS:
-            raise unknown(where, name, columns)
-        if split == 'validation':
-            raise UserError(f'{where} is {metric}: that needs data.validation > 0')
-        if during == 'trials':
-            raise UserError(f'{where} is {metric}: trials do not open the test set; accepted are {", ".join(columns)}')
-        needs = ' (or test_* with test_every_evaluation)' * (split == 'test')
-        raise UserError(
-            f'{where} is {metric}, which is not measured during training: accepted are {", ".join(columns)}{needs}'
-        )
-    if during == 'training' and metric not in columns:
-        raise UserError(f"{where} is '{metric}': with a target it must be one of {', '.join(columns)}")
-    _evaluate(where, metric, columns)
-
-
-def _names(expression: str) -> list[str]:
-    """Returns the names in an expression, but for those of functions; none where it is no expression."""
-    try:
-        nodes = [*ast.walk(ast.parse(expression, mode='eval'))]
-    except (SyntaxError, ValueError):
-        return []
-    functions = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
-    return sorted({node.id for node in nodes if isinstance(node, ast.Name) and id(node) not in functions})
-
-
-def _evaluate(where: str, metric: str, columns: Collection[str]) -> None:
-    """Evaluates an expression as `selection.column` does, on numbers that are made up."""
-    import pandas as pd
-
-    from trainer.compare.analysis.selection import column
-
-    try:
-        values = column(pd.DataFrame({name: [0.5, 0.25] for name in columns}), metric)
-        ok = len(values) == 2
-    except UserError:
-        raise
-    except Exception as error:  # an expression of somebody's own can raise anything
-        raise UserError(f"{where} is '{metric}': {type(error).__name__}: {' '.join(str(error).split())}") from error
-    if not ok:
-        raise UserError(f"{where} is '{metric}': it must be a number for each run")
 
 
 def _is_number(value: Any) -> bool:

@@ -160,6 +160,63 @@ def test_what_a_kill_left_behind_is_tidied_up(study, workdir, copy):
     assert boards(copy) == boards(workdir)
 
 
+#: What becomes of a study -> what its board then shows.
+CHANGES = {
+    'a variant less': (('Adam-rate_1e-01', 'SGD-rate_1e-02', 'SGD-rate_1e-01'), (0, 1)),
+    'a variant by another name': (('Adam-rate_1e-02', 'Adam-rate_1e-01', 'SGD-rate_1e-02', 'SGD at 0.1'), (0, 1)),
+    'a seed less': (('Adam-rate_1e-02', 'Adam-rate_1e-01', 'SGD-rate_1e-02', 'SGD-rate_1e-01'), (1,)),
+    'another seed': (('Adam-rate_1e-02', 'Adam-rate_1e-01', 'SGD-rate_1e-02', 'SGD-rate_1e-01'), (1, 5)),
+}
+
+
+@pytest.mark.parametrize('change', CHANGES)
+def test_it_shows_what_the_study_is_now(study, copy, change):
+    variants = {variant.name: variant for variant in grid.variants_of(study)}
+    Dashboard('small', [0, 1], copy).begin([*variants.values()])
+    results = sorted(copy.glob('*/*/result.json'))
+    names, seeds = CHANGES[change]
+    old = variants['SGD-rate_1e-01']
+    now = [variants.get(name) or grid.Variant('SGD_at_0.1', old.labels, old.config) for name in names]
+    Dashboard('small', seeds, copy).begin(now)
+    shown = boards(copy)
+    there = [v for v in now if (copy / v.name).is_dir()]
+    assert set(shown) == {'mean'} | {f'mean/{v.name}' for v in there} | {
+        f'seeds/{v.name}/{seed}' for v in there for seed in seeds if seed < 2
+    }
+    # As if it had never been another, and no result is lost.
+    shutil.rmtree(copy / 'mean')
+    shutil.rmtree(copy / 'seeds')
+    Dashboard('small', seeds, copy).begin(now)
+    assert boards(copy) == shown
+    assert sorted(copy.glob('*/*/result.json')) == results
+
+
+def test_a_result_that_is_deleted_leaves_the_board(study, copy):
+    Dashboard('small', [0, 1], copy).begin(grid.variants_of(study))
+    (copy / 'Adam-rate_1e-02' / '1' / 'result.json').unlink()
+    Dashboard('small', [0, 1], copy).begin(grid.variants_of(study))
+    assert 'seeds/Adam-rate_1e-02/1' not in boards(copy)
+    [other] = histories(copy, 'Adam-rate_1e-02')
+    shown = read(copy / 'mean' / 'Adam-rate_1e-02')['result/test_accuracy']
+    assert [value for _, value in shown] == [pytest.approx(other['test']['accuracy'])]
+
+
+def test_no_process_deletes_what_another_has_just_written(study, copy):
+    """A shard that does not know yet what trials have chosen; a process with fewer seeds, as one that was not restarted."""
+    variants = grid.variants_of(study)
+    two = [Dashboard('small', [0, 1], copy) for _ in range(2)]
+    two[0].begin(variants)
+    chosen = [variant.name for variant in variants[2:]]
+    two[1].begin(variants[:2], later=chosen)
+    before = boards(copy)
+    assert {f'mean/{name}' for name in chosen} <= set(before)
+    Dashboard('small', [0], copy).begin(variants)
+    assert 'seeds/Adam-rate_1e-02/1' not in boards(copy)
+    for spec in specs_of(study, copy):
+        two[0].finished(spec)
+    assert boards(copy) == before
+
+
 def test_one_seed_has_no_interval_and_a_diverged_run_is_in_no_mean(study, copy):
     spec = specs_of(study, copy)[0]
     result = spec.result()

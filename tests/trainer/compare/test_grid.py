@@ -3,14 +3,19 @@
 import importlib
 import math
 import re
+from pathlib import Path
 
 import ml_collections
+import numpy as np
 import pytest
 
 from configs import default
+from seedwise.dotted import types
 from seedwise.errors import UserError
 from tests.helpers import compare
+from trainer import results
 from trainer.compare import grid, tuning
+from trainer.compare.normalize import normalize
 
 
 def study(**fields) -> ml_collections.ConfigDict:
@@ -61,6 +66,58 @@ def test_a_length_in_steps_takes_the_place_of_one_in_epochs():
     assert all((v.config.steps, v.config.epochs) == (7, None) for v in variants(config, ['base.steps']))
     in_steps = study(axes={'length': {'short': {'steps': 3}}})
     assert [(v.config.steps, v.config.epochs) for v in variants(in_steps)] == [(3, None)]
+
+
+@pytest.mark.parametrize('value', [1, 1.0, np.float32(1), np.int64(1)])
+def test_a_number_of_an_override_is_the_same_run_however_it_is_written(value):
+    config = study(axes={'rate': {'high': {'optimizer': {'learning_rate': value}}}})
+    config.base.schedule.factors = (1, 0)
+    (only,) = variants(config)
+    assert isinstance(only.config.optimizer.learning_rate, float)
+    expected = default.get_config()
+    expected.optimizer.learning_rate, expected.schedule.factors = 1.0, (1.0, 0.0)
+    expected.threads, expected.data.fallback = 1, ''
+    assert results.config_hash(only.config) == results.config_hash(expected)
+
+
+def test_the_command_line_sets_an_override_as_its_field_is_set():
+    """A whole number in the file is no reason to take nothing but whole numbers."""
+    path = 'axes.rate.high.optimizer.learning_rate'
+    config = study(axes={'rate': {'high': {'optimizer': {'learning_rate': 1}}}})
+    normalize(config, [path])
+    assert types(config)[path] is float
+    # One that follows another field still does.
+    config = study()
+    config.axes = {'rate': {'high': {'model': {'dropout_rate': config.base.model.get_ref('dropout_rate')}}}}
+    normalize(config, ['axes.rate.high.model.dropout_rate'])
+    config.base.model.dropout_rate = 0.25
+    assert variants(config)[0].config.model.dropout_rate == 0.25
+
+
+def test_what_is_drawn_between_whole_numbers_is_a_number(tmp_path):
+    config = study(seeds=1)
+    config.base.data.validation = 200
+    config.tune = {'trials': 2, 'metric': 'validation_loss'}
+    config.tune.tiers = {'rate': {name: {'optimizer': {'learning_rate': ('log', 1, 2)}} for name in ('Adam', 'SGD')}}
+    for spec in tuning.trials_of(config, variants(config), tmp_path):
+        assert isinstance(spec.config.optimizer.learning_rate, float)
+
+
+def test_values_of_any_type_make_the_same_runs_as_their_names():
+    """Overrides by number, and those of a tier by number."""
+    config = study(axes={'batch': {64: {'global_batch_size': 64}, 128: {}}, 'rate': {0.1: {}, 0.5: {}}})
+    made = variants(config)
+    assert {(v.labels['batch'], v.labels['rate']) for v in made} == {
+        (batch, rate) for batch in ('64', '128') for rate in ('0.1', '0.5')
+    }
+    assert [v.config.global_batch_size for v in made if v.name == 'batch_64-rate_0.1'] == [64]
+    config = study(axes=None, variants={1: {'labels': {'layers': 1}, 'overrides': {'model': {'hidden': (8,)}}}})
+    (only,) = variants(config)
+    assert (only.name, dict(only.labels)) == ('1', {'layers': '1'})
+    config = study(axes={'batch': {64: {}}}, tune={'trials': 2, 'metric': 'validation_loss'})
+    config.base.data.validation = 200
+    config.tune.tiers = {'rate': {64: {'optimizer': {'learning_rate': ('log', 0.1, 1.0)}}}}
+    assert len(tuning.trials_of(config, variants(config), Path('x'))) == 2
 
 
 def test_a_study_runs_on_the_data_it_asks_for_with_one_thread():

@@ -137,7 +137,7 @@ TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(('id', 'kind', 'quote', 'section', 'reading', 'metric', 'select_by'), (_is_text, 'text')),
     **dict.fromkeys(('a', 'where'), (_is_selector, 'a mapping of axis -> value')),
     'b': (
-        lambda value: value is None or _is_selector(value) or _are(value, _is_selector),
+        lambda value: value is None or _is_selector(value) or (_are(value, _is_selector) and len(value) > 0),
         'a mapping of axis -> value, or a tuple of them',
     ),
     'matched': (lambda value: _are(value, _is_text), 'a tuple of axes'),

@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from seedwise.errors import CannotWrite
 from tests.helpers import ROOT
+from tests.trainer.disks import mounted
 from trainer.compare.analysis.ranking import to_decide
 from trainer.compare.analysis.verdicts import verdict
 from trainer.compare.report import reproduce, screen, tables
@@ -318,6 +320,16 @@ def test_an_unfinished_study_is_not_judged(tmp_path):
     assert 'highest mean' not in page
     assert all(claim['result'] is None for claim in json.loads((tmp_path / 'claims.json').read_text())['claims'])
     assert 'NOT FINISHED' in (tmp_path / 'table.md').read_text()
+
+
+def test_a_report_that_does_not_fit_on_the_disk_leaves_the_page_as_it_was(tmp_path):
+    with mounted(tmp_path / 'disk', '20m') as disk:
+        before = write(disk.folder / 'report', 'behal_optimizers')
+        disk.leave(16)
+        with pytest.raises(CannotWrite, match=r'report/plots/\w+[.](svg|png) cannot be written: No space left'):
+            write(disk.folder / 'report', 'behal_optimizers', unfinished=3)
+        assert (disk.folder / 'report' / 'index.html').read_text(encoding='utf-8') == before
+        assert not list(disk.folder.rglob('*.partial'))
 
 
 def test_another_dataset_is_said_loudly(tmp_path):
