@@ -1,4 +1,4 @@
-"""How many workers are started where nobody says how many."""
+"""How many workers are started without --workers."""
 
 import json
 
@@ -76,7 +76,7 @@ def test_fewer_workers_than_cores_are_explained(monkeypatch, capsys, memory, wor
     assert said.startswith(words)
     assert said.count('\n') == bool(words)  # once, and in one line
     assert pool.Pool(0, local._location)._fitting(config, 1) == workers
-    assert capsys.readouterr().err == ''  # there is but one run
+    assert capsys.readouterr().err == ''  # there is only one run
 
 
 def test_the_nodes_of_a_ray_cluster_have_room_by_memory_too():

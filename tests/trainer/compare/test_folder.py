@@ -1,4 +1,4 @@
-"""A study's folder: that it cannot be written, or is another study's, is said in one line before anything is trained."""
+"""A study's folder: one that cannot be written, or is another study's, is refused in one line before a run trains."""
 
 import json
 import os
