@@ -36,7 +36,7 @@ def local(text: str, what: str) -> Path:
     if long:
         raise UserError(
             f"{what} has a name of {len(os.fsencode(long[0])):,} bytes, '{long[0][:20]}...': at most {_LONGEST} are "
-            'possible; choose another'
+            f'possible; choose another {what}'
         )
     if not path.is_absolute():
         try:

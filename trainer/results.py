@@ -70,7 +70,7 @@ def read_result(workdir: Path, config=None) -> dict | None:
 
 
 def check_workdir(workdir: Path, config, ignored: tuple[str, ...] = ()) -> None:
-    """Raises `UserError` where `workdir` holds another config, but for `ignored` fields.
+    """Raises `UserError` if `workdir` holds another config; `ignored` fields may differ.
 
     Args:
       workdir: a run's folder.

@@ -17,7 +17,7 @@ class Disk:
         self.folder = folder
 
     def leave(self, kib: int) -> None:
-        """Fills it up, but for so many KiB."""
+        """Fills it up, except for so many KiB."""
         free = os.statvfs(self.folder)
         size = max(0, free.f_bavail * free.f_frsize - kib * 1024)
         (self.folder / 'filling').write_bytes(bytes(size))

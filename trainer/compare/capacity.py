@@ -16,7 +16,7 @@ DATA_COPIES = 2.5
 
 
 def fitting(cores: int, memory: int | None, worker_bytes: int, threads: int) -> int:
-    """Returns how many workers are started where nobody says how many, at least 1.
+    """Returns how many workers are started without --workers, at least 1.
 
     Args:
       cores: that may be used.

@@ -145,7 +145,7 @@ def _check_metric(where: str, metric: str, variants: Sequence[Variant], during: 
 
 
 def _names(expression: str) -> list[str]:
-    """Returns the names in an expression, but for those of functions; none where it is no expression."""
+    """Returns the names in an expression, except those of functions; none if it is not an expression."""
     try:
         nodes = [*ast.walk(ast.parse(expression, mode='eval'))]
     except (SyntaxError, ValueError):

@@ -152,7 +152,7 @@ def file_name(name: str) -> str:
 
 
 def shortened(name: str, longest: int = LONGEST_NAME) -> str:
-    """Returns the name of a file, cut to so many bytes; what is cut off is told apart by a hash."""
+    """Returns the name of a file, cut to so many bytes; a hash tells apart what is cut off."""
     content = name.encode(errors='surrogateescape')
     if len(content) <= longest:
         return name

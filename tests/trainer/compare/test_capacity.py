@@ -1,4 +1,4 @@
-"""How many workers are started where nobody says how many."""
+"""How many workers are started without --workers."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""A study's folder: that it cannot be written, or is another study's, is said in one line before anything is trained."""
+"""A study's folder: one that cannot be written, or is another study's, is refused in one line before a run trains."""
 
 import json
 import os
@@ -145,15 +145,15 @@ def test_runs_that_the_trials_cannot_have_chosen_are_refused(tmp_path, trials, o
 @pytest.mark.parametrize(
     ('name', 'words'),
     [
-        ('small.py', 'it is a file'),
-        ('small.py/w', 'Not a directory'),
-        ('x' * 300, 'File name too long'),
+        ('small.py', 'small.py is a file, not a folder'),
+        ('small.py/w', 'small.py is a file, not a folder'),
+        ('x' * 300, 'has a name of 300 bytes'),
         ('/proc/w', 'No such file or directory'),
     ],
 )
 def test_a_place_for_no_folder(driver, file, tmp_path, name, words):
     line = driver.refuse(f'--study={file}', f'--workdir={tmp_path / name}')
-    assert str(tmp_path / name) in line
+    assert str(tmp_path / name) in line or len(name) == 300
     assert words in line
     assert 'choose another --workdir' in line
 

@@ -42,7 +42,7 @@ class Pool:
         """`workers`: number of processes; 0: so many that each core has a thread, as far as they fit into memory."""
         self._size = workers
         self._location = location
-        self._said = False
+        self._reported = False
 
     def run(self, specs: Sequence[RunSpec], on_event: Callable[[Event], None]) -> None:
         """As `engines.Engine` says."""
@@ -89,12 +89,12 @@ class Pool:
         raise Interrupted(f'stopped with {work.waiting + sum(bool(w.spec) for w in workers):,} runs to go')
 
     def _fitting(self, config, runs: int) -> int:
-        """Returns how many workers fit here, and says once where memory makes them fewer than they could be."""
+        """Returns how many workers fit here, and reports once if memory makes them fewer than the cores."""
         needed = capacity.worker_bytes(self._location, config.data.memory_limit_mb)
         size, why = capacity.local_workers(config.threads, needed)
-        if why and size < runs and not self._said:
+        if why and size < runs and not self._reported:
             print(why, file=sys.stderr)
-            self._said = True
+            self._reported = True
         return size
 
 

@@ -92,7 +92,7 @@ class RayEngine:
         self._ray = ray
         self._size = workers
         self._location = location
-        self._said = False
+        self._reported = False
         self._lost: collections.Counter[RunSpec] = collections.Counter()
 
     def run(self, specs: Sequence[RunSpec], on_event: Callable[[Event], None]) -> None:
@@ -112,15 +112,15 @@ class RayEngine:
             what = ', '.join(f'{kind} {count}' for kind, count in needs.items() if kind != MEMORY)
             raise UserError(f'the Ray cluster has no node with what one run takes: {what}')
         size = min(self._size or max(1, room), len(specs))
-        if not self._size and size < min(by_cores, len(specs)) and not self._said:
+        if not self._size and size < min(by_cores, len(specs)) and not self._reported:
             print(
                 f'{size} worker{"s" * (size > 1)} instead of {by_cores}: each takes about {needs[MEMORY] / 2**30:.1f} GiB '
                 f'of the memory of the Ray cluster (--workers={by_cores} starts them all the same)',
                 file=sys.stderr,
             )
-            self._said = True
+            self._reported = True
         work = local.Work(specs)
-        # Whoever says how many workers there are to be knows what they take.
+        # A user who gives --workers knows what they take.
         reserved = needs[MEMORY] if room and not self._size and any(MEMORY in node for node in nodes) else None
         options = {'num_cpus': needs['CPU'], 'num_gpus': needs.get('GPU', 0), 'memory': reserved}
         holder = ray.remote(max_concurrency=2, **options)(Holder)
