@@ -151,7 +151,7 @@ def group(controller: str, limits: dict[str, str]):
 
 
 #: Joins a group, and prints what is then left.
-JOIN = 'import os, sys; open(sys.argv[1], "w").write(str(os.getpid())); from configs import machine; print(machine.{})'
+JOIN = 'import os, sys; open(sys.argv[1], "w").write(str(os.getpid())); from seedwise import machine; print(machine.{})'
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,9 @@ class Driver:
 def main() -> None:
     import trainer.compare.__main__ as command
     from seedwise import commands
-    from trainer.compare import dashboard, report, runs  # noqa: F401
+    from trainer.compare import check, dashboard, runs  # noqa: F401
+    from trainer.compare.engines import local  # noqa: F401
+    from trainer.compare.report import page, screen  # noqa: F401
 
     for line in sys.stdin:
         task = json.loads(line)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs import default
-from seedwise.commands import get
+from seedwise.dotted import get
 from seedwise.errors import UserError
 from tests.helpers import study_text
 from tests.trainer.compare.driver import Driver

@@ -304,7 +304,7 @@ def test_a_missing_dataset_ends_the_study_at_once(file, tmp_path):
     environment = os.environ | {'https_proxy': 'http://127.0.0.1:9', 'http_proxy': 'http://127.0.0.1:9'}
     arguments = ['--study.base.data.name=mnist', f'--study.base.data.data_dir={tmp_path / "none"}']
     said = finish(f'--study={file}', f'--workdir={tmp_path / "w"}', *arguments, code=2, env=environment)
-    assert "'mnist' cannot be had here" in said
+    assert "'mnist' is not available here" in said
     assert '--study.base.data.manual_dir' in said
     assert len(said.splitlines()) == 1
     assert not (tmp_path / 'w').exists()
