@@ -153,7 +153,7 @@ FLAGS = [
     ((*RUN, '--noconfig.test_every_evaluation=1'), '--noconfig.test_every_evaluation=1'),
     ((*RUN, 'epochs=3'), "'epochs=3' is no flag", '--flag=value'),
     ((*RUN, '--', 'stray'), "'stray' is no flag"),
-    ((*RUN, '--workdir=/dev/null/x'), '/dev/null/x cannot be written', 'another --workdir'),
+    ((*RUN, '--workdir=/dev/null/x'), '/dev/null is a file', 'another --workdir'),
     ((*RUN, '--workdir=/proc/x'), '/proc/x cannot be written', 'another --workdir'),
     ((*RUN, '--workdir=/dev/null'), '/dev/null is a file', 'another --workdir'),
     ((*RUN, f'--workdir={"x" * 300}'), 'a name of 300 bytes', 'at most 255'),

@@ -169,7 +169,7 @@ def test_an_error_without_a_file_is_not_hidden():
 @pytest.mark.skipif(not os.path.exists('/dev/full'), reason='there is no /dev/full here')
 @pytest.mark.parametrize('shown', ['short', 'x' * 100_000], ids=['when it ends', 'at once'])
 def test_output_to_a_full_disk_is_one_line(shown):
-    code = f'import sys; from configs import commands; sys.exit(commands.run(lambda argv: print({shown!r}) or 0))'
+    code = f'import sys; from seedwise import commands; sys.exit(commands.run(lambda argv: print({shown!r}) or 0))'
     environment = {name: value for name, value in os.environ.items() if name != 'PYTHONUNBUFFERED'}
     options = {'cwd': ROOT, 'env': environment, 'stderr': subprocess.PIPE, 'timeout': 60}
     with open('/dev/full', 'wb') as full:
