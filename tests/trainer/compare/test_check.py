@@ -20,13 +20,14 @@ from tests.helpers import study_text
 from tests.trainer.compare.driver import Driver
 from trainer import results
 from trainer.compare import __main__ as command
-from trainer.compare import check, grid, normalize, runs, study
+from trainer.compare import check, grid, normalize, runs
 from trainer.compare.analysis.claims import NEEDS
 from trainer.compare.analysis.selection import label
 from trainer.compare.analysis.verdicts import verdict
 from trainer.compare.report import figures, plots, tables
 from trainer.compare.report.layout import layout_of
 from trainer.compare.report.page import write_report
+from trainer.compare.study import MADE_OF, Plan
 
 STUDIES = [path.stem for path in Path(command.__file__).parents[2].glob('configs/studies/[!_]*.py')]
 
@@ -54,9 +55,9 @@ TUNE = {
 }
 
 
-def checked(config: ml_collections.ConfigDict) -> study.Plan:
+def checked(config: ml_collections.ConfigDict) -> Plan:
     grid.prepare(config)
-    plan = study.Plan(config, Path('/nowhere'), 0, 1)
+    plan = Plan(config, Path('/nowhere'), 0, 1)
     check.check_report(config, plan.everything())
     return plan
 
@@ -230,7 +231,7 @@ def test_the_studies_that_come_with_us_pass(name):
 # What passes can be judged and reported ------------------------------------------------------------------------------
 
 
-def finished(plan: study.Plan, trials: bool = False) -> pd.DataFrame:
+def finished(plan: Plan, trials: bool = False) -> pd.DataFrame:
     """Results of all runs, as `runs.read` returns them, or of trials."""
     rng, rows = np.random.default_rng(0), []
     for variant, seed in itertools.product(plan.everything(), range(2)):
@@ -482,13 +483,13 @@ def test_of_shards_that_find_all_finished_one_reports_until_something_has_change
     grid.prepare(config)
 
     def reports(about='x') -> bool:
-        plan = study.Plan(config, tmp_path, 1, 2)
+        plan = Plan(config, tmp_path, 1, 2)
         again = plan.reports(plan.runs(), about)
-        results.write_json(tmp_path / 'report' / command.MADE_OF, plan.made_of(plan.runs(), about))
+        results.write_json(tmp_path / 'report' / MADE_OF, plan.made_of(plan.runs(), about))
         return again
 
     (tmp_path / 'report').mkdir()
-    for spec in study.Plan(config, tmp_path, 0, 2).runs():
+    for spec in Plan(config, tmp_path, 0, 2).runs():
         spec.workdir.mkdir(parents=True)
         results.write_json(spec.workdir / 'result.json', {'config_hash': spec.hash, 'status': 'completed'})
     assert [reports(), reports()] == [True, False]
