@@ -30,7 +30,7 @@ class ScheduleFreeAdamW(keras.optimizers.ScheduleFreeAdamW):
 
         gradient = tf.cast(gradient, dtype)
         self.assign_add(velocity, (tf.square(gradient) - velocity) * (1 - self.beta_2))
-        corrected = velocity / (1 - tf.pow(tf.cast(self.beta_2, dtype), step))
+        corrected = velocity / (1 - tf.pow(tf.constant(self.beta_2, dtype), step))
         before = tf.identity(tf.convert_to_tensor(z))
         self.assign_sub(z, rate * gradient / (tf.sqrt(corrected) + self.epsilon))
 

@@ -105,7 +105,7 @@ def test_schedule_free_is_that_of_its_paper(devices):
             logits = model(tf.cast(images[0], tf.float64) / 255, training=True)
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels[0], logits))
         gradients = [g.numpy() for g in tape.gradient(loss, model.trainable_variables)]
-        rate = float(np.float32(0.05)) * min(t / 3, 1)  # Keras keeps the learning rate in float32
+        rate = 0.05 * min(t / 3, 1)
         velocity = [0.95 * v + 0.05 * g**2 for v, g in zip(velocity, gradients, strict=True)]
         u = [g / (np.sqrt(v / (1 - 0.95**t)) + 1e-4) for g, v in zip(gradients, velocity, strict=True)]
         z = [a - rate * b for a, b in zip(z, u, strict=True)]
