@@ -17,6 +17,7 @@ from seedwise.commands import KINDS, unknown_field
 from seedwise.errors import UserError, unknown
 from trainer import results
 from trainer.check import check
+from trainer.compare.analysis.selection import says_little
 from trainer.compare.normalize import file_name, normalize
 from trainer.numbers import of_field, settle_numbers
 
@@ -220,11 +221,6 @@ def _combinations(study: ml_collections.ConfigDict) -> Iterator[tuple[dict[str, 
     for names in itertools.product(*plain['axes'].values()):
         labels = dict(zip(plain['axes'], names, strict=True))
         yield labels, '', [plain['axes'][axis][name] for axis, name in labels.items()]
-
-
-def says_little(value: str) -> bool:
-    """Whether a value of an axis says nothing without the axis's name."""
-    return value[:1].isdigit() or value in ('none', 'every', 'first', 'last')
 
 
 def _word(axis: str, value: str) -> str:

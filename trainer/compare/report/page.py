@@ -22,10 +22,10 @@ from markupsafe import Markup
 
 from seedwise.errors import writing
 from trainer.compare.analysis.claims import Claim, parse
-from trainer.compare.analysis.ranking import count, enumerated, rank, to_decide
 from trainer.compare.analysis.verdicts import FAILS, HOLDS, UNDECIDED, Verdict, verdict
 from trainer.compare.report import figures, plots, reproduce, tables, tuning_plots
 from trainer.compare.report.layout import Layout, in_order, layout_of, name_of, names_of
+from trainer.compare.report.ranking import count, enumerated, rank, to_decide
 from trainer.results import write_bytes, write_json
 
 #: What the papers' numbers are of, where a study's `paper` does not say (`dataset`).

@@ -13,12 +13,12 @@ import pytest
 from seedwise.errors import CannotWrite
 from tests.helpers import ROOT
 from tests.trainer.disks import mounted
-from trainer.compare.analysis.ranking import to_decide
 from trainer.compare.analysis.verdicts import verdict
 from trainer.compare.report import reproduce, screen, tables
 from trainer.compare.report.figures import DARK, STYLE
 from trainer.compare.report.layout import layout_of
 from trainer.compare.report.page import write_report
+from trainer.compare.report.ranking import to_decide
 
 STUDIES = tuple(
     sorted(
