@@ -34,8 +34,9 @@ def locate(name: str, data_dir: str = '', manual_dir: str = '', fallback: str = 
       NotAvailable: the dataset is not here, its download does not begin, and `fallback` is ''.
       UserError: there is no such dataset, or `manual_dir` is missing files or holds others.
     """
-    data_dir = os.path.abspath(paths.folder(data_dir or default_data_dir(), 'data.data_dir (or TFDS_DATA_DIR)'))
-    manual_dir = os.path.abspath(paths.folder(manual_dir, 'data.manual_dir')) if manual_dir else ''
+    check = paths.local if name == 'digits' else paths.folder  # which is bundled, and needs no folder
+    data_dir = os.path.abspath(check(data_dir or default_data_dir(), 'data.data_dir (or TFDS_DATA_DIR)'))
+    manual_dir = os.path.abspath(check(manual_dir, 'data.manual_dir')) if manual_dir else ''
     if name == 'digits':
         return Location('digits', 'bundled', data_dir, '', train=DIGITS_TRAIN)
     if folder := folders.find(name, data_dir):

@@ -94,4 +94,4 @@ def test_the_source_distribution_installs_and_finds_its_configs_from_any_folder(
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (2, '')
     assert 'epochs is -1' in done.stderr
-    assert (tmp_path / 'lib' / 'trainer' / 'compare' / 'templates').is_dir()
+    assert (tmp_path / 'lib' / 'trainer' / 'compare' / 'report' / 'templates').is_dir()
