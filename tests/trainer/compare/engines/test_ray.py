@@ -115,7 +115,7 @@ def test_a_signal_saves_and_the_same_command_continues(cluster, file, tmp_path):
 
 
 def test_a_node_without_the_folder_says_so(tmp_path):
-    assert 'must be the same one on all nodes' in ray.Holder(None).run(None, tmp_path / 'none', True)[1]
+    assert 'must be the same one on all nodes' in ray_engine.Holder(None).run(None, tmp_path / 'none', True)[1]
 
 
 def test_without_ray_it_says_what_to_install(monkeypatch):
@@ -127,8 +127,8 @@ def test_without_ray_it_says_what_to_install(monkeypatch):
 @pytest.mark.slow
 def test_a_worker_process_is_replaced_before_it_holds_too_many_programs(monkeypatch, tmp_path):
     """Slow: it starts TensorFlow three times."""
-    monkeypatch.setattr(ray.pool, 'MOST_PROGRAMS', 1)
-    holder = ray.Holder(sources.locate('digits'))
+    monkeypatch.setattr(ray_engine.local, 'MOST_PROGRAMS', 1)
+    holder = ray_engine.Holder(sources.locate('digits'))
     processes = []
     for number, hidden in enumerate([(), (), (8,), (16,)]):
         config = default.get_config()
