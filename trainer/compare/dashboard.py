@@ -31,7 +31,7 @@ from tensorboard.plugins.hparams import api_pb2
 
 from seedwise.errors import CannotWrite, writing
 from trainer import events, images, results
-from trainer.compare.analysis.selection import goal_of
+from trainer.compare.analysis.metrics import goal_of
 from trainer.compare.analysis.statistics import CONFIDENCE, estimate, mean_intervals
 from trainer.compare.grid import RunSpec, Variant, runs_of
 from trainer.compare.tuning import best_row

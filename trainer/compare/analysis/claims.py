@@ -7,7 +7,8 @@ from numbers import Real
 from typing import Any
 
 from seedwise.errors import UserError, unknown
-from trainer.compare.analysis.selection import Selector, goal_of
+from trainer.compare.analysis.metrics import GOALS, goal_of
+from trainer.compare.analysis.selection import Selector
 from trainer.compare.analysis.statistics import ALPHA
 
 #: Kind of claim -> the fields that it cannot do without, beside `id`, `kind` and `a`.
@@ -46,8 +47,8 @@ class Claim:
                 variant that `a` selects; 'any': in at least one.
       less_sensitive  a larger share of learning rates lies within `margin` of a's best than of b's (tuning trials).
 
-    `metric` is a column, or an expression of columns ('test_loss - train_loss'); the lower is the better where it says
-    loss. With a `target` the time to it is compared, in better and mostly too. `where` restricts all runs. A selector
+    `metric` is a column, or an expression of columns ('test_loss - train_loss'); `goal` says which is better of it, 'max'
+    or 'min' (needed except for accuracies, losses and times, which `metrics.DIRECTIONS` knows). With a `target` the time to it is compared, in better and mostly too. `where` restricts all runs. A selector
     of several variants stands for their mean, by seed (`reduce` 'mean'), or for the one whose mean of `select_by` over
     the seeds is the best ('best'). `quote` and `section` are the paper's; `reading` says how open words were read.
     """
@@ -60,6 +61,7 @@ class Claim:
     section: str = ''
     reading: str = ''
     metric: str = 'test_accuracy'
+    goal: str | None = None
     where: Selector = field(default_factory=dict)
     matched: Sequence[str] = ()
     reduce: str = 'mean'
@@ -72,8 +74,9 @@ class Claim:
     alpha: float = ALPHA
 
     @property
-    def goal(self) -> str:
-        return 'min' if self.target is not None else goal_of(self.metric)
+    def better(self) -> str:
+        """Which is better of what is compared: 'max' or 'min'. Of a time to a target, the shorter."""
+        return 'min' if self.target is not None else goal_of(self.metric, self.goal)
 
     @property
     def what(self) -> str:
@@ -110,6 +113,10 @@ def parse(claim: Mapping[str, Any]) -> Claim:
             raise UserError(f"{name} of kind '{parsed.kind}' needs '{key}'")
     if parsed.kind != 'best' and parsed.b is not None and not _is_selector(parsed.b):
         raise UserError(f"b of {name} is {parsed.b!r}: kind '{parsed.kind}' takes one mapping of axis -> value")
+    try:
+        goal_of(parsed.metric, parsed.goal)
+    except UserError as error:
+        raise UserError(f'{name}: {error}') from None
     for key, accepted in ACCEPTED.items():
         if getattr(parsed, key) not in accepted:
             raise unknown(f'{key} of {name}', getattr(parsed, key), accepted)
@@ -140,6 +147,7 @@ TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda value: value is None or _is_selector(value) or (_are(value, _is_selector) and len(value) > 0),
         'a mapping of axis -> value, or a tuple of them',
     ),
+    'goal': (lambda value: value is None or value in GOALS, "'max' or 'min'"),
     'matched': (lambda value: _are(value, _is_text), 'a tuple of axes'),
     **dict.fromkeys(('value', 'target'), (lambda value: value is None or _is_number(value), 'a number')),
     'margin': (lambda value: _is_number(value) and value >= 0, 'a number of at least 0'),

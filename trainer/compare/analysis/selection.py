@@ -15,14 +15,10 @@ from typing import Any
 import pandas as pd
 
 from seedwise.errors import UserError, unknown
+from trainer.compare.analysis.metrics import goal_of
 from trainer.compare.analysis.statistics import to_target
 
 Selector = Mapping[str, Any]
-
-
-def goal_of(metric: str) -> str:
-    """Returns which is better of a metric, 'min' or 'max': the lower where its name says loss."""
-    return 'min' if 'loss' in metric else 'max'
 
 
 def select(runs: pd.DataFrame, selector: Selector) -> pd.DataFrame:

@@ -9,11 +9,11 @@ import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
 
 from trainer.compare.analysis.claims import Claim, parse
+from trainer.compare.analysis.metrics import goal_of
 from trainer.compare.analysis.selection import (
     Selector,
     by_variant,
     column,
-    goal_of,
     label,
     require_axes,
     select,
@@ -73,7 +73,7 @@ def by_seed(claim: Claim, runs: pd.DataFrame, selector: Selector) -> pd.Series:
         values = column(chosen, claim.metric)
     else:
         values = time_to_target(chosen, claim.metric, claim.target, claim.unit)
-    table = by_variant(chosen, values, claim.goal)
+    table = by_variant(chosen, values, claim.better)
     if claim.reduce == 'mean' or table.shape[1] < 2:
         return table.mean(axis=1)
     goal = goal_of(claim.select_by)
@@ -180,10 +180,10 @@ def _at_least(claim: Claim, runs: pd.DataFrame) -> Verdict:
     result, interval = UNDECIDED, ''
     if low is not None and high is not None:
         interval = f' [{low:.4g}, {high:.4g}]'
-        worst, best = (low, high) if claim.goal == 'max' else (-high, -low)
-        value = claim.value if claim.goal == 'max' else -claim.value
+        worst, best = (low, high) if claim.better == 'max' else (-high, -low)
+        value = claim.value if claim.better == 'max' else -claim.value
         result = HOLDS if worst >= value else FAILS if best < value else UNDECIDED
-    bound = 'more' if claim.goal == 'max' else 'less'
+    bound = 'more' if claim.better == 'max' else 'less'
     text = f'Mean {claim.what} of {name}: {values.mean():.4g}{interval} over {_seeds(len(values))}'
     return Verdict(claim, result, f'{text}; claimed: {claim.value:g} or {bound}.', len(values), (), estimates)
 
@@ -221,7 +221,7 @@ def _less_sensitive(claim: Claim, trials: pd.DataFrame) -> Verdict:
             return _unfinished(claim, selector)
         bounds = float(chosen['low'].min()), float(chosen['high'].max())
         rates = chosen['learning_rate'].tolist()
-        found.append(learning_rate_sensitivity(rates, values.tolist(), bounds, tolerance=claim.margin, goal=claim.goal))
+        found.append(learning_rate_sensitivity(rates, values.tolist(), bounds, tolerance=claim.margin, goal=claim.better))
     a, b = found
     p = same_width(a, b)
     result = UNDECIDED if p >= claim.alpha else HOLDS if a.width > b.width else FAILS
@@ -238,7 +238,7 @@ def _compare(claim: Claim, runs: pd.DataFrame, a: Selector, b: Selector, setting
     if left.index.intersection(right.index).empty:
         return None
     margin = 0.0 if claim.kind == 'equal' else claim.margin
-    return compare(left, right, goal=claim.goal, margin=margin, names=(label(a) + setting, label(b) + setting))
+    return compare(left, right, goal=claim.better, margin=margin, names=(label(a) + setting, label(b) + setting))
 
 
 def _estimates(claim: Claim, runs: pd.DataFrame, *selectors: Selector) -> dict[str, Estimate]:

@@ -9,7 +9,8 @@ import ml_collections
 import numpy as np
 import pandas as pd
 
-from trainer.compare.analysis.selection import goal_of, label
+from trainer.compare.analysis.metrics import goal_of
+from trainer.compare.analysis.selection import label
 
 #: The axis that makes workloads: accuracies of different models are not put on one scale.
 WORKLOAD = 'model'

@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from configs import default
 from seedwise import dotted
-from trainer.compare.analysis.selection import goal_of
+from trainer.compare.analysis.metrics import goal_of
 from trainer.compare.grid import prepare
 from trainer.compare.report.layout import Layout, name_of, names_of
 from trainer.compare.report.tables import number

@@ -11,7 +11,8 @@ from matplotlib.lines import Line2D
 from scipy import stats
 
 from trainer.compare.analysis.profiles import LARGEST_RATIO, performance_profile, profile_score
-from trainer.compare.analysis.selection import goal_of, select, time_to_target
+from trainer.compare.analysis.metrics import goal_of
+from trainer.compare.analysis.selection import select, time_to_target
 from trainer.compare.analysis.sensitivity import Sensitivity, learning_rate_sensitivity
 from trainer.compare.analysis.statistics import CONFIDENCE
 from trainer.compare.report import figures

@@ -72,7 +72,20 @@ def test_differences_that_cancel_are_no_advantage():
 def test_better_on_loss_is_lower():
     claim = {'kind': 'better', 'a': {'optimizer': 'Adam'}, 'b': {'optimizer': 'SGD'}, 'where': {'loss': 'CCE'}}
     assert result(ADAM_LEADS, **claim, metric='test_loss') == 'holds'
-    assert result(ADAM_LEADS, **claim, metric='test_loss - test_accuracy') == 'holds'
+    assert result(ADAM_LEADS, **claim, metric='test_loss - test_accuracy', goal='min') == 'holds'
+
+
+def test_a_direction_is_stated_and_never_guessed_from_a_name():
+    adam, nadam = {'optimizer': 'Adam'}, {'optimizer': 'Nadam'}
+    frame = ADAM_LEADS.assign(seconds_training=1.0 - ADAM_LEADS.test_accuracy, parameters=7.0)
+    claim = {'kind': 'better', 'a': adam, 'b': nadam}
+    assert result(frame, **claim, metric='seconds_training') == 'holds'  # Adam takes less time
+    for metric in ('parameters', 'test_loss - test_accuracy', 'test_accuracy / seconds_training'):
+        with pytest.raises(UserError, match="claim 'x': which is better of .* is not known: state goal='max'"):
+            judge(frame, **claim, metric=metric)
+    assert result(frame, **claim, metric='test_accuracy / seconds_training', goal='max') == 'holds'
+    with pytest.raises(UserError, match="did you mean|accepted"):
+        judge(frame, **claim, metric='parameters', goal='mim')
 
 
 def test_better_by_a_margin():

@@ -1,0 +1,33 @@
+"""Which direction of a metric is better: stated in a table or in a claim, never guessed from a name."""
+
+from collections.abc import Mapping
+
+from seedwise.errors import UserError, unknown
+
+GOALS = ('max', 'min')
+
+#: What an evaluation measures -> which is better.
+MEASURED: Mapping[str, str] = {'accuracy': 'max', 'loss': 'min'}
+
+#: Column of results -> which is better. Columns that are neither good nor bad by themselves are not in it: `parameters`.
+DIRECTIONS: Mapping[str, str] = {
+    **{f'{split}_{name}': goal for split in ('train', 'validation', 'test') for name, goal in MEASURED.items()},
+    **{f'seconds_{part}': 'min' for part in ('total', 'training', 'evaluation', 'startup')},
+}
+
+
+def goal_of(metric: str, stated: str | None = None) -> str:
+    """Returns which is better of a metric, 'max' or 'min': what is stated, or else what the table says of the column.
+
+    Raises:
+      UserError: another word is stated, or the metric is not in the table and nothing is stated.
+    """
+    if stated:
+        if stated not in GOALS:
+            raise unknown(f'goal of {metric}', stated, GOALS)
+        return stated
+    if metric not in DIRECTIONS:
+        raise UserError(
+            f"which is better of '{metric}' is not known: state goal='max' (higher is better) or goal='min' (lower is better)"
+        )
+    return DIRECTIONS[metric]
