@@ -104,9 +104,9 @@ def get_config() -> ml_collections.ConfigDict:
     )
 
     def improves(
-        claim: str, step: str, over: str, heading: str, metric: str = 'test_accuracy', reading: str = ''
+        claim: str, step: str, over: str, heading: str, metric: str = 'test_accuracy', reading: str = '', **rest: str
     ) -> dict:
-        return {
+        return rest | {
             'id': claim,
             'kind': 'better',
             'a': {'step': step},
@@ -136,6 +136,7 @@ def get_config() -> ml_collections.ConfigDict:
             'prevent overfitting',
             'test_loss - train_loss',
             'less distance of test from training loss (which is taken with dropout on, as Keras prints it)',
+            goal='min',
         ),
         improves('other_optimizer', 'SGD', 'dropout', optimizer),
         improves('more_epochs', 'SGD_20_epochs', 'SGD', epochs),

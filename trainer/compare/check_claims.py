@@ -64,6 +64,7 @@ def check_claim(study: ml_collections.ConfigDict, claim: Mapping[str, Any], vari
     else:
         during = 'training' * (parsed.target is not None)
     _check_metric(f'metric of {name}', parsed.metric, every, during)
+    parsed.better  # noqa: B018  raises if the direction of the metric is neither stated nor known
     if parsed.reduce == 'best' and parsed.kind != 'less_sensitive':
         _check_metric(f'select_by of {name}', parsed.select_by, every)
     return parsed.id

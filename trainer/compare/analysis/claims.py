@@ -75,8 +75,17 @@ class Claim:
 
     @property
     def better(self) -> str:
-        """Which is better of what is compared: 'max' or 'min'. Of a time to a target, the shorter."""
-        return 'min' if self.target is not None else goal_of(self.metric, self.goal)
+        """Which is better of what is compared: 'max' or 'min'. Of a time to a target, the shorter.
+
+        Raises:
+          UserError: it is neither stated nor known.
+        """
+        if self.target is not None:
+            return 'min'
+        try:
+            return goal_of(self.metric, self.goal)
+        except UserError as error:
+            raise UserError(f"claim '{self.id}': {error}") from None
 
     @property
     def what(self) -> str:
@@ -113,10 +122,6 @@ def parse(claim: Mapping[str, Any]) -> Claim:
             raise UserError(f"{name} of kind '{parsed.kind}' needs '{key}'")
     if parsed.kind != 'best' and parsed.b is not None and not _is_selector(parsed.b):
         raise UserError(f"b of {name} is {parsed.b!r}: kind '{parsed.kind}' takes one mapping of axis -> value")
-    try:
-        goal_of(parsed.metric, parsed.goal)
-    except UserError as error:
-        raise UserError(f'{name}: {error}') from None
     for key, accepted in ACCEPTED.items():
         if getattr(parsed, key) not in accepted:
             raise unknown(f'{key} of {name}', getattr(parsed, key), accepted)

@@ -84,7 +84,7 @@ def test_a_direction_is_stated_and_never_guessed_from_a_name():
         with pytest.raises(UserError, match="claim 'x': which is better of .* is not known: state goal='max'"):
             judge(frame, **claim, metric=metric)
     assert result(frame, **claim, metric='test_accuracy / seconds_training', goal='max') == 'holds'
-    with pytest.raises(UserError, match="did you mean|accepted"):
+    with pytest.raises(UserError, match="goal of claim 'x' is 'mim': it must be 'max' or 'min'"):
         judge(frame, **claim, metric='parameters', goal='mim')
 
 
@@ -308,4 +308,4 @@ def test_a_claim_that_cannot_be_tested_says_what_can(claim, message):
 
 def test_every_kind_has_a_judge():
     assert set(KINDS) == set(NEEDS)
-    assert parse({'id': 'x', 'kind': 'best', 'a': {}}).goal == 'max'
+    assert parse({'id': 'x', 'kind': 'best', 'a': {}}).better == 'max'
