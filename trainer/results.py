@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import hashlib
+import io
 import json
 import os
 import platform
@@ -11,13 +12,19 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import filelock
 
 from data_pipeline import identity
 from seedwise import machine
 from seedwise.errors import CannotWrite, UserError, writing
+
+if TYPE_CHECKING:
+    import numpy as np
+
+#: File of a run's folder: which test examples it got right, a bit each.
+CORRECT = 'test_correct.npy'
 
 #: Fields that say where things are and what is kept of a run, not what it computes.
 NOT_HASHED = ('checkpoint', 'tensorboard', 'data.data_dir', 'data.manual_dir', 'data.fallback', 'tpu')
@@ -202,6 +209,26 @@ def write_bytes(path: Path, content: bytes) -> None:
             with contextlib.suppress(OSError):
                 partial.unlink()  # on a full disk, its space is needed to continue
             raise
+
+
+def write_correct(workdir: Path, correct: 'np.ndarray') -> None:
+    """Writes which test examples the run got right (bool, shape [test examples], in the order of the data): a bit each."""
+    import numpy as np
+
+    content = io.BytesIO()
+    np.save(content, np.packbits(correct))
+    write_bytes(workdir / CORRECT, content.getvalue())
+
+
+def read_correct(workdir: Path, examples: int) -> 'np.ndarray | None':
+    """Returns what `write_correct` wrote, or None: the run is of an earlier version, or the file is damaged."""
+    import numpy as np
+
+    try:
+        packed = np.load(workdir / CORRECT, allow_pickle=False)
+        return np.unpackbits(packed, count=examples).astype(bool) if packed.size * 8 >= examples > 0 else None
+    except (OSError, ValueError, EOFError, TypeError):
+        return None
 
 
 @functools.cache

@@ -193,6 +193,20 @@ class Program:
                 on_block(*map(np.asarray, (*whole, predicted, confidence)))  # `numpy()` would copy
         return totals._replace(examples=round(totals.examples))
 
+    def of_all_workers(self, local: np.ndarray) -> np.ndarray:
+        """Returns what all workers have, of numbers of each worker's examples.
+
+        Args:
+          local: [batches, examples of this worker in a batch], in the order of the blocks; every worker must call this.
+        """
+        if self.workers == 1:
+            return local
+        columns, worker = local.shape[1], self._devices.cluster_resolver.task_id
+        whole = np.zeros((len(local), columns * self.workers), local.dtype)
+        whole[:, worker * columns : (worker + 1) * columns] = local
+        summed = tf.function(self._sum_over_workers)(tf.constant(whole.ravel(), self._sum_dtype))
+        return summed.numpy().astype(local.dtype).reshape(whole.shape)
+
     def _train_steps(self, images, labels, steps, seed, first_step, stop):
         """The first `steps` steps of a block: returns `Totals`, `LastStep` and the number of workers that ask to stop."""
 

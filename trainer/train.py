@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from data_pipeline import prepared, sources
@@ -254,18 +255,33 @@ class Run:
             for best, weight in zip(self.best, self.model.weights, strict=True):
                 best.assign(weight.numpy())
 
-    def _score_and_log(self, split: str, summaries: Summaries, *, images: bool = True) -> dict[str, float]:
-        """Returns loss and accuracy of a split; a loss that is not finite ends the run as diverged."""
+    def _score_and_log(
+        self, split: str, summaries: Summaries, *, images: bool = True, right: list[np.ndarray] | None = None
+    ) -> dict[str, float]:
+        """Returns loss and accuracy of a split; a loss that is not finite ends the run as diverged.
+
+        Args:
+          split: 'validation' or 'test'.
+          summaries: where the numbers are logged.
+          images: whether to log the examples that were misclassified.
+          right: gets an array of each block, if given: 1 where the prediction is right, [batches, examples of this worker].
+        """
         outcomes: list[Outcomes] = []
         board = self.config.tensorboard
-        # Every worker must take this branch: the others would otherwise wait for its collectives forever.
-        if images and board.enabled is not False and board.images:
-            totals = self.score(
-                split, lambda *block: outcomes.append(outcomes_of(*block, classes=self.dataset.classes))
-            )
+        # Every worker must take the same branch: the others would otherwise wait for its collectives forever.
+        images = images and board.enabled is not False and board.images
+
+        def on_block(pictures, labels, mask, predicted, confidence):
+            if images:
+                outcomes.append(
+                    outcomes_of(pictures, labels, mask, predicted, confidence, classes=self.dataset.classes)
+                )
+            if right is not None:
+                right.append((labels == predicted).astype(np.int8))
+
+        totals = self.score(split, on_block if images or right is not None else None)
+        if images:
             summaries.outcomes(split, self.step, functools.reduce(operator.add, outcomes), self.seconds['training'])
-        else:
-            totals = self.score(split)
         if not math.isfinite(totals.loss):
             self._diverge(self.step)
         else:
@@ -290,9 +306,13 @@ class Run:
             return NOT_TESTED
         if self.best and self.history:
             self.model.set_weights([best.numpy() for best in self.best])
-        measured = self._score_and_log('test', summaries, images=not self.config.test_every_evaluation)
+        right: list[np.ndarray] = []
+        measured = self._score_and_log('test', summaries, images=not self.config.test_every_evaluation, right=right)
         if self.status == 'diverged':
             return NOT_TESTED
+        correct = self.program.of_all_workers(np.concatenate(right)).ravel()[: self.dataset.test.count]
+        if self.chief:
+            results.write_correct(self.workdir, correct.astype(bool))
         return {
             'loss': measured['test_loss'],
             'accuracy': measured['test_accuracy'],

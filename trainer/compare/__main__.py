@@ -134,7 +134,7 @@ def _report(plan: study.Plan, specs: list[RunSpec], name: str, about: str, argv:
     """Writes the report on what is finished; returns whether that is all."""
     from trainer.compare import runs
     from trainer.compare.report import screen
-    from trainer.compare.report.page import write_report
+    from trainer.compare.report.write import write_report
 
     made_of = plan.made_of(specs, about)
     frame, unfinished = runs.read(specs)

@@ -35,7 +35,7 @@ COLUMNS = (
 def check_libraries() -> None:
     """Raises `UserError` where what writes the report cannot be loaded."""
     try:
-        from trainer.compare.report.page import template
+        from trainer.compare.report.write import template
 
         template()
     except Exception as error:  # a library that is not there or is broken, or settings that it does not take
@@ -64,6 +64,7 @@ def check_report(study: ml_collections.ConfigDict, variants: Sequence[Variant]) 
     for i, curve in enumerate(_rows('paper.curves', paper.get('curves', ()))):
         _check_curve(f'curve {i + 1} of paper.curves', curve, variants)
     _check_tiers(study, variants)
+    _check_margins(study)
     taken: set[str] = set()
     lists = (('paper.claims', paper.get('claims', ())), *((key, study.get(key, ())) for key in ('claims', 'checks')))
     for where, claims in lists:
@@ -98,6 +99,17 @@ def _check_tiers(study: ml_collections.ConfigDict, variants: Sequence[Variant]) 
         for value in spaces:
             if value not in values:
                 raise unknown(f'value of an axis in tune.tiers.{tier}', value, values)
+
+
+def _check_margins(study: ml_collections.ConfigDict) -> None:
+    margins = study.get('margins') or {}
+    if not isinstance(margins, Mapping | ml_collections.ConfigDict):
+        raise UserError(f"the study's margins are {margins!r}: they must be a mapping of metric -> smallest difference")
+    for metric, margin in margins.items():
+        if metric not in NUMBERS:
+            raise unknown('metric in margins', metric, NUMBERS)
+        if not _is_number(margin) or margin <= 0:
+            raise UserError(f'margins.{metric} is {margin!r}: it must be a number above 0, in the unit of the metric')
 
 
 def _check_encodable(name: str) -> None:

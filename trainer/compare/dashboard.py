@@ -34,7 +34,6 @@ from trainer import events, images, results
 from trainer.compare.analysis.metrics import goal_of
 from trainer.compare.analysis.statistics import CONFIDENCE, estimate, mean_intervals
 from trainer.compare.grid import RunSpec, Variant, runs_of
-from trainer.compare.tuning import best_row
 from trainer.progress import warn
 from trainer.report import tensorboard_command
 
@@ -243,7 +242,9 @@ def _results(completed: Sequence[dict]) -> dict[str, list[float]]:
     """Returns what is compared in the end, by name: of the weights that were tested, not of the last ones."""
     found = {f'test_{metric}': [result['test'][metric] for result in completed] for metric in METRICS}
     for metric in METRICS:
-        found[f'validation_{metric}'] = [best_row(result).get(f'validation_{metric}') for result in completed]
+        found[f'validation_{metric}'] = [
+            results.best_evaluation(result['history']).get(f'validation_{metric}') for result in completed
+        ]
     return {name: numbers for name, numbers in found.items() if numbers and None not in numbers}
 
 

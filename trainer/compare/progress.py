@@ -6,7 +6,7 @@ from rich import progress as rich_progress
 from rich.console import Console
 
 from trainer.compare.grid import RunSpec
-from trainer.compare.tuning import best_row
+from trainer.results import best_evaluation
 
 
 class Board:
@@ -50,7 +50,7 @@ class Board:
         elif spec.drawn is None:
             said = f'test accuracy {result["test"]["accuracy"]:.4f}'
         else:
-            said = f'validation accuracy {best_row(result)["validation_accuracy"]:.4f}'
+            said = f'validation accuracy {best_evaluation(result["history"])["validation_accuracy"]:.4f}'
         self._line(f'{spec.name}: {said}, {result["seconds"]["total"]:.1f} s')
 
     def failed(self, spec: RunSpec, error: str, *, again: bool) -> None:

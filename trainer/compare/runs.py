@@ -9,7 +9,8 @@ import pandas as pd
 from seedwise.dotted import get
 from seedwise.errors import UserError
 from trainer.compare.grid import RunSpec
-from trainer.compare.tuning import best_row, bounds
+from trainer.compare.tuning import bounds
+from trainer.results import best_evaluation, read_correct
 
 RATE = 'optimizer.learning_rate'
 
@@ -18,7 +19,8 @@ def read(specs: Iterable[RunSpec]) -> tuple[pd.DataFrame, int]:
     """Returns the finished runs, one a row, and how many are not finished.
 
     Columns: `variant`, an axis each, `seed`, `status`; `test_accuracy` and `test_loss`; `validation_*` of the weights that
-    were tested; `train_*` of the last evaluation; and `history`, `seconds_*` and the rest of result.json by its names.
+    were tested; `train_*` of the last evaluation; and `history`, `seconds_*` and the rest of result.json by its names;
+    `test_correct`, which test examples the run got right (bool, shape [test examples]).
     Without a value: None.
 
     Raises:
@@ -30,7 +32,9 @@ def read(specs: Iterable[RunSpec]) -> tuple[pd.DataFrame, int]:
         if result is None:
             unfinished += 1
             continue
-        rows.append(dict(spec.variant.labels) | {'variant': spec.variant.name, 'seed': spec.seed} | _metrics(result))
+        row = dict(spec.variant.labels) | {'variant': spec.variant.name, 'seed': spec.seed} | _metrics(result)
+        correct = read_correct(spec.workdir, result['test']['examples'] or 0) if result['test'] else None
+        rows.append(row | {'test_correct': correct})
     _check_one_dataset(rows)
     return pd.DataFrame(rows), unfinished
 
@@ -53,7 +57,7 @@ def read_trials(study: ml_collections.ConfigDict, specs: Iterable[RunSpec]) -> p
 
 
 def _metrics(result: Mapping[str, Any]) -> dict[str, Any]:
-    last, best = (result['history'] or [{}])[-1], best_row(result)
+    last, best = (result['history'] or [{}])[-1], best_evaluation(result['history'])
     if result['status'] == 'diverged':
         last = best = {}
     kept = ('status', 'history', 'parameters', 'steps', 'versions', 'host', 'git_revision', 'dataset', 'config_hash')

@@ -18,6 +18,7 @@ from seedwise.errors import UserError, unknown
 from trainer.check import check
 from trainer.compare.grid import RunSpec, Variant, overridden
 from trainer.compare.normalize import shortened
+from trainer.results import best_evaluation
 
 AXIS, UNTUNED = 'tuning', 'default'
 
@@ -142,14 +143,8 @@ def score(result: Mapping[str, Any], metric: str) -> float:
     """Returns how good a trial was, the higher the better: at the evaluation whose weights it kept."""
     if result['status'] == 'diverged':
         return -math.inf
-    value = best_row(result)[metric]
+    value = best_evaluation(result['history'])[metric]
     return -value if metric.endswith('loss') else value
-
-
-def best_row(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the evaluation with the lowest validation loss, whose weights a run keeps; without validation the last."""
-    rows = [row for row in result['history'] if row.get('validation_loss') is not None]
-    return min(rows, key=lambda row: row['validation_loss']) if rows else (result['history'] or [{}])[-1]
 
 
 def _tier(variant: Variant, tier: str, config: ml_collections.ConfigDict) -> Variant:

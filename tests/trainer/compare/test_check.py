@@ -26,7 +26,7 @@ from trainer.compare.analysis.selection import label
 from trainer.compare.analysis.verdicts import verdict
 from trainer.compare.report import figures, plots, tables
 from trainer.compare.report.layout import layout_of
-from trainer.compare.report.page import write_report
+from trainer.compare.report.write import write_report
 from trainer.compare.study import MADE_OF, Plan
 
 STUDIES = [path.stem for path in Path(command.__file__).parents[2].glob('configs/studies/[!_]*.py')]
@@ -322,7 +322,7 @@ def test_every_value_of_an_axis_that_is_accepted_can_be_reported(tmp_path, monke
     for variant in plan.variants:
         (tmp_path / variant.name).mkdir()
         assert Path(variant.name).name == variant.name
-    write_report(config, frame, None, tmp_path / 'report', study_name='small', dataset_name='mnist', about='')
+    write_report(config, frame, None, tmp_path / 'report', study_name='small', dataset_name='mnist', command='')
     claims = json.loads((tmp_path / 'report' / 'claims.json').read_text(encoding='utf-8'))
     assert claims['claims'][0]['seeds'] == 2
     table = pd.read_csv(tmp_path / 'report' / 'table.csv', dtype=str, keep_default_na=False)

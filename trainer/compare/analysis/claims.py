@@ -37,20 +37,24 @@ class Claim:
 
     `kind`:
       better    a beats b by more than `margin`.
-      best      a beats every rival by more than `margin`, Holm-corrected. Rivals: `b`, a tuple of selectors; without it
-                every other combination of values on the axes that `a` names.
-      mostly    a beats b, Holm-corrected, in more than half of the settings that the axes in `matched` make.
+      best      a beats every rival by more than `margin`. Rivals: `b`, a tuple of selectors; without it every other
+                combination of values on the axes that `a` names.
+      mostly    a beats b in more than half of the settings that the axes in `matched` make.
       faster    a takes fewer epochs (or other `unit`) than b until `metric` reaches `target`.
-      equal     a and b differ by less than `margin` (two one-sided tests).
-      at_least  the mean of a is `value` or more (of a loss: or less).
-      fails     runs of a fail more often than not: diverged, or `metric` below `value`. `quantifier` 'all': in every
-                variant that `a` selects; 'any': in at least one.
+      equal     a and b differ by less than `margin`.
+      at_least  the mean of a is `value` or better (of a loss: `value` or less).
+      fails     runs of a fail more often than not: diverged, or `metric` worse than `value`. `quantifier` 'all': in
+                every variant that `a` selects; 'any': in at least one.
       less_sensitive  a larger share of learning rates lies within `margin` of a's best than of b's (tuning trials).
 
+    How each is tested is written beside its judge in `verdicts.py`. `alpha` is the two-sided level: the chance that the
+    claim is decided wrongly, either way.
+
     `metric` is a column, or an expression of columns ('test_loss - train_loss'); `goal` says which is better of it, 'max'
-    or 'min' (needed except for accuracies, losses and times, which `metrics.DIRECTIONS` knows). With a `target` the time to it is compared, in better and mostly too. `where` restricts all runs. A selector
-    of several variants stands for their mean, by seed (`reduce` 'mean'), or for the one whose mean of `select_by` over
-    the seeds is the best ('best'). `quote` and `section` are the paper's; `reading` says how open words were read.
+    or 'min' (needed except for accuracies, losses and times, which `metrics.DIRECTIONS` knows). With a `target` the
+    time to it is compared, in better and mostly too. `where` restricts all runs. A selector of several variants stands
+    for their mean, by seed (`reduce` 'mean'), or on each seed for the one whose mean of `select_by` over the other
+    seeds is the best ('best'). `quote` and `section` are the paper's; `reading` says how open words were read.
     """
 
     id: str

@@ -28,6 +28,6 @@ def goal_of(metric: str, stated: str | None = None) -> str:
         return stated
     if metric not in DIRECTIONS:
         raise UserError(
-            f"which is better of '{metric}' is not known: state goal='max' (higher is better) or goal='min' (lower is better)"
+            f"which is better of '{metric}' is not known: state goal='max' (higher is better) or 'min' (lower is better)"
         )
     return DIRECTIONS[metric]

@@ -64,23 +64,38 @@ def column(runs: pd.DataFrame, metric: str) -> pd.Series:
         raise unknown('metric', metric, map(str, runs.columns)) from error
 
 
-def time_to_target(runs: pd.DataFrame, metric: str, target: float, unit: str) -> pd.Series:
+def time_to_target(runs: pd.DataFrame, metric: str, target: float, unit: str, goal: str | None = None) -> pd.Series:
     """Returns when each run's history first reached a target; inf: never. `unit`: 'epoch', 'step' or 'seconds'."""
     if 'history' not in runs.columns:
         raise UserError(f"a time to {metric} {target:g} needs the runs' history")
-    reached = [to_target(history, target, metric, goal_of(metric)) for history in runs['history']]
+    direction = goal_of(metric, goal)
+    reached = [to_target(history, target, metric, direction) for history in runs['history']]
     return pd.Series([math.inf if r is None else getattr(r, unit) for r in reached], runs.index, dtype=float)
+
+
+def horizon(runs: pd.DataFrame, unit: str) -> float:
+    """Returns how long the longest run was: what a time that was never reached counts as."""
+    ends = [entry.get(unit) for history in runs['history'] for entry in history[-1:]]
+    return max((float(end) for end in ends if end is not None), default=math.inf)
 
 
 def by_variant(runs: pd.DataFrame, values: pd.Series, goal: str) -> pd.DataFrame:
     """Returns `values` as seeds x variants, with the seeds that every variant has finished.
 
-    A diverged run counts as the worst there is, infinitely bad: to leave it out would favour the variant that diverges.
+    A diverged run is infinitely bad: to leave it out would favour the variant that diverges.
 
     Raises:
       UserError: a completed run has no value.
     """
-    values = values.where(runs['status'] == 'completed', -math.inf if goal == 'max' else math.inf)
+    return pivot(runs, values.where(runs['status'] == 'completed', -math.inf if goal == 'max' else math.inf))
+
+
+def pivot(runs: pd.DataFrame, values: pd.Series) -> pd.DataFrame:
+    """Returns `values` as seeds x variants, with the seeds that every variant has.
+
+    Raises:
+      UserError: a run has no value.
+    """
     if values.isna().any():
         run = runs[values.isna()].iloc[0]
         raise UserError(f"run '{run['variant']}', seed {run['seed']}, has no value of a metric that is asked for")

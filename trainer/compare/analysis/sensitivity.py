@@ -17,6 +17,7 @@ class Sensitivity:
 
     `share` of the trials, with Wilson's interval, is `good` / `trials`; `width` = share x decades is the width of the
     good learning rates in decades (also where they do not hang together). `lowest` and `highest` are the outermost.
+    `rates` and `is_good`: every trial, by learning rate.
     """
 
     trials: int
@@ -30,6 +31,8 @@ class Sensitivity:
     width_high: float
     lowest: float
     highest: float
+    rates: tuple[float, ...] = ()
+    is_good: tuple[bool, ...] = ()
 
 
 def learning_rate_sensitivity(
@@ -59,6 +62,7 @@ def learning_rate_sensitivity(
     badness = np.where(np.isfinite(y), -y if goal == 'max' else y, np.inf)
     best = int(np.argmin(badness))
     good = badness <= badness[best] + tolerance
+    order = np.argsort(x, kind='stable')
     decades = math.log10(bounds[1] / bounds[0])
     low, high = proportion_confint(int(good.sum()), len(x), 1 - confidence, method='wilson')
     return Sensitivity(
@@ -73,11 +77,16 @@ def learning_rate_sensitivity(
         width_high=float(high * decades),
         lowest=float(x[good].min()),
         highest=float(x[good].max()),
+        rates=tuple(x[order].tolist()),
+        is_good=tuple(good[order].tolist()),
     )
 
 
 def same_width(a: Sensitivity, b: Sensitivity) -> float:
-    """Returns the two-sided p-value of equal shares of good trials (Barnard 1945, exact).
+    """Returns the two-sided p-value of equal shares of good trials.
+
+    Trials that drew the same learning rates, as those of one quasi-random search do, are pairs: the exact McNemar test
+    (McNemar 1947) on those of which just one is good. Otherwise Barnard's exact test (1945).
 
     Comparable only where both searched the same number of decades.
 
@@ -86,6 +95,10 @@ def same_width(a: Sensitivity, b: Sensitivity) -> float:
     """
     if not math.isclose(a.decades, b.decades, rel_tol=1e-6):
         raise ValueError(f'searched {a.decades:g} and {b.decades:g} decades: shares of them do not compare')
+    if a.rates == b.rates:
+        only_a = sum(x and not y for x, y in zip(a.is_good, b.is_good, strict=True))
+        only_b = sum(y and not x for x, y in zip(a.is_good, b.is_good, strict=True))
+        return float(stats.binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
     table = [[a.good, b.good], [a.trials - a.good, b.trials - b.good]]
     return float(min(stats.barnard_exact(table).pvalue, 1.0))
 

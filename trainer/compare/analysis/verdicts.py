@@ -1,124 +1,189 @@
-"""Verdicts on claims: `holds`, `does not hold` or `undecided`, with the numbers and the number of seeds behind it."""
+"""Verdicts on claims: `holds`, `does not hold` or `undecided`, with the numbers and the number of seeds behind it.
+
+Every judge works out two p-values, of "the claim does not hold" and of "the claim holds", both at the two-sided level:
+a claim holds if the first is below `claim.alpha`, and does not hold if the second is. So the chance that a claim is decided
+wrongly is at most `claim.alpha`, whichever way it is. Claims of one study are judged each at its own level; the share of
+false ones among those decided is controlled by `q_value` (Benjamini & Hochberg 1995).
+"""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from statsmodels.stats.proportion import proportion_confint
+from scipy import special
 
 from trainer.compare.analysis.claims import Claim, parse
+from trainer.compare.analysis.comparisons import SAME, Comparison, above, compare, with_holm
+from trainer.compare.analysis.examples import Crossed, crossed
 from trainer.compare.analysis.metrics import goal_of
 from trainer.compare.analysis.selection import (
     Selector,
     by_variant,
     column,
+    horizon,
     label,
+    pivot,
     require_axes,
     select,
     time_to_target,
 )
 from trainer.compare.analysis.sensitivity import Sensitivity, learning_rate_sensitivity, same_width
 from trainer.compare.analysis.statistics import (
-    Comparison,
     Estimate,
-    compare,
-    equivalence,
     estimate,
+    false_discovery_rate,
+    holm,
     mean_interval,
-    with_holm,
+    partial_conjunction,
 )
+from trainer.compare.analysis.words import count, listed, p_value, signed
 
 HOLDS, FAILS, UNDECIDED = 'holds', 'does not hold', 'undecided'
+
+#: The metric that test examples make up, and the column with what each run got right (bool, shape [examples]).
+OF_EXAMPLES, CORRECT = 'test_accuracy', 'test_correct'
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`result` on a claim, in one `sentence`, with what it rests on. `seeds`: the fewest behind any of its numbers."""
+    """`result` on a claim, in one `sentence`, with what it rests on.
+
+    `seeds`: the fewest behind any of its numbers. `p_value`: the smaller of the two that the module's docstring speaks of;
+    `q_value`: after Benjamini and Hochberg's correction over all claims of the study. `new_examples`: the advantage with
+    its interval over seeds and examples, where it is known which examples each run got right.
+    """
 
     claim: Claim
     result: str
     sentence: str
     seeds: int
+    p_value: float | None = None
+    q_value: float | None = None
     comparisons: Sequence[Comparison] = ()
     estimates: Mapping[str, Estimate] = field(default_factory=dict)
     shares: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     sensitivities: Mapping[str, Sensitivity] = field(default_factory=dict)
+    new_examples: Crossed | None = None
 
 
-def verdict(claim: Claim | Mapping[str, Any], runs: pd.DataFrame, trials: pd.DataFrame | None = None) -> Verdict:
+def verdicts(
+    claims: Sequence[Claim | Mapping[str, Any]],
+    runs: pd.DataFrame,
+    trials: pd.DataFrame | None = None,
+    margins: Mapping[str, float] | None = None,
+) -> list[Verdict]:
+    """Returns the verdicts on the claims of one study, with their q-values. Arguments and errors: as `verdict`."""
+    made = [verdict(claim, runs, trials, margins) for claim in claims]
+    q_values = false_discovery_rate([one.p_value for one in made])
+    return [replace(one, q_value=q) for one, q in zip(made, q_values, strict=True)]
+
+
+def verdict(
+    claim: Claim | Mapping[str, Any],
+    runs: pd.DataFrame,
+    trials: pd.DataFrame | None = None,
+    margins: Mapping[str, float] | None = None,
+) -> Verdict:
     """Returns the verdict on a claim.
 
     Args:
       claim: a `Claim`, or the mapping of a study file.
-      runs: the finished runs, as `trainer.compare.selection` says. Rivals that have no run yet are not known of.
+      runs: the finished runs, as `trainer.compare.analysis.selection` says. Rivals without a finished run are left out.
       trials: for `less_sensitive`: one trial a row, one column an axis, `learning_rate`, `low` and `high` (the bounds
         it was drawn from), and the metric (NaN or infinite: diverged).
+      margins: of each metric the largest difference that does not matter.
 
     Raises:
-      UserError: the claim is none, or an axis or a metric that it names is not there.
+      UserError: the claim is malformed, or an axis or a metric that it names does not exist.
     """
     claim = claim if isinstance(claim, Claim) else parse(claim)
     source = trials if claim.kind == 'less_sensitive' else runs
     if source is None or source.empty:
         return Verdict(claim, UNDECIDED, 'There is no finished run to judge by.', 0)
-    return KINDS[claim.kind](claim, select(source, claim.where))
+    margin = (margins or {}).get(claim.metric, 0.0) if claim.target is None else 0.0
+    return KINDS[claim.kind](claim, select(source, claim.where), margin)
 
 
 def by_seed(claim: Claim, runs: pd.DataFrame, selector: Selector) -> pd.Series:
-    """Returns the claim's metric of what `selector` addresses, by seed; infinitely bad where a run diverged."""
+    """Returns the claim's metric of what `selector` addresses, by seed; infinitely bad where a run diverged.
+
+    A target that was never reached counts as reached at the end of the longest run: the restricted mean time.
+    """
     chosen = select(runs, selector)
     if claim.target is None:
-        values = column(chosen, claim.metric)
+        table = by_variant(chosen, column(chosen, claim.metric), claim.better)
     else:
-        values = time_to_target(chosen, claim.metric, claim.target, claim.unit)
-    table = by_variant(chosen, values, claim.better)
+        times = time_to_target(chosen, claim.metric, claim.target, claim.unit, claim.goal)
+        table = pivot(chosen, times.clip(upper=horizon(runs, claim.unit)))
     if claim.reduce == 'mean' or table.shape[1] < 2:
         return table.mean(axis=1)
     goal = goal_of(claim.select_by)
-    scores = by_variant(chosen, column(chosen, claim.select_by), goal).mean()
-    return table[scores.idxmin() if goal == 'min' else scores.idxmax()]
+    scores = by_variant(chosen, column(chosen, claim.select_by), goal).reindex_like(table)
+    # Chosen on the other seeds: chosen on all, the winner's luck would be part of its result.
+    others = scores.sum() - scores if len(scores) > 1 else scores
+    best = others.idxmin(axis=1) if goal == 'min' else others.idxmax(axis=1)
+    return pd.Series([table.loc[seed, best[seed]] for seed in table.index], table.index)
 
 
-def _better(claim: Claim, runs: pd.DataFrame) -> Verdict:
+def _better(claim: Claim, runs: pd.DataFrame, margin: float) -> Verdict:
+    """By the t test of the paired differences against `claim.margin`; times to a target by the sign-flip test."""
     pair = _compare(claim, runs, claim.a, claim.b)
     if pair is None:
         return _unfinished(claim, claim.a, claim.b)
-    result = {1: HOLDS, -1: FAILS, 0: UNDECIDED}[pair.sign(claim.alpha)]
-    if result == FAILS and pair.superiority < 0.5:
-        text = f'{pair.a} is worse than {pair.b} on {claim.what}: {_numbers(pair)}.'
+    over, under = _one_sided(claim, pair)
+    result, p = _decided(claim, 2 * over, 2 * under)
+    numbers, where = _numbers(pair, p), f'on {claim.what}{_by_margin(claim)}'
+    if result == HOLDS:
+        text = f'{pair.a} beats {pair.b} {where}: {numbers}.'
+    elif result == FAILS and not claim.margin:
+        text = f'{pair.a} is worse than {pair.b} {where}: {numbers}.'
+    elif result == FAILS:
+        text = f'{pair.a} does not beat {pair.b} {where}: {numbers}.'
     else:
-        verb = {HOLDS: 'beats', FAILS: 'does not beat', UNDECIDED: 'cannot be told from'}[result]
-        text = f'{pair.a} {verb} {pair.b} on {claim.what}{_by_margin(claim)}: {_numbers(pair)}.'
+        text = f'Whether {pair.a} beats {pair.b} {where} is undecided: {numbers}.'
+    if margin and replace(pair, margin=margin).outcome(claim.alpha) == SAME:
+        text += f' The two are practically the same: the interval lies within ±{margin:g}.'
     if result == UNDECIDED and pair.seeds_needed is not None and pair.seeds_needed > pair.n:
-        text += f' A difference of this size would take about {pair.seeds_needed} seeds to see.'
-    return Verdict(claim, result, text, pair.n, (pair,), _estimates(claim, runs, claim.a, claim.b))
+        text += f' A difference of this size takes about {pair.seeds_needed:,} seeds to see.'
+    new = _new_examples(claim, runs, claim.a, claim.b)
+    if new:
+        text += f' Over seeds and new examples: [{signed(new.low)}, {signed(new.high)}].'
+    if pair.carried_by is not None and result != UNDECIDED:
+        text += f' Seed {pair.carried_by} alone makes up more than half of the spread.'
+    estimates = _estimates(claim, runs, claim.a, claim.b)
+    return Verdict(claim, result, text, pair.n, p, None, (pair,), estimates, new_examples=new)
 
 
-def _best(claim: Claim, runs: pd.DataFrame) -> Verdict:
+def _best(claim: Claim, runs: pd.DataFrame, margin: float) -> Verdict:
+    """To hold, every rival must be beaten, each at the level (intersection-union test, Berger 1982).
+
+    Not to hold, some rival must not be beaten, Holm-corrected over the rivals.
+    """
     rivals, name = _rivals(claim, runs), label(claim.a)
     pairs = [_compare(claim, runs, claim.a, rival) for rival in rivals]
     made = with_holm([pair for pair in pairs if pair is not None])
     if not made:
         return _unfinished(claim, claim.a, *rivals)
-    below = [pair for pair in made if pair.sign(claim.alpha) == -1]
-    undecided = [pair.b for pair in made if pair.sign(claim.alpha) == 0]
-    undecided += [label(rival) for rival, pair in zip(rivals, pairs, strict=True) if pair is None]
-    if below:
-        result = FAILS
-        ahead = [pair.b for pair in below if pair.superiority < 0.5]
-        close = [pair.b for pair in below if pair.superiority >= 0.5]
-        reasons = [f'{_names(ahead)} did better'] if ahead else []
-        reasons += [f'it is not ahead of {_names(close)} by {claim.margin:g}'] if close else []
+    sides = [_one_sided(claim, pair) for pair in made]
+    over, under = [2 * p for p, _ in sides], holm([2 * p for _, p in sides])
+    missing = [label(rival) for rival, pair in zip(rivals, pairs, strict=True) if pair is None]
+    result, p = _decided(claim, 1.0 if missing else max(over), min(q for q in under if q is not None))
+    below = [pair for pair, q in zip(made, under, strict=True) if q is not None and q < claim.alpha]
+    if result == FAILS:
+        ahead = [pair.b for pair in below if pair.advantage is None or pair.advantage < 0]
+        close = [pair.b for pair in below if pair.b not in ahead]
+        reasons = [f'{listed(ahead, 4)} did better'] if ahead else []
+        reasons += [f'it is not ahead of {listed(close, 4)} by {claim.margin:g}'] if close else []
         text = f'{name} is not the best on {claim.what}: {"; ".join(reasons)}.'
     else:
-        result = UNDECIDED if undecided else HOLDS
-        text = f'{name} beats {len(rivals) - len(undecided)} of {len(rivals)} rivals on {claim.what}{_by_margin(claim)}'
-        text += f'; undecided against {_names(undecided)}.' if undecided else '.'
+        undecided = [pair.b for pair, q in zip(made, over, strict=True) if q >= claim.alpha] + missing
+        text = f'{name} beats {len(rivals) - len(undecided)} of {count(len(rivals), "rival")} on {claim.what}'
+        text += f'{_by_margin(claim)}{f"; undecided against {listed(undecided, 4)}" if undecided else ""}.'
     seeds = min(pair.n for pair in made)
-    text += f' {_family(seeds, made)}'
-    return Verdict(claim, result, text, seeds, tuple(made), _estimates(claim, runs, claim.a, *rivals))
+    text += f' {count(seeds, "seed").capitalize()}.'
+    return Verdict(claim, result, text, seeds, p, None, tuple(made), _estimates(claim, runs, claim.a, *rivals))
 
 
 def _rivals(claim: Claim, runs: pd.DataFrame) -> list[Selector]:
@@ -129,7 +194,8 @@ def _rivals(claim: Claim, runs: pd.DataFrame) -> list[Selector]:
     return list(combinations.drop(index=select(combinations, claim.a).index).to_dict('records'))
 
 
-def _mostly(claim: Claim, runs: pd.DataFrame) -> Verdict:
+def _mostly(claim: Claim, runs: pd.DataFrame, margin: float) -> Verdict:
+    """By partial conjunction: that a wins in more than half of the settings, or that it does not in half or more."""
     require_axes(runs, claim.matched)
     both = pd.concat([select(runs, claim.a), select(runs, claim.b)])
     settings = both[list(claim.matched)].drop_duplicates().sort_values(list(claim.matched)).to_dict('records')
@@ -137,82 +203,105 @@ def _mostly(claim: Claim, runs: pd.DataFrame) -> Verdict:
     made = with_holm([pair for pair in pairs if pair is not None])
     if not made:
         return _unfinished(claim, claim.a, claim.b)
-    signs = [pair.sign(claim.alpha) for pair in made]
-    won, lost, n = signs.count(1), signs.count(-1), len(settings)
-    # What is undecided may yet turn out either way: the claim is decided once that can no longer change it.
-    result = HOLDS if 2 * won > n else FAILS if 2 * (n - lost) <= n else UNDECIDED
-    seeds = min(pair.n for pair in made)
-    text = (
-        f'{label(claim.a)} beats {label(claim.b)} on {claim.what}{_by_margin(claim)} in {won} of {n} settings, does '
-        f'not in {lost}, and {n - won - lost} are undecided. {_family(seeds, made)}'
+    # A setting that is not there yet may turn out either way: it speaks for neither side.
+    sides = [_one_sided(claim, pair) if pair else (1.0, 1.0) for pair in _filled(pairs, made)]
+    n, most = len(settings), len(settings) // 2 + 1
+    result, p = _decided(
+        claim,
+        2 * partial_conjunction([over for over, _ in sides], most),
+        2 * partial_conjunction([under for _, under in sides], n - most + 1),
     )
-    return Verdict(claim, result, text, seeds, tuple(made))
+    signs = [pair.sign(claim.alpha) for pair in made]
+    won, lost = signs.count(1), signs.count(-1)
+    seeds = min(pair.n for pair in made)
+    verb = {HOLDS: 'beats', FAILS: 'does not beat', UNDECIDED: 'may or may not beat'}[result]
+    text = (
+        f'{label(claim.a)} {verb} {label(claim.b)} on {claim.what}{_by_margin(claim)} in most of {n} settings: taken one '
+        f'by one (Holm-corrected) it does in {won}, does not in {lost}, and {n - won - lost} are undecided; '
+        f'{_p(p)}, {count(seeds, "seed")}.'
+    )
+    return Verdict(claim, result, text, seeds, p, None, tuple(made))
 
 
-def _equal(claim: Claim, runs: pd.DataFrame) -> Verdict:
+def _filled(pairs: Sequence[Comparison | None], made: Sequence[Comparison]) -> list[Comparison | None]:
+    rest = iter(made)
+    return [None if pair is None else next(rest) for pair in pairs]
+
+
+def _equal(claim: Claim, runs: pd.DataFrame, margin: float) -> Verdict:
+    """By the t interval of the difference: within the margin on both sides, or outside of it on one."""
     pair = _compare(claim, runs, claim.a, claim.b)
     if pair is None:
         return _unfinished(claim, claim.a, claim.b)
-    a, b = by_seed(claim, runs, claim.a), by_seed(claim, runs, claim.b)
-    p = equivalence(a.sub(b).dropna().to_numpy(float), claim.margin)
-    if p is not None and p < claim.alpha:
-        result, verb = HOLDS, 'differ by less than'
-    elif pair.low is not None and pair.high is not None and (pair.low >= claim.margin or pair.high <= -claim.margin):
-        result, verb = FAILS, 'differ by more than'
-    else:
-        result, verb = UNDECIDED, 'may differ by less or more than'
-    text = f'{pair.a} and {pair.b} {verb} {claim.margin:g} on {claim.what}: {_numbers(pair, p)}.'
-    return Verdict(claim, result, text, pair.n, (pair,), _estimates(claim, runs, claim.a, claim.b))
+    pair = replace(pair, margin=claim.margin)
+    within = pair.p_within(claim.margin)
+    outside = [p for p in (pair.p_above(claim.margin), pair.p_below(-claim.margin)) if p is not None]
+    result, p = _decided(claim, 1.0 if within is None else 2 * within, 2 * min(outside, default=1.0))
+    verb = {HOLDS: 'differ by less than', FAILS: 'differ by more than', UNDECIDED: 'may differ by less or more than'}
+    text = f'{pair.a} and {pair.b} {verb[result]} {claim.margin:g} on {claim.what}: {_numbers(pair, p)}.'
+    return Verdict(claim, result, text, pair.n, p, None, (pair,), _estimates(claim, runs, claim.a, claim.b))
 
 
-def _at_least(claim: Claim, runs: pd.DataFrame) -> Verdict:
+def _at_least(claim: Claim, runs: pd.DataFrame, margin: float) -> Verdict:
+    """By the t test of the mean against `claim.value`; a variant of which runs diverge has no mean."""
     assert claim.value is not None
     values = by_seed(claim, runs, claim.a)
     if values.empty:
         return _unfinished(claim, claim.a)
     name, estimates = label(claim.a), _estimates(claim, runs, claim.a)
-    failed = int((~np.isfinite(values)).sum())
+    failed, n = int((~np.isfinite(values)).sum()), len(values)
     if failed:
-        result = FAILS if 2 * failed > len(values) else UNDECIDED
-        text = f'{name} failed on {failed} of {_seeds(len(values))}: it has no mean {claim.what}.'
-        return Verdict(claim, result, text, len(values), (), estimates)
-    low, high = mean_interval(values.to_numpy(float))
-    result, interval = UNDECIDED, ''
+        p = float(min(1.0, 2 * special.bdtrc(failed - 1, n, 0.5)))
+        result, p = _decided(claim, 1.0, p)
+        text = f'{name} diverged on {failed} of {count(n, "seed")}: it has no mean {claim.what}.'
+        return Verdict(claim, result, text, n, p, None, (), estimates)
+    sign = 1.0 if claim.better == 'max' else -1.0
+    x = values.to_numpy(float)
+    low, high = mean_interval(x, 1 - claim.alpha)
+    interval, over, under = '', 1.0, 1.0
     if low is not None and high is not None:
         interval = f' [{low:.4g}, {high:.4g}]'
-        worst, best = (low, high) if claim.better == 'max' else (-high, -low)
-        value = claim.value if claim.better == 'max' else -claim.value
-        result = HOLDS if worst >= value else FAILS if best < value else UNDECIDED
+        mean, se = float(x.mean()), float(x.std(ddof=1)) / np.sqrt(n)
+        over = float(above(sign * mean, se, n - 1, 0, 0, sign * claim.value))
+        under = float(above(-sign * mean, se, n - 1, 0, 0, -sign * claim.value))
+    result, p = _decided(claim, 2 * over, 2 * under)
     bound = 'more' if claim.better == 'max' else 'less'
-    text = f'Mean {claim.what} of {name}: {values.mean():.4g}{interval} over {_seeds(len(values))}'
-    return Verdict(claim, result, f'{text}; claimed: {claim.value:g} or {bound}.', len(values), (), estimates)
+    text = f'Mean {claim.what} of {name}: {values.mean():.4g}{interval} over {count(n, "seed")}'
+    return Verdict(claim, result, f'{text}; claimed: {claim.value:g} or {bound}.', n, p, None, (), estimates)
 
 
-def _fails(claim: Claim, runs: pd.DataFrame) -> Verdict:
+def _fails(claim: Claim, runs: pd.DataFrame, margin: float) -> Verdict:
+    """By the exact binomial test of each variant against a half.
+
+    What is said of all variants must be shown of each at the level; what is said of at least one, of one after
+    Bonferroni's correction. `all` fails by the second, `any` by the first.
+    """
     assert claim.value is not None
     chosen = select(runs, claim.a)
     if chosen.empty:
         return _unfinished(claim, claim.a)
-    failed = (chosen['status'] == 'diverged') | (column(chosen, claim.metric) < claim.value)
+    values = column(chosen, claim.metric)
+    low, side = claim.better == 'max', 'below' if claim.better == 'max' else 'above'
+    failed = (chosen['status'] == 'diverged') | (values < claim.value if low else values > claim.value)
     counts = failed.groupby(chosen['variant']).agg(['sum', 'count'])
     shares = {str(variant): (int(row['sum']), int(row['count'])) for variant, row in counts.iterrows()}
-    # 'any' asks once for each variant: Bonferroni's level, so that chance alone does not answer it.
-    alpha = claim.alpha / (len(shares) if claim.quantifier == 'any' else 1)
-    intervals = [proportion_confint(k, n, alpha, method='wilson') for k, n in shares.values()]
-    every = any if claim.quantifier == 'any' else all
-    if every(low > 0.5 for low, _ in intervals):
-        result = HOLDS
+    most = [2 * float(special.bdtrc(k - 1, n, 0.5)) if k else 1.0 for k, n in shares.values()]
+    few = [2 * float(special.bdtr(k, n, 0.5)) for k, n in shares.values()]
+    of_one = lambda p: min(1.0, min(p) * len(p))  # noqa: E731
+    if claim.quantifier == 'any':
+        result, p = _decided(claim, of_one(most), max(few))
     else:
-        result = UNDECIDED if every(high >= 0.5 for _, high in intervals) else FAILS
+        result, p = _decided(claim, max(most), of_one(few))
     k, n = sum(k for k, _ in shares.values()), sum(n for _, n in shares.values())
-    text = f'{k} of {n} runs of {label(claim.a)} diverged or stayed below {claim.what} {claim.value:g}'
+    text = f'{k} of {n} runs of {label(claim.a)} diverged or stayed {side} {claim.what} {claim.value:g}'
     if k and len(shares) > 1:
         worst = max(shares, key=lambda variant: shares[variant][0] / shares[variant][1])
         text += f'; at worst {shares[worst][0]} of {shares[worst][1]}, with {worst}'
-    return Verdict(claim, result, f'{text}.', min(n for _, n in shares.values()), shares=shares)
+    return Verdict(claim, result, f'{text}; {_p(p)}.', min(n for _, n in shares.values()), p, shares=shares)
 
 
-def _less_sensitive(claim: Claim, trials: pd.DataFrame) -> Verdict:
+def _less_sensitive(claim: Claim, trials: pd.DataFrame, margin: float) -> Verdict:
+    """By the shares of good learning rates among the trials (`sensitivity.same_width`)."""
     found = []
     for selector in (claim.a, claim.b):
         chosen = select(trials, selector)
@@ -221,16 +310,18 @@ def _less_sensitive(claim: Claim, trials: pd.DataFrame) -> Verdict:
             return _unfinished(claim, selector)
         bounds = float(chosen['low'].min()), float(chosen['high'].max())
         rates = chosen['learning_rate'].tolist()
-        found.append(learning_rate_sensitivity(rates, values.tolist(), bounds, tolerance=claim.margin, goal=claim.better))
+        found.append(
+            learning_rate_sensitivity(rates, values.tolist(), bounds, tolerance=claim.margin, goal=claim.better)
+        )
     a, b = found
     p = same_width(a, b)
     result = UNDECIDED if p >= claim.alpha else HOLDS if a.width > b.width else FAILS
     text = (
         f'Of {a.decades:.2g} decades of learning rates, {a.width:.2g} are within {claim.margin:g} of the best '
         f'{claim.what} for {label(claim.a)} ({a.good} of {a.trials} trials) and {b.width:.2g} for {label(claim.b)} '
-        f'({b.good} of {b.trials}); {_p_value(p)}, one seed a trial.'
+        f'({b.good} of {b.trials}); {p_value(p)}, one seed a trial.'
     )
-    return Verdict(claim, result, text, 1, sensitivities={label(claim.a): a, label(claim.b): b})
+    return Verdict(claim, result, text, 1, p, sensitivities={label(claim.a): a, label(claim.b): b})
 
 
 def _compare(claim: Claim, runs: pd.DataFrame, a: Selector, b: Selector, setting: str = '') -> Comparison | None:
@@ -238,58 +329,90 @@ def _compare(claim: Claim, runs: pd.DataFrame, a: Selector, b: Selector, setting
     if left.index.intersection(right.index).empty:
         return None
     margin = 0.0 if claim.kind == 'equal' else claim.margin
-    return compare(left, right, goal=claim.better, margin=margin, names=(label(a) + setting, label(b) + setting))
+    names = (label(a) + setting, label(b) + setting)
+    return compare(left, right, goal=claim.better, margin=margin, names=names, confidence=1 - claim.alpha)
+
+
+def _one_sided(claim: Claim, pair: Comparison) -> tuple[float, float]:
+    """Returns the one-sided p-values of the advantage being at most, and at least, the margin; 1 where there is no test.
+
+    Times to a target are counts of evaluations with many ties: their test is the exact sign-flip test.
+    """
+    if claim.target is not None:
+        if pair.p_sign_flip is None or pair.advantage is None:
+            return 1.0, 1.0
+        half = pair.p_sign_flip / 2
+        return (half, 1 - half) if pair.advantage > pair.margin else (1 - half, half)
+    over, under = pair.p_above(pair.margin), pair.p_below(pair.margin)
+    return 1.0 if over is None else over, 1.0 if under is None else under
+
+
+def _decided(claim: Claim, p_fails_not: float, p_holds_not: float) -> tuple[str, float]:
+    """Returns the result and its p-value, from those of the hypotheses that the claim does not hold, and that it does."""
+    p = min(p_fails_not, p_holds_not, 1.0)
+    if p >= claim.alpha:
+        return UNDECIDED, p
+    return (HOLDS if p_fails_not <= p_holds_not else FAILS), p
+
+
+def _new_examples(claim: Claim, runs: pd.DataFrame, a: Selector, b: Selector) -> Crossed | None:
+    """The advantage over seeds and examples; None where it is not known which examples the runs got right."""
+    if claim.metric != OF_EXAMPLES or claim.target is not None or claim.reduce == 'best' or CORRECT not in runs:
+        return None
+    tables = [_right(select(runs, selector)) for selector in (a, b)]
+    if any(table is None for table in tables):
+        return None
+    left, right = tables
+    assert left is not None
+    assert right is not None
+    seeds = [seed for seed in left if seed in right]
+    if len(seeds) < 2:
+        return None
+    return crossed(np.stack([left[seed] - right[seed] for seed in seeds]), 1 - claim.alpha)
+
+
+def _right(runs: pd.DataFrame) -> dict[Any, np.ndarray] | None:
+    """Returns seed -> the mean over variants of what is right, shape [examples]; None where a run has no such record."""
+    if not runs[CORRECT].map(lambda value: isinstance(value, np.ndarray)).all() or runs.empty:
+        return None
+    if runs[CORRECT].map(len).nunique() > 1:
+        return None
+    variants = runs['variant'].nunique()
+    groups = {seed: group for seed, group in runs.groupby('seed') if len(group) == variants}
+    return {seed: np.mean(np.stack(group[CORRECT].tolist()), axis=0) for seed, group in groups.items()}
 
 
 def _estimates(claim: Claim, runs: pd.DataFrame, *selectors: Selector) -> dict[str, Estimate]:
-    """Means of what can be averaged: seeds on which a run diverged or never reached the target are left out."""
+    """Means of what can be averaged: seeds on which a run diverged are left out."""
     values = {label(selector): by_seed(claim, runs, selector) for selector in selectors}
     finite = {name: row[np.isfinite(row)] for name, row in values.items()}
     return {name: estimate(row) for name, row in finite.items() if len(row)}
 
 
 def _unfinished(claim: Claim, *selectors: Selector) -> Verdict:
-    return Verdict(claim, UNDECIDED, f'No seed has finished for {_names([label(s) for s in selectors])}.', 0)
+    return Verdict(claim, UNDECIDED, f'No seed has finished for {listed([label(s) for s in selectors], 4)}.', 0)
 
 
 def _by_margin(claim: Claim) -> str:
     return f' by more than {claim.margin:g}' if claim.margin else ''
 
 
-def _numbers(pair: Comparison, p: float | None = None) -> str:
-    parts = [f'better on {pair.wins} of {_seeds(pair.n)}' + (f' and equal on {pair.ties}' if pair.ties else '')]
-    if pair.infinite:
-        parts.append(f'one of the two failed on {pair.infinite}')
-    elif pair.advantage is not None:
-        interval = '' if pair.low is None or pair.high is None else f' [{_signed(pair.low)}, {_signed(pair.high)}]'
-        parts.append(f'mean advantage {_signed(pair.advantage)}{interval}')
-    p = pair.p_value if p is None else p
-    return ', '.join([*parts, *([] if p is None else [_p_value(p)])])
+def _numbers(pair: Comparison, p: float | None) -> str:
+    parts = [f'better on {pair.wins} of {count(pair.n, "seed")}' + (f' and equal on {pair.ties}' if pair.ties else '')]
+    for name, failed in ((pair.a, pair.failed_a), (pair.b, pair.failed_b)):
+        if failed:
+            parts.append(f'{name} alone diverged on {failed}')
+    if pair.advantage is not None:
+        interval = '' if pair.low is None or pair.high is None else f' [{signed(pair.low)}, {signed(pair.high)}]'
+        parts.append(f'mean advantage {signed(pair.advantage)}{interval}')
+    return ', '.join([*parts, *([] if pair.p_value is None else [_p(p)])])
 
 
-def _signed(value: float) -> str:
-    # Differences that cancel leave 1e-17, which is no advantage of anybody.
-    return f'{round(value, 9) + 0.0:+.3g}'
+def _p(p: float | None) -> str:
+    return 'no p-value' if p is None else p_value(p)
 
 
-def _p_value(p: float) -> str:
-    return f'p = {p:.2g}' if p >= 1e-4 else 'p < 0.0001'
-
-
-def _family(seeds: int, comparisons: Sequence[Comparison]) -> str:
-    return f'{_seeds(seeds).capitalize()}, Holm-corrected over {len(comparisons)} comparisons.'
-
-
-def _names(names: Sequence[str], most: int = 4) -> str:
-    shown = list(names[:most]) + ([f'{len(names) - most} more'] if len(names) > most else [])
-    return ' and '.join(filter(None, [', '.join(shown[:-1]), *shown[-1:]]))
-
-
-def _seeds(n: int) -> str:
-    return f'{n} seed' if n == 1 else f'{n} seeds'
-
-
-KINDS: dict[str, Callable[[Claim, pd.DataFrame], Verdict]] = {
+KINDS: dict[str, Callable[[Claim, pd.DataFrame, float], Verdict]] = {
     'at_least': _at_least,
     'best': _best,
     'better': _better,

@@ -2,14 +2,13 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 
 import ml_collections
 import numpy as np
 import pandas as pd
 
-from trainer.compare.analysis.metrics import goal_of
 from trainer.compare.analysis.selection import label
 
 #: The axis that makes workloads: accuracies of different models are not put on one scale.
@@ -24,6 +23,9 @@ SEPARATOR = ' · '
 #: These axes come first where no paper gives an order.
 FIRST = ('model', 'optimizer')
 
+#: What a study's runs are compared by, the first above all -> which is better.
+METRICS: Mapping[str, str] = {'test_accuracy': 'max', 'test_loss': 'min'}
+
 #: The axis that the engine adds where a study tunes: its values in order, and in words.
 TUNING = {'default': 'default', 'rate': 'rate tuned', 'all': 'all tuned'}
 
@@ -32,12 +34,19 @@ TUNING = {'default': 'default', 'rate': 'rate tuned', 'all': 'all tuned'}
 class Layout:
     """`values`: axis -> its values in order. `pooled`: axes whose values compute the same thing.
 
-    A study that lists its variants has one axis, `variant`, and in `split` the label by which its curves are split.
+    `metrics`: what is compared, the first above all -> which is better, 'max' or 'min'. A study that lists its variants
+    has one axis, `variant`, and in `split` the label by which its curves are split.
     """
 
     values: Mapping[str, Sequence[str]]
     pooled: tuple[str, ...] = ()
     split: str | None = None
+    metrics: Mapping[str, str] = field(default_factory=lambda: METRICS)
+
+    @property
+    def primary(self) -> str:
+        """The metric that variants are ranked by."""
+        return next(iter(self.metrics))
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -90,12 +99,19 @@ class Layout:
         return (line,), tuple(axis for axis in axes if axis != line)
 
 
-def layout_of(study: ml_collections.ConfigDict, runs: pd.DataFrame, pooled: Iterable[str] = ()) -> Layout:
+def layout_of(
+    study: ml_collections.ConfigDict,
+    runs: pd.DataFrame,
+    pooled: Iterable[str] = (),
+    metrics: Mapping[str, str] = METRICS,
+) -> Layout:
     """Returns the layout of a study's finished runs."""
     named = labels_of(study)
     if study.get('variants'):
         split = next((axis for axis in named if axis in runs and runs[axis].nunique() > 1), None)
-        return Layout({'variant': _ordered(runs['variant'].unique(), list(study.variants))}, split=split)
+        return Layout(
+            {'variant': _ordered(runs['variant'].unique(), list(study.variants))}, split=split, metrics=metrics
+        )
     table = study.get('paper', {}).get('table', ())
     axes = [axis for axis in (table[0]['variant'] if table else ()) if axis in named]
     axes += [axis for axis in (*FIRST, *named, 'tuning') if axis not in axes and axis in runs]
@@ -104,7 +120,7 @@ def layout_of(study: ml_collections.ConfigDict, runs: pd.DataFrame, pooled: Iter
     for axis in axes:
         preferred = [*dict.fromkeys(row['variant'][axis] for row in table if axis in row['variant'])]
         values[axis] = _ordered(runs[axis].unique(), preferred or list(TUNING))
-    return Layout(values, tuple(axis for axis in pooled if axis in values))
+    return Layout(values, tuple(axis for axis in pooled if axis in values), metrics=metrics)
 
 
 def labels_of(study: ml_collections.ConfigDict) -> list[str]:
@@ -134,9 +150,9 @@ def names_of(runs: pd.DataFrame, axes: Sequence[str]) -> pd.Series:
 def by_seed(runs: pd.DataFrame, layout: Layout, metric: str) -> pd.DataFrame:
     """Returns a metric of what is compared, as seeds x names: pooled over the axes that make no difference.
 
-    A diverged run counts as infinitely bad, so that it is not an advantage to diverge.
+    A diverged run is infinitely bad, so that it is not an advantage to diverge.
     """
-    worst = -np.inf if goal_of(metric) == 'max' else np.inf
+    worst = -np.inf if layout.metrics[metric] == 'max' else np.inf
     values = runs[metric].astype(float).where(runs['status'] == 'completed', worst)
     table = values.groupby([runs['seed'], names_of(runs, layout.compared)], sort=False).mean().unstack()
     return table.sort_index()

@@ -1,5 +1,6 @@
 """The charts of results: intervals, curves, pairwise comparisons. Each takes frames and returns figures, and no file."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any
@@ -10,14 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
-from scipy import stats
 
+from trainer.compare.analysis.comparisons import Comparison
 from trainer.compare.analysis.selection import select
-from trainer.compare.analysis.statistics import ALPHA, CONFIDENCE, Comparison
+from trainer.compare.analysis.statistics import ALPHA, t_reach
 from trainer.compare.normalize import shortened
 from trainer.compare.report import figures
 from trainer.compare.report.layout import Layout, name_of, names_of
-from trainer.compare.report.tables import METRICS
 
 #: A column that is added to runs, by a name that no axis has.
 ROW = ' row'
@@ -35,7 +35,7 @@ MOST_PANELS = 4
 def intervals(runs: pd.DataFrame, table: pd.DataFrame, layout: Layout, dataset: str) -> list[figures.Plot]:
     """Mean of each variant with its interval, its seeds, and the paper's number: a chart a metric and workload."""
     plots = []
-    for where, metric in product(layout.workloads, METRICS):
+    for where, metric in product(layout.workloads, layout.metrics):
         name = slug(metric.removeprefix('test_'), *where.values())
         rows = select(table, where)
         with figures.style(name):
@@ -50,15 +50,17 @@ def intervals(runs: pd.DataFrame, table: pd.DataFrame, layout: Layout, dataset: 
 
 def overview(runs: pd.DataFrame, table: pd.DataFrame, layout: Layout, dataset: str) -> figures.Plot:
     """The first charts of `intervals` side by side: accuracy of two workloads, or accuracy and loss of the only one."""
-    shown = [(where, METRICS[0]) for where in layout.workloads[:2]]
-    shown = shown if len(shown) == 2 else [({}, metric) for metric in METRICS]
+    two: list[tuple[Mapping[str, str], str]] = [(where, layout.primary) for where in layout.workloads[:2]]
+    shown = two if len(two) == 2 else [({}, metric) for metric in list(layout.metrics)[:2]]
     with figures.style('overview'):
-        figure, charts = figures.canvas(_interval_height(select(table, shown[0][0]), layout), 2 * figures.WIDTH, 2)
+        figure, charts = figures.canvas(
+            _interval_height(select(table, shown[0][0]), layout), len(shown) * figures.WIDTH, len(shown)
+        )
         titles = [
             draw_intervals(axes, select(runs, where), select(table, where), layout, metric, where, dataset)
             for axes, (where, metric) in zip(charts, shown, strict=True)
         ]
-        figures.legend(figure, _interval_legend(table, layout, METRICS[0]), 6)
+        figures.legend(figure, _interval_legend(table, layout, layout.primary), 6)
         return figures.finish(figure, 'overview', ' and '.join(titles))
 
 
@@ -89,7 +91,7 @@ def draw_intervals(
         axes.plot(own[metric], [y] * len(own), '|', color=color, ms=6, mew=1, alpha=0.45)
         if row['diverged']:
             words = f'\N{MULTIPLICATION SIGN} {row["diverged"]} of {row["seeds"]} diverged'
-            x, side = (0.99, 'right') if 'loss' in metric else (0.01, 'left')  # where the bad ones are
+            x, side = (0.99, 'right') if layout.metrics[metric] == 'min' else (0.01, 'left')  # where the bad ones are
             axes.text(
                 x, y, words, transform=axes.get_yaxis_transform(), va='center', ha=side, color=figures.MUTED, size=10
             )
@@ -110,11 +112,12 @@ def draw_intervals(
 
 
 def _row_order(table: pd.DataFrame, names: pd.Series, layout: Layout) -> list[str]:
-    """Rows of one axis are sorted by their mean accuracy, best on top; rows of several keep their order."""
+    """Rows of one axis are sorted by their mean, the best on top; rows of several keep their order."""
     order = list(dict.fromkeys(names))
     if len(layout.rows) > 1:
         return [name for name in layout.names(layout.rows) if name in order]
-    means = table['test_accuracy'].astype(float).groupby(names).mean()
+    sign = 1.0 if layout.metrics[layout.primary] == 'max' else -1.0
+    means = sign * table[layout.primary].astype(float).groupby(names).mean()
     return sorted(order, key=lambda name: -np.nan_to_num(means[name], nan=-np.inf))
 
 
@@ -168,7 +171,7 @@ def curve(evaluations: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Returns epoch, mean over runs, and the ends of its t interval, one row an evaluation."""
     groups = evaluations.groupby('evaluation')
     found = groups[metric].agg(['mean', 'sem', 'count']).assign(epoch=groups['epoch'].mean()).dropna(subset='mean')
-    reach = found['sem'] * stats.t.ppf((1 + CONFIDENCE) / 2, (found['count'] - 1).clip(lower=1))
+    reach = found['sem'] * t_reach(found['count'] - 1)
     return found.assign(low=found['mean'] - reach, high=found['mean'] + reach)
 
 
@@ -209,7 +212,7 @@ def _curves(
 ) -> figures.Plot:
     name = slug('curve', metric, title)
     with figures.style(name):
-        figure, (axes,) = figures.canvas(250 + 17 * -(-len(lines) // 3))
+        figure, (axes,) = figures.canvas(250 + 17 * math.ceil(len(lines) / 3))
         handles = []
         for key, found in lines.items():
             i = names.index(key)
@@ -228,18 +231,18 @@ def _curves(
 
 
 def paper_curves(
-    runs: pd.DataFrame, curves_: Iterable[Mapping[str, Any]], dataset: str
+    runs: pd.DataFrame, published: Iterable[Mapping[str, Any]], dataset: str
 ) -> tuple[list[figures.Plot], pd.DataFrame]:
     """The paper's curves beside ours: a chart for each variant's accuracy and loss, and all numbers as a table."""
     evaluations, rows = histories(runs), []
-    for published in curves_:
-        own = evaluations[evaluations['run'].isin(select(runs, published['variant']).index)]
-        found = curve(own, published['metric']) if len(own) else pd.DataFrame({'epoch': []})
-        variant = ' · '.join(name_of(*item) for item in published['variant'].items())
-        for epoch, value in zip(published['epochs'], published['values'], strict=True):
+    for line in published:
+        own = evaluations[evaluations['run'].isin(select(runs, line['variant']).index)]
+        found = curve(own, line['metric']) if len(own) else pd.DataFrame({'epoch': []})
+        variant = ' · '.join(name_of(*item) for item in line['variant'].items())
+        for epoch, value in zip(line['epochs'], line['values'], strict=True):
             at = found[np.isclose(found['epoch'], epoch, atol=0.01)]
             ours = at.iloc[0][['mean', 'low', 'high']].to_dict() if len(at) else {}
-            rows.append({'variant': variant, 'metric': published['metric'], 'epoch': epoch, 'paper': value} | ours)
+            rows.append({'variant': variant, 'metric': line['metric'], 'epoch': epoch, 'paper': value} | ours)
     table = pd.DataFrame(rows, columns=['variant', 'metric', 'epoch', 'paper', 'mean', 'low', 'high'])
     table['difference'] = table['mean'] - table['paper']
     plots = []
@@ -286,10 +289,12 @@ def _epochs(axes: Axes) -> None:
 # Pairs --------------------------------------------------------------------------------------------------------------
 
 
-def heat_map(comparisons: Sequence[Comparison], names: Sequence[str], workload: str, dataset: str) -> figures.Plot:
+def heat_map(
+    comparisons: Sequence[Comparison], names: Sequence[str], metric: str, workload: str, dataset: str
+) -> figures.Plot:
     """P(A>B) of each pair, in per cent; bold where the difference holds after Holm's correction."""
     n, name = len(names), slug('pairs', workload)
-    title = ', '.join(filter(None, ['P(A>B), test accuracy', workload]))
+    title = ', '.join(filter(None, [f'P(A>B), {words_of(metric).lower()}', workload]))
     cell = 34 if n <= 9 else 24 if n <= 16 else 15
     longest = max(map(len, names)) * 6.2
     with figures.style(name):

@@ -1,14 +1,12 @@
 """What a reader needs to make a study again: command, config, what varies, what was tuned, versions, hosts and times."""
 
-import importlib
 import json
 import re
-import shlex
 import textwrap
 from collections.abc import Mapping
-from types import ModuleType
 from typing import Any
 
+import markdown
 import ml_collections
 import numpy as np
 import pandas as pd
@@ -17,21 +15,12 @@ from markupsafe import Markup
 from configs import default
 from seedwise import dotted
 from trainer.compare.analysis.metrics import goal_of
-from trainer.compare.grid import prepare
 from trainer.compare.report.layout import Layout, name_of, names_of
 from trainer.compare.report.tables import number
 from trainer.results import is_hashed
 
 #: Scale of a search space -> how it is written.
 SCALES = {'log': 'log-uniform', 'log_1m': '1 \N{MINUS SIGN} x log-uniform', 'linear': 'uniform'}
-
-
-def study_file(name: str) -> ModuleType | None:
-    """Returns the module of a study that comes with us; None for a study of somebody's own."""
-    try:
-        return importlib.import_module(f'configs.studies.{name}')
-    except ModuleNotFoundError:
-        return None
 
 
 def title_of(about: str) -> str:
@@ -41,44 +30,20 @@ def title_of(about: str) -> str:
     return re.split(r',? on MNIST\b|: \d+ variants', first)[0].rstrip('.').replace(' x ', ' \N{MULTIPLICATION SIGN} ')
 
 
-def blocks(docstring: str) -> list[tuple[str, Any]]:
-    """Splits a docstring into ('text', Markup), ('list', [Markup]) and ('code', str)."""
+def as_html(docstring: str) -> Markup:
+    """Returns a docstring, which is Markdown, as HTML. Raw HTML and links in it are shown as text."""
     first, _, rest = docstring.strip().partition('\n')
-    found: list[tuple[str, Any]] = []
-    for block in filter(str.strip, re.split(r'\n\s*\n', f'{first}\n{textwrap.dedent(rest)}')):
-        if block.startswith('    '):
-            found.append(('code', textwrap.dedent(block).strip('\n')))
-        elif block.startswith('* '):
-            found.append(('list', [_marked(item) for item in re.split(r'(?:^|\n)\* ', block) if item]))
-        else:
-            found.append(('text', _marked(block)))
-    return found
-
-
-def _marked(text: str) -> Markup:
-    return Markup(re.sub(r'`([^`]+)`', r'<code>\1</code>', str(Markup.escape(' '.join(text.split())))))
-
-
-def command(study: ml_collections.ConfigDict, name: str) -> str:
-    """Returns the command that makes this study: its file, and the fields that differ from what the file says."""
-    words = ['python', '-m', 'trainer.compare', f'--study=configs/studies/{name}.py']
-    file = study_file(name)
-    if file:
-        plain, study = file.get_config(), study.copy_and_resolve_references()
-        prepare(plain)
-        prepare(study)
-        written = dict(dotted.flatten(plain))
-        words += [
-            f'--study.{path}={value}'
-            for path, value in dotted.flatten(study)
-            if value is not None and written.get(path) != value and is_hashed(path.removeprefix('base.'))
-        ]
-    return shlex.join(words)
+    converter = markdown.Markdown()
+    converter.preprocessors.deregister('html_block')
+    for pattern in ('html', 'link', 'image_link', 'reference', 'image_reference', 'autolink', 'automail'):
+        converter.inlinePatterns.deregister(pattern)
+    return Markup(converter.convert(f'{first}\n{textwrap.dedent(rest)}'))
 
 
 def facts(study: ml_collections.ConfigDict, runs: pd.DataFrame, layout: Layout) -> dict[str, Any]:
     """Returns the base run, what varies, the search spaces, and what the runs say of where they were made."""
-    base, plain = dict(dotted.flatten(study.base)), dict(dotted.flatten(default.get_config()))
+    base = dict(dotted.flatten(study.base)) if study.get('base') else {}
+    plain = dict(dotted.flatten(default.get_config())) if base else {}
     dataset = runs['dataset'].iloc[0] if len(runs) and 'dataset' in runs else {}
     dataset = dataset if isinstance(dataset, Mapping) else {'name': dataset}
     return {

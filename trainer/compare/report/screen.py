@@ -2,12 +2,13 @@
 
 import textwrap
 
-import numpy as np
 from rich.console import Console
 
-from trainer.compare.analysis.statistics import estimate
+from trainer.compare.analysis.verdicts import Verdict
+from trainer.compare.analysis.words import count
 from trainer.compare.report import tables
 from trainer.compare.report.page import Page
+from trainer.compare.report.sentences import Ranked
 
 #: Columns that the answer fits in.
 WIDTH = 80
@@ -21,10 +22,10 @@ def lines(page: Page) -> list[str]:
     if page.unfinished or page.runs.empty:
         return []
     found: list[str] = []
-    for ranking in page.rankings:
-        found += ['', *_ranking(ranking, page.dataset_name)]
+    for ranked in page.rankings:
+        found += ['', *_ranking(ranked, page.dataset_name)]
     if page.verdicts:
-        found += ['', *_claims(page)]
+        found += ['', *(line for verdict in page.verdicts for line in _claim(verdict))]
     return [*found, '']
 
 
@@ -35,34 +36,31 @@ def show(page: Page) -> None:
         console.print(line)
 
 
-def _ranking(ranking, dataset: str) -> list[str]:
-    order, standings = ranking.order, ranking.standings()
-    where = f' of {ranking.workload}s' if ranking.workload else ''
-    found = [f'Test accuracy{where} on {dataset}, mean and 95% interval over {ranking.seeds} seeds']
-    width = min(max(map(len, order[:MOST_SHOWN])), WIDTH - 48)
-    for place, name in enumerate(order[:MOST_SHOWN], start=1):
-        values = ranking.values[name].to_numpy(float)
-        finite = values[np.isfinite(values)]
-        numbers, diverged = 'diverged', len(values) - len(finite)
-        if len(finite):
-            own = estimate(finite)
+def _ranking(ranked: Ranked, dataset: str) -> list[str]:
+    where = f' of {ranked.workload}s' if ranked.workload else ''
+    seeds = count(ranked.seeds, 'seed')
+    what = ranked.metric.replace('_', ' ').capitalize()
+    interval = ', mean and 95% interval' if ranked.seeds > 1 else ','
+    found = textwrap.wrap(f'{what}{where} on {dataset}{interval} over {seeds}', WIDTH)
+    shown = ranked.places[:MOST_SHOWN]
+    width = min(max(len(place.name) for place in shown), WIDTH - 48)
+    for number, place in enumerate(shown, start=1):
+        own, numbers = place.estimate, 'diverged'
+        if own:
             numbers = f'{tables.number(own.mean)} {tables.interval(own.low, own.high)}'.rstrip()
-        more = f'{diverged} diverged' if diverged and len(finite) else ''
-        standing = standings.get(name, '')
-        found.append(f'{place:>3}  {_cut(name, width):<{width}}  {numbers:<24}  {standing:<9} {more}'.rstrip())
-    if len(order) > MOST_SHOWN:
-        found.append(f'     and {len(order) - MOST_SHOWN} more')
+        more = f'{place.diverged} diverged' if place.diverged and own else ''
+        line = f'{number:>3}  {_cut(place.name, width):<{width}}  {numbers:<24}  {place.standing:<9} {more}'
+        found.append(line.rstrip()[:WIDTH])
+    if len(ranked.places) > MOST_SHOWN:
+        found.append(f'     and {len(ranked.places) - MOST_SHOWN} more')
     return found
 
 
-def _claims(page: Page) -> list[str]:
-    found = []
-    for verdict in page.verdicts:
-        text = textwrap.wrap(verdict.sentence, WIDTH - 16) or ['']
-        found.append(f'{verdict.result:<15} {text[0]}')
-        found += [f'{"":<15} {line}' for line in text[1:2]]
-        if len(text) > 2:
-            found[-1] = f'{found[-1][: WIDTH - 4]} ...'
+def _claim(verdict: Verdict) -> list[str]:
+    text = textwrap.wrap(verdict.sentence, WIDTH - 16) or ['']
+    found = [f'{verdict.result:<15} {text[0]}', *(f'{"":<15} {line}' for line in text[1:2])]
+    if len(text) > 2:
+        found[-1] = f'{found[-1][: WIDTH - 4]} ...'
     return found
 
 

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from trainer.compare.analysis.examples import crossed
 from trainer.compare.analysis.selection import select
-from trainer.compare.analysis.statistics import CONFIDENCE, estimate
+from trainer.compare.analysis.statistics import CONFIDENCE, estimate, prediction_reach
+from trainer.compare.analysis.verdicts import CORRECT, OF_EXAMPLES
 from trainer.compare.report.layout import Layout, in_order
-
-METRICS = ('test_accuracy', 'test_loss')
 
 #: Decimals at the least and at the most.
 DIGITS = (2, 4)
@@ -33,16 +32,18 @@ def summary(runs: pd.DataFrame, layout: Layout, paper: Iterable[Mapping[str, Any
         row = {axis: first[axis] for axis in layout.axes}
         row |= {'seeds': len(group), 'diverged': len(group) - len(done), 'parameters': first.get('parameters')}
         published = next((r for r in paper if len(select(group.iloc[:1], r['variant']))), {})
-        for metric in METRICS:
+        for metric in layout.metrics:
             values = done[metric].to_numpy(float)
             row |= _cells(metric, values, published.get(metric), _rounding(paper, metric))
-        rows.append(row)
+        rows.append(row | _new_examples(done, layout))
     table = pd.DataFrame(rows)
     if paper or table.empty:
         return table
     # Without a paper's order, the best first; by model, where there are several.
     by = [layout.workload] if layout.workload else []
-    return table.sort_values([*by, 'test_accuracy'], ascending=[True] * len(by) + [False], kind='stable')
+    return table.sort_values(
+        [*by, layout.primary], ascending=[True] * len(by) + [layout.metrics[layout.primary] == 'min'], kind='stable'
+    )
 
 
 def _cells(metric: str, values: np.ndarray, paper: float | None, rounding: float) -> dict[str, Any]:
@@ -50,7 +51,7 @@ def _cells(metric: str, values: np.ndarray, paper: float | None, rounding: float
     mean, sd = (found.mean, found.sd) if found else (None, None)
     outside = None
     if paper is not None and found and sd is not None:
-        reach = stats.t.ppf((1 + CONFIDENCE) / 2, found.n - 1) * sd * math.sqrt(1 + 1 / found.n) + rounding
+        reach = prediction_reach(found.n, sd) + rounding
         outside = bool(abs(found.mean - paper) > reach)
     return {
         metric: mean,
@@ -63,16 +64,30 @@ def _cells(metric: str, values: np.ndarray, paper: float | None, rounding: float
     }
 
 
+def _new_examples(done: pd.DataFrame, layout: Layout) -> dict[str, float]:
+    """The interval of the accuracy over seeds and examples; {} where it is not known what each run got right."""
+    if CORRECT not in done or OF_EXAMPLES not in layout.metrics or len(done) < 2:
+        return {}
+    right = done[CORRECT].tolist()
+    if not all(isinstance(one, np.ndarray) and len(one) == len(right[0]) for one in right):
+        return {}
+    found = crossed(np.stack(right))
+    return {f'{OF_EXAMPLES}_new_low': found.low, f'{OF_EXAMPLES}_new_high': found.high}
+
+
 def _rounding(paper: Sequence[Mapping[str, Any]], metric: str) -> float:
     """Half a unit of the last digit in which the paper prints a metric."""
     digits = [len(str(row[metric]).partition('.')[2]) for row in paper if metric in row]
     return 0.5 * 10.0 ** -max(digits, default=4)
 
 
-def to_paper(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Returns for each metric that the paper has: number of cells, mean absolute difference, cells that lie outside."""
+def to_paper(table: pd.DataFrame, layout: Layout) -> dict[str, dict[str, Any]]:
+    """Returns for each metric that the paper has: number of cells, mean absolute difference, cells that lie outside.
+
+    `by_chance`: how many cells would be outside if the paper's runs were runs of ours.
+    """
     found = {}
-    for metric in METRICS:
+    for metric in layout.metrics:
         differences = table[f'{metric}_difference'].dropna().astype(float)
         if len(differences):
             outside = table[f'{metric}_outside']
@@ -80,6 +95,7 @@ def to_paper(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
                 'cells': len(differences),
                 'difference': float(differences.abs().mean()),
                 'outside': int((outside == True).sum()) if outside.notna().any() else None,  # noqa: E712
+                'by_chance': (1 - CONFIDENCE) * int(outside.notna().sum()),
             }
     return found
 
@@ -115,12 +131,15 @@ def printed(table: pd.DataFrame, layout: Layout) -> pd.DataFrame:
     ]
     if table['parameters'].nunique() > 1:
         columns['parameters'] = [f'{n:,.0f}' if pd.notna(n) else '' for n in table['parameters']]
-    for metric in METRICS:
+    for metric in layout.metrics:
         words, digits = metric.replace('_', ' '), digits_of(table, metric)
         columns[words] = [number(value, digits) or 'diverged' for value in table[metric]]
         if table[f'{metric}_low'].notna().any():
             ends = zip(table[f'{metric}_low'], table[f'{metric}_high'], strict=True)
             columns[f'{words}, 95% interval'] = [interval(low, high, digits) for low, high in ends]
+        if f'{metric}_new_low' in table:
+            ends = zip(table[f'{metric}_new_low'], table[f'{metric}_new_high'], strict=True)
+            columns[f'{words}, new examples'] = [interval(low, high, digits) for low, high in ends]
         if table[f'{metric}_paper'].notna().any():
             columns[f'{words}, paper'] = [published(value) for value in table[f'{metric}_paper']]
             columns[f'{words}, difference'] = [
@@ -144,8 +163,8 @@ def to_markdown(table: pd.DataFrame) -> str:
 
 
 def to_latex(table: pd.DataFrame, caption: str) -> str:
-    """Returns a printed table as LaTeX; it wants the package booktabs."""
+    """Returns a printed table as LaTeX, for the package booktabs."""
     ascii_minus = table.map(lambda cell: cell.replace('\N{MINUS SIGN}', '-'))
     escaped = re.sub(r'([_%&#$])', r'\\\1', caption.replace('\N{RIGHT SINGLE QUOTATION MARK}', "'"))
-    align = ''.join('r' if column.startswith(('test', 'seeds', 'parameters')) else 'l' for column in table)
+    align = 'l' + ''.join('l' if column in ('standing',) else 'r' for column in table.columns[1:])
     return ascii_minus.to_latex(index=False, escape=True, caption=escaped, position='htbp', column_format=align)

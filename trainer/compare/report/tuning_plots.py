@@ -8,13 +8,12 @@ import ml_collections
 import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
-from scipy import stats
 
-from trainer.compare.analysis.profiles import LARGEST_RATIO, performance_profile, profile_score
 from trainer.compare.analysis.metrics import goal_of
+from trainer.compare.analysis.profiles import LARGEST_RATIO, performance_profile, profile_score
 from trainer.compare.analysis.selection import select, time_to_target
 from trainer.compare.analysis.sensitivity import Sensitivity, learning_rate_sensitivity
-from trainer.compare.analysis.statistics import CONFIDENCE
+from trainer.compare.analysis.statistics import t_reach
 from trainer.compare.report import figures
 from trainer.compare.report.layout import Layout, name_of, names_of
 from trainer.compare.report.plots import slug, words_of
@@ -51,12 +50,12 @@ def rate_sensitivity(
         where = ', '.join(name_of(a, value) for a, value in zip(by, key, strict=True))
         name = slug('learning_rate', where)
         with figures.style(name):
-            figure, (axes,) = figures.canvas(260 + 17 * -(-len(names) // 3))
+            figure, (axes,) = figures.canvas(260 + 17 * math.ceil(len(names) / 3))
             handles = []
             for i, own_name in enumerate(names):
                 own = group[group[LINE] == own_name]
                 ok = own[own['status'] == 'completed'].groupby(RATE)[metric].agg(['mean', 'sem', 'count'])
-                reach = ok['sem'] * stats.t.ppf((1 + CONFIDENCE) / 2, (ok['count'] - 1).clip(lower=1))
+                reach = ok['sem'] * t_reach(ok['count'] - 1)
                 color = figures.SERIES[i % len(figures.SERIES)]
                 axes.errorbar(ok.index, ok['mean'], reach.fillna(0), color=color, fmt='none', elinewidth=1.5)
                 look = {

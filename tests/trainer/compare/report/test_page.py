@@ -17,8 +17,8 @@ from trainer.compare.analysis.verdicts import verdict
 from trainer.compare.report import reproduce, screen, tables
 from trainer.compare.report.figures import DARK, STYLE
 from trainer.compare.report.layout import layout_of
-from trainer.compare.report.page import write_report
-from trainer.compare.report.ranking import to_decide
+from trainer.compare.report.sentences import to_decide
+from trainer.compare.report.write import write_report
 
 STUDIES = tuple(
     sorted(
@@ -139,7 +139,11 @@ def write(folder, name='raj_optimizers_losses', runs=None, seeds=3, **arguments)
     study = load(name)
     runs = made_up(study, seeds) if runs is None else runs
     write_report(
-        study, runs, made_up_trials(study), folder, **{'study_name': name, 'dataset_name': 'mnist'} | arguments
+        study,
+        runs,
+        made_up_trials(study),
+        folder,
+        **{'study_name': name, 'dataset_name': 'mnist', 'command': 'the command'} | arguments,
     )
     return (folder / 'index.html').read_text()
 
@@ -264,7 +268,7 @@ def test_the_tables_agree(raj):
     for row, printed, tex in zip(full.itertuples(), markdown[2:], latex[1:], strict=True):
         cells = dict(zip(markdown[0], printed, strict=True))
         assert (cells['optimizer'], cells['loss']) == (row.optimizer, row.loss)
-        assert float(cells['test accuracy']) == pytest.approx(row.test_accuracy, abs=6e-5)
+        assert float(cells['test accuracy']) == pytest.approx(row.test_accuracy, abs=6e-4)
         assert float(cells['test loss, paper']) == row.test_loss_paper
         assert cells['test accuracy, difference'].endswith('*') == row.test_accuracy_outside
         assert [cell.strip() for cell in tex.removesuffix('\\\\').split('&')] == [
@@ -279,7 +283,7 @@ def test_the_difference_to_the_paper_by_hand():
     runs['test_accuracy'] += 0.0001 * (2 * runs['seed'] - 1)
     table = tables.summary(runs, layout_of(study, runs), study.paper.table).set_index('optimizer')
     # (0.002 + 0.001 + 0 + 0) / 4
-    assert tables.to_paper(table)['test_accuracy']['difference'] == pytest.approx(0.00075)
+    assert tables.to_paper(table, layout_of(study, runs))['test_accuracy']['difference'] == pytest.approx(0.00075)
     # Two seeds 0.0002 apart: sd 0.0001414, and t is 12.7; 12.7 * 0.0001414 * sqrt(1.5) + 0.0005 = 0.0027.
     assert not table['test_accuracy_outside'].any()
     runs['test_accuracy'] -= 0.001 * (runs['optimizer'] == 'SGD')
@@ -368,27 +372,27 @@ def test_what_would_decide_a_claim():
     runs.loc[sgd, 'test_accuracy'] = (base + pd.Series(gaps, base.index)).loc[runs.loc[sgd, 'seed']].to_numpy()
     claim = {'id': 'x', 'kind': 'better', 'a': {'optimizer': 'SGD'}, 'b': {'optimizer': 'Adadelta'}}
     assert to_decide(verdict(claim, runs), runs) == 'About 30 more seeds would decide it.'
-    assert to_decide(verdict(claim, runs[runs['seed'] == 0]), runs) == 'More seeds would decide it.'
+    assert to_decide(verdict(claim, runs[runs['seed'] == 0]), runs) == 'More seeds could decide it.'
     runs.loc[sgd, 'test_accuracy'] -= 0.00096
     assert 'Over 10,000 seeds' in to_decide(verdict(claim, runs), runs)
 
 
-def test_the_command_says_what_differs_from_the_file(tmp_path):
-    study = load('behal_optimizers')
-    study.seeds, study.base.epochs = 3, 1
-    assert reproduce.command(study, 'behal_optimizers') == (
-        'python -m trainer.compare --study=configs/studies/behal_optimizers.py --study.base.epochs=1 --study.seeds=3'
+def test_a_docstring_reads_as_text():
+    found = reproduce.as_html('Title.\n\n    the command\n\nWords `code` & more.\n\n* one\n  long\n* two\n')
+    assert found.replace('\n', '') == (
+        '<p>Title.</p><pre><code>the command</code></pre><p>Words <code>code</code> &amp; more.</p>'
+        '<ul><li>one  long</li><li>two</li></ul>'
     )
 
 
-def test_a_docstring_reads_as_text():
-    found = reproduce.blocks('Title.\n\n    the command\n\nWords `code` & more.\n\n* one\n  long\n* two\n')
-    assert found == [
-        ('text', 'Title.'),
-        ('code', 'the command'),
-        ('text', 'Words <code>code</code> &amp; more.'),
-        ('list', ['one long', 'two']),
-    ]
+def test_a_docstring_brings_no_markup_of_its_own():
+    found = reproduce.as_html('<script>x</script> [a](javascript:b) ![c](d) <e@f.g> <https://h>\n\n<img src=i>')
+    for tag in ('<script', '<a', '<img', 'href'):
+        assert tag not in found
+    assert '&lt;script&gt;x&lt;/script&gt;' in found
+
+
+def test_a_title_says_what_is_compared():
     assert reproduce.title_of('Two x three on MNIST: 6 variants.') == 'Two × three'
 
 
@@ -396,7 +400,7 @@ def test_a_docstring_reads_as_text():
 def test_the_answer_fits_on_the_screen_and_names_the_best_and_each_verdict(name, tmp_path):
     study = load(name)
     runs = made_up(study)
-    page = write_report(study, runs, made_up_trials(study), tmp_path, study_name=name, dataset_name='mnist')
+    page = write_report(study, runs, made_up_trials(study), tmp_path, study_name=name, dataset_name='mnist', command='')
     lines = screen.lines(page)
     assert max(map(len, lines)) <= screen.WIDTH
     for ranking in page.rankings:
@@ -409,6 +413,13 @@ def test_the_answer_fits_on_the_screen_and_names_the_best_and_each_verdict(name,
 def test_nothing_is_answered_before_all_runs_are_there(tmp_path):
     study = load('behal_optimizers')
     page = write_report(
-        study, made_up(study), None, tmp_path, study_name='behal_optimizers', dataset_name='mnist', unfinished=1
+        study,
+        made_up(study),
+        None,
+        tmp_path,
+        study_name='behal_optimizers',
+        dataset_name='mnist',
+        command='',
+        unfinished=1,
     )
     assert screen.lines(page) == []
