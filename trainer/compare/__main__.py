@@ -132,7 +132,7 @@ def _train(plan: study.Plan, dashboard: 'Dashboard | None') -> list[RunSpec]:
 
 def _report(plan: study.Plan, specs: list[RunSpec], name: str, about: str, argv: list[str]) -> bool:
     """Writes the report on what is finished; returns whether that is all."""
-    from trainer.compare import runs
+    from trainer.compare import records, runs
     from trainer.compare.report import screen
     from trainer.compare.report.write import write_report
 
@@ -141,17 +141,16 @@ def _report(plan: study.Plan, specs: list[RunSpec], name: str, about: str, argv:
     if frame.empty:
         raise UserError(f'there is no finished run in {plan.workdir}')
     report = plan.workdir / 'report'
-    page = write_report(
-        plan.config,
-        frame,
-        runs.read_trials(plan.config, plan.trials) if plan.trials else None,
-        report,
-        study_name=name,
-        dataset_name=frame['dataset'].iloc[0]['name'],
-        unfinished=unfinished,
-        about=about,
-        command=shlex.join(['python', '-m', 'trainer.compare', *(a for a in argv[1:] if not _HOW.match(a))]),
-    )
+    trials = runs.read_trials(plan.config, plan.trials) if plan.trials else None
+    rest = {
+        'study_name': name,
+        'dataset_name': frame['dataset'].iloc[0]['name'],
+        'unfinished': unfinished,
+        'about': about,
+        'command': shlex.join(['python', '-m', 'trainer.compare', *(a for a in argv[1:] if not _HOW.match(a))]),
+    }
+    page = write_report(plan.config, frame, trials, report, **rest)
+    records.write(report, plan.config, frame, trials, **rest)
     results.write_json(report / study.MADE_OF, made_of)
     screen.show(page)
     print(f'report: {report / "index.html"}' + (f' ({unfinished:,} runs unfinished)' if unfinished else ''))

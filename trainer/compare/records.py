@@ -66,7 +66,7 @@ def to_csv(runs: pd.DataFrame) -> str:
         frame[BITS] = [_packed(bits) if ok else '' for bits, ok in zip(frame[BITS], known, strict=True)]
     for column in frame:
         if frame[column].map(lambda value: isinstance(value, dict | list | tuple)).any():
-            frame[column] = frame[column].map(lambda value: json.dumps(value, sort_keys=True))
+            frame[column] = frame[column].map(json.dumps)
     return frame.to_csv(index=False, lineterminator='\n').rstrip()
 
 
