@@ -11,14 +11,16 @@ ARGS =
 BIN = $(VENV)/bin
 # Newer than these files: the environment is as they want it.
 STAMP = $(VENV)/.installed
+DOCS_STAMP = $(VENV)/.installed-docs
 PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
 
-.PHONY: help train test lint clean
+.PHONY: help train test lint docs clean
 
 help:
 	@echo 'make train [CONFIG=configs/cnn_nadam.py] [ARGS="--config.epochs=2 ..."]   train one model'
 	@echo 'make test  [ARGS="-k name ..."]                                           run the tests'
 	@echo 'make lint                                                                 ruff, mypy and import-linter'
+	@echo 'make docs                                                                 the pages of docs/ as a site'
 	@echo 'make clean                        remove environments, builds and caches; runs/ stays'
 	@echo 'All but clean install into VENV=$(VENV) when needed, with PYTHON=$(PYTHON) (3.11 or newer).'
 
@@ -34,6 +36,15 @@ lint: $(STAMP)
 	@$(BIN)/python -m mypy
 	@$(BIN)/lint-imports --no-logo >$(VENV)/imports.log 2>&1 || { cat $(VENV)/imports.log; exit 1; }
 
+# Strict: a dead link or a docstring that cannot be shown ends it.
+docs: $(DOCS_STAMP)
+	@$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	@echo 'docs/_build/html/index.html'
+
+$(DOCS_STAMP): $(STAMP) requirements-docs.txt
+	@$(PIP) install -r requirements-docs.txt
+	@touch $@
+
 # An environment that lost its pip half-way through is made again on top of what is there.
 $(STAMP): requirements.txt setup.py
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
@@ -47,5 +58,5 @@ $(STAMP): requirements.txt setup.py
 	@touch $@
 
 clean:
-	@rm -rf .venv .ci-venv build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .ci-venv build dist docs/_build *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find benchmarks configs data_pipeline launch seedwise tests trainer -name __pycache__ -prune -exec rm -rf {} +

@@ -34,6 +34,7 @@ setup(
         'statsmodels',
         'matplotlib',
         'jinja2',
+        'markdown',
         'pandas',
         'pillow',
     ],
@@ -44,6 +45,7 @@ setup(
             *('kubernetes-validate', 'jsonschema'),  # what manifests must look like
             *('nbclient', 'nbformat', 'ipykernel'),  # to run the notebook
         ],
+        'docs': ['sphinx', 'myst-parser', 'furo'],
         'gpu': ['tensorflow[and-cuda]'],
         'ray': ['ray[default]'],
         'vertex': ['google-cloud-aiplatform'],  # for the tests alone: what a job must look like

@@ -12,24 +12,20 @@ import shlex
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import ml_collections
 from absl import flags
 
-from data_pipeline import builders, sources
 from seedwise import commands, config_files, paths
 from seedwise.errors import Interrupted, UserError, unknown
 from seedwise.signals import stop_requests
 from trainer import hardware, results, unused
-from trainer.compare import engines, folder, grid, study
+from trainer.compare import grid, study
+from trainer.compare.analysis.words import count
 from trainer.compare.engines import ENGINES
 from trainer.compare.grid import RunSpec
 from trainer.compare.normalize import normalize
 from trainer.progress import warn
-
-if TYPE_CHECKING:
-    from trainer.compare.dashboard import Dashboard
 
 _STUDY = commands.define_config('study', 'configs/studies/*.py: what to compare; --study.x=y sets a field of it.')
 _WORKDIR = flags.DEFINE_string('workdir', '', "The study's folder. Default: runs/<study name>-<hash of the study>.")
@@ -84,7 +80,11 @@ def _compare(config: ml_collections.ConfigDict, argv: list[str]) -> int:
         from trainer.compare.dashboard import Dashboard
 
         dashboard = Dashboard(file.stem, grid.seeds_of(config), workdir)
-    failed = [] if _REPORT_ONLY.value else _train(plan, dashboard)
+    failed: list[RunSpec] = []
+    if not _REPORT_ONLY.value:
+        started = time.monotonic()
+        failed = study.train(plan, _ENGINE.value, _WORKERS.value, dashboard, report=_REPORT.value)
+        print(f'trained in {time.monotonic() - started:.1f} s: {plan.workdir}')
     if _REPORT_ONLY.value or _REPORT.value:
         if not workdir.is_dir():
             raise UserError(f'there is no finished run in {workdir}')
@@ -98,36 +98,9 @@ def _compare(config: ml_collections.ConfigDict, argv: list[str]) -> int:
     if dashboard:
         print(f'TensorBoard: {dashboard.command}')
     if failed:
-        names = '; '.join(spec.name for spec in failed[:3]) + ('; ...' if len(failed) > 3 else '')
-        print(
-            f'{len(failed)} run{"s" * (len(failed) > 1)} failed: {names}. Why is in error.txt of its folder below {workdir}'
-        )
+        names = '; '.join([*(spec.name for spec in failed[:3]), *(['...'] if len(failed) > 3 else [])])
+        print(f'{count(len(failed), "run")} failed: {names}. See error.txt in the folder of each under {workdir}')
     return 1 if failed else 0
-
-
-def _train(plan: study.Plan, dashboard: 'Dashboard | None') -> list[RunSpec]:
-    """Trains what is not finished; returns what failed."""
-    plan.check_folder()
-    base = plan.variants[0].config
-    try:
-        location = sources.locate(base.data.name, base.data.data_dir, base.data.manual_dir)
-        location = builders.prepare_apart(location, base.data.memory_limit_mb)
-    except UserError as error:
-        raise UserError(str(error).replace('--config.', '--study.base.')) from error
-    if location.train is not None:
-        for variant in plan.variants:
-            sources.check_validation(location.name, location.train, variant.config.data.validation)
-    folder.check_writable(plan.workdir)
-    if _REPORT.value:
-        folder.check_writable(plan.workdir / 'report' / 'plots')
-    started, failed = time.monotonic(), []
-    for specs in plan.stages():
-        if dashboard:
-            dashboard.begin(plan.compared(), later=plan.tuned)
-        engine = engines.start(_ENGINE.value, _WORKERS.value, location)
-        failed += study.complete(specs, engine, dashboard.finished if dashboard else lambda spec: None)
-    print(f'trained in {time.monotonic() - started:.1f} s: {plan.workdir}')
-    return failed
 
 
 def _report(plan: study.Plan, specs: list[RunSpec], name: str, about: str, argv: list[str]) -> bool:

@@ -28,7 +28,7 @@ OPTIONAL = ('dataset', 'table', 'curves', 'claims', 'test_accuracy', 'test_loss'
 COLUMNS = (
     *NUMBERS,
     *('seed', 'seeds', 'status', 'history', 'versions', 'host', 'git_revision', 'dataset', 'config_hash'),
-    *('weights_sha256', 'diverged', 'standing', 'learning_rate', 'low', 'high', AXIS),
+    *('weights_sha256', 'test_correct', 'test_examples', 'diverged', 'standing', 'learning_rate', 'low', 'high', AXIS),
 )
 
 

@@ -6,19 +6,24 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import filelock
 import ml_collections
 
+from data_pipeline import builders, sources
 from seedwise.errors import CannotWrite, UserError, is_of_file_system, writing
 from trainer import results
-from trainer.compare import folder, grid, tuning
+from trainer.compare import engines, folder, grid, tuning
 from trainer.compare.engines.base import Engine, Event
 from trainer.compare.engines.worker import program_key
 from trainer.compare.grid import RunSpec, Variant
 from trainer.compare.progress import Board
 
-#: A run that failed is tried once more; its process may have been killed for reasons of its own.
+if TYPE_CHECKING:
+    from trainer.compare.dashboard import Dashboard
+
+#: A run that failed is tried once more: its process may have been killed from outside.
 TRIES = 2
 
 #: Between looks at runs that another process works on.
@@ -117,6 +122,43 @@ def part(specs: Sequence[RunSpec], index: int, count: int) -> list[RunSpec]:
     whole = len(together) // count * count
     mine = [spec for group in together[index:whole:count] for spec in group]
     return mine + [spec for group in together[whole:] for spec in group][index::count]
+
+
+def train(
+    plan: Plan, engine: str = 'local', workers: int = 0, dashboard: 'Dashboard | None' = None, *, report: bool = True
+) -> list[RunSpec]:
+    """Trains what is not finished of a plan, and returns the runs that failed.
+
+    Args:
+      plan: the runs.
+      engine: name of what trains them (`engines.ENGINES`).
+      workers: runs trained at a time; 0: one for each core, if memory allows.
+      dashboard: the study in TensorBoard, which is told of every finished run.
+      report: whether a report follows, for which the folder must be writable.
+
+    Raises:
+      UserError: the data, the folder or the engine is not available.
+    """
+    plan.check_folder()
+    base = plan.variants[0].config
+    try:
+        location = sources.locate(base.data.name, base.data.data_dir, base.data.manual_dir)
+        location = builders.prepare_apart(location, base.data.memory_limit_mb)
+    except UserError as error:
+        raise UserError(str(error).replace('--config.', '--study.base.')) from error
+    if location.train is not None:
+        for variant in plan.variants:
+            sources.check_validation(location.name, location.train, variant.config.data.validation)
+    folder.check_writable(plan.workdir)
+    if report:
+        folder.check_writable(plan.workdir / 'report' / 'plots')
+    failed = []
+    for specs in plan.stages():
+        if dashboard:
+            dashboard.begin(plan.compared(), later=plan.tuned)
+        started = engines.start(engine, workers, location)
+        failed += complete(specs, started, dashboard.finished if dashboard else lambda spec: None)
+    return failed
 
 
 def complete(

@@ -35,7 +35,8 @@ ACCEPTED = {
 class Claim:
     """What is claimed, and how it is tested.
 
-    `kind`:
+    The kinds::
+
       better    a beats b by more than `margin`.
       best      a beats every rival by more than `margin`. Rivals: `b`, a tuple of selectors; without it every other
                 combination of values on the axes that `a` names.

@@ -106,7 +106,8 @@ class Comparison:
         return _number(above(mean, self.se, self.df, self.failed_b, self.failed_a, -threshold, 1 - self.share))
 
     def p_within(self, margin: float) -> float | None:
-        """Returns the p-value of two one-sided t tests (Schuirmann 1987): small if |advantage| < margin is shown."""
+        """Returns the p-value of two one-sided t tests (Schuirmann 1987): small if the advantage is shown to
+        lie between minus the margin and the margin."""
         if margin <= 0 or self.se is None or self.advantage is None:
             return None
         if self.failed:

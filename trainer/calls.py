@@ -1,0 +1,125 @@
+"""What a Python user calls: `seedwise.train` and `seedwise.compare`. The commands do the same from the command line."""
+
+import contextlib
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ml_collections
+
+from data_pipeline import sources
+from seedwise import paths, tensorflow_import
+from seedwise.errors import UserError
+from trainer import results
+from trainer.check import check
+from trainer.numbers import settle_numbers
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from trainer.compare.analysis.verdicts import Verdict
+
+
+def train(config: ml_collections.ConfigDict, workdir: str | Path, *, show: bool = False) -> dict[str, Any]:
+    """Trains one run in this process, as `python -m trainer.main` does, and returns its result.
+
+        config = configs.mlp_adam.get_config()
+        config.data.name, config.epochs = 'digits', 1
+        result = seedwise.train(config, 'runs/first')
+        result['test']['accuracy']
+
+    Args:
+      config: a run's config; `configs/default.py` has every field. It is not changed.
+      workdir: the run's folder. An unfinished run in it is continued, and a finished one is not trained again.
+      show: whether to show progress.
+
+    Returns:
+      The content of `result.json`: `status` ('completed' or 'diverged'), `history`, `test` with `loss` and `accuracy`
+      (averages over the test examples), `weights_sha256`, `seconds` and others; docs/quickstart.md lists them.
+
+    Raises:
+      UserError: the config is wrong, or asks for what is not available: unlike the command, this call never falls back to
+        another data set.
+      Interrupted: a signal asked the run to stop; everything is saved, and the same call continues.
+    """
+    config, folder = config.copy_and_resolve_references(), paths.folder(str(workdir), 'workdir')
+    settle_numbers(config)
+    check(config)
+    finished = results.read_result(folder, config)
+    if finished is not None:
+        return finished
+    data = config.data
+    location = sources.locate(data.name, data.data_dir, data.manual_dir)
+    location = sources.ensure_downloaded(location, memory_limit_mb=data.memory_limit_mb)
+    if location.train is not None:
+        sources.check_validation(location.name, location.train, data.validation)
+    results.check_workdir(folder, config)
+    with results.locked(folder):
+        results.write_json(folder / 'config.json', results.to_json(config))
+        tensorflow_import.import_tensorflow()
+        from trainer.train import train as train_here
+
+        return train_here(config, location, folder, show=show)
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What a study found.
+
+    `table`: a row a variant, with the mean of each metric, its 95% interval (`<metric>_low`, `<metric>_high`) and its
+    `standing`. `verdicts`: one a claim. `runs`: a row a run. `sentence`: the answer in words. `report`: the page.
+    """
+
+    table: 'pd.DataFrame'
+    verdicts: 'list[Verdict]'
+    runs: 'pd.DataFrame'
+    sentence: str
+    report: Path
+
+
+def compare(
+    study: ml_collections.ConfigDict,
+    workdir: str | Path,
+    *,
+    name: str = 'study',
+    engine: str = 'local',
+    workers: int = 0,
+) -> Answer:
+    """Trains every run of a study that is not finished, as `python -m trainer.compare` does, and returns what it found.
+
+        study = ml_collections.ConfigDict({'base': base, 'axes': axes, 'seeds': 5})
+        answer = seedwise.compare(study, 'runs/optimizers')
+        print(answer.sentence)
+
+    Args:
+      study: base, axes or variants, seeds and claims; docs/studies.md has every field. It is not changed.
+      workdir: the study's folder. Finished runs in it are not trained again.
+      name: of the study, for the report.
+      engine: 'local', or 'ray'.
+      workers: runs trained at a time; 0: one for each core, if memory allows.
+
+    Raises:
+      UserError: the study is wrong, or runs failed.
+    """
+    from trainer.compare import check as checks
+    from trainer.compare import grid, records, runs
+    from trainer.compare import study as studies
+    from trainer.compare.report.write import write_report
+
+    study, folder = study.copy_and_resolve_references(), paths.folder(str(workdir), 'workdir')
+    grid.prepare(study)
+    plan = studies.Plan(study, folder, 0, 1)
+    checks.check_report(study, plan.everything())
+    with contextlib.redirect_stdout(None):
+        failed = studies.train(plan, engine, workers)
+    if failed:
+        raise UserError(f'{len(failed)} runs failed, {failed[0].name} first: see error.txt in {failed[0].workdir}')
+    frame, unfinished = runs.read(plan.runs())
+    trials = runs.read_trials(study, plan.trials) if plan.trials else None
+    rest = {'study_name': name, 'dataset_name': frame['dataset'].iloc[0]['name'], 'unfinished': unfinished}
+    rest |= {'about': '', 'command': 'seedwise.compare(study, workdir)'}
+    page = write_report(study, frame, trials, folder / 'report', **rest)
+    records.write(folder / 'report', study, frame, trials, **rest)
+    best, others = page.answer()
+    sentence = ' '.join([*(text.striptags() for text in best), *others])
+    return Answer(page.table, list(page.verdicts), page.runs, sentence, folder / 'report' / 'index.html')
