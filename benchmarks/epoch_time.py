@@ -1,4 +1,4 @@
-"""Steady-state time of one training epoch, beside plain Keras `fit`:
+"""Steady-state time of one training epoch, compared with plain Keras `fit`:
 
 python -m benchmarks.epoch_time [--rounds=3] [--epochs=5] [--models=mlp,cnn]
 

@@ -1,4 +1,4 @@
-"""Time of a whole study, beside a plain Keras loop over the same runs:
+"""Time of a whole study, compared with a plain Keras loop over the same runs:
 
 python -m benchmarks.study_time [--seeds=10] [--loop_seeds=1]
 

@@ -8,7 +8,7 @@ confidently wrong examples of 5,000 validation images. The cost is the CPU time,
 with events exceeds the median one without; the share is of the median time in training steps, by the clock.
 
 A study: what the study's process does when one of its runs finishes, which is to write that run's events and its
-variant's mean over seeds anew, for 3 variants x 10 seeds, each a copy of one finished run of `raj_optimizers_losses`. The
+variant's mean over seeds again, for 3 variants x 10 seeds, each a copy of one finished run of `raj_optimizers_losses`. The
 run itself writes no events.
 """
 

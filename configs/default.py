@@ -4,7 +4,7 @@ A config is this one plus what differs (`configs/cnn_nadam.py`), and each field 
 
     python -m trainer.main --config=configs/default.py --config.epochs=2 --config.model.hidden="(512, 512)"
 
-Fields that come in pairs, one in steps and one in epochs, want exactly one of the two; the one given on the command
+Fields that come in pairs, one in steps and one in epochs, need exactly one of the two; the one set on the command
 line replaces the other. A field without a default (None) leaves the choice to what its comment names.
 """
 
@@ -36,13 +36,13 @@ def get_config() -> ml_collections.ConfigDict:
     config.data.data_dir = ''
     # Folder with the dataset's original files, for machines that cannot download. '': none.
     config.data.manual_dir = ''
-    # Dataset that takes the place of one that cannot be had: 'digits' (said loudly) or '' (the run ends, exit code 2).
+    # Dataset to train on instead of one that is not available: 'digits' (reported loudly) or '' (the run ends, exit code 2).
     config.data.fallback = 'digits'
     # Training examples held out for validation, drawn by the seed's own stream (why: data_pipeline/sources.py). 0: none.
     config.data.validation = 0
     # Largest dataset kept in memory as uint8, in MiB; a larger one is streamed from its TFDS shards.
     config.data.memory_limit_mb = 4096
-    # Augmentation of training images, drawn anew for each example and epoch. 0: off.
+    # Augmentation of training images, drawn again for each example and epoch. 0: off.
     config.data.augment = ml_collections.ConfigDict()
     config.data.augment.shift = 0.0  # largest shift along each axis, in pixels
     config.data.augment.rotate = 0.0  # largest rotation either way, in degrees
@@ -155,7 +155,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.threads = 0
     # float32, float64, mixed_bfloat16, or mixed_float16 (with dynamic loss scaling).
     config.precision = 'float32'
-    # XLA for the training step: 'auto', 'on' or 'off'. auto: on where one device trains, but for convolutions on a CPU.
+    # XLA for the training step: 'auto', 'on' or 'off'. auto: on if one device trains, except for convolutions on a CPU.
     config.jit = 'auto'
     # Most training steps in one compiled call; scalars are logged once a call.
     config.steps_per_call = 100

@@ -4,7 +4,6 @@ Over the connection at file descriptor FD it is sent the arguments of `sources.l
 `UserError`. When the connection breaks, the other process has died, and this one ends.
 """
 
-import os
 import sys
 import threading
 from multiprocessing.connection import Connection
@@ -12,6 +11,7 @@ from multiprocessing.connection import Connection
 from data_pipeline import sources
 from seedwise import tensorflow_import
 from seedwise.errors import UserError
+from seedwise.process import exit_now
 
 
 def main(fd: int) -> None:
@@ -30,7 +30,7 @@ def _end_with(connection: Connection) -> None:
     try:
         connection.recv()
     except (EOFError, OSError):
-        os._exit(1)
+        exit_now(1)
 
 
 if __name__ == '__main__':

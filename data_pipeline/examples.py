@@ -1,6 +1,6 @@
 """The examples of a split, in memory or in TFDS shards, as streams of keys that are fetched a batch at a time.
 
-A key is what names an example: its index in memory, or its serialized record. Order, sharding and batching work on keys
+A key names an example: its index in memory, or its serialized record. Order, sharding and batching work on keys
 (`pipeline.py`); images are gathered or decoded only for the examples that a worker needs.
 """
 
@@ -18,15 +18,15 @@ from data_pipeline.checks import Form, usable_in_graph
 _ORDER, _SHARD_ORDER, _SPLIT, AUGMENT = range(4)
 
 
-def key_of(seed: int, stream: int, first=0, second=0):
-    """Returns the key, shape [2], of one draw: `first` < 2^31 and `second` < 2^24 count within a seed's stream."""
+def draw_seed(seed: int, stream: int, first=0, second=0):
+    """Returns the seed, shape [2], of one draw: `first` < 2^31 and `second` < 2^24 count within a run's stream."""
     high = tf.constant(seed * 8 + stream, tf.int64)
     low = tf.cast(first, tf.int64) * 2**24 + tf.cast(second, tf.int64)
     return tf.stack([high, low])
 
 
 def permutation(n, key):
-    """Returns a random order of range(n), int32: a pure function of the key.
+    """Returns a random order of range(n), int32: a pure function of the seed.
 
     Not `index_shuffle`, which needs no array: with its default 4 rounds the orders of two epochs of 60,000 examples
     correlate by 0.89, and with 16 rounds the position of a given index is still not uniform (chi-square test).
@@ -37,7 +37,7 @@ def permutation(n, key):
 @functools.lru_cache(maxsize=256)  # the variants of a study have the same seeds
 def _order(count: int, seed: int, epoch: int) -> np.ndarray:
     with tf.device('CPU:0'):
-        return permutation(count, key_of(seed, _ORDER, epoch)).numpy()
+        return permutation(count, draw_seed(seed, _ORDER, epoch)).numpy()
 
 
 class InMemory:
@@ -60,14 +60,14 @@ class InMemory:
         self.image_bytes = images.itemsize * int(np.prod(images.shape[1:]))
 
     def split(self, seed: int, held_out: int) -> tuple['InMemory', 'InMemory']:
-        """Returns the examples less `held_out` of them, and those."""
-        order = permutation(self.count, key_of(seed, _SPLIT)).numpy()
+        """Returns two parts: the remaining examples, and `held_out` randomly chosen ones."""
+        order = permutation(self.count, draw_seed(seed, _SPLIT)).numpy()
         parts = self.indices[np.sort(order[held_out:])], self.indices[np.sort(order[:held_out])]
         return self._part(parts[0]), self._part(parts[1])
 
     def shuffled(self, seed: int, epoch: tf.Tensor) -> tf.data.Dataset:
         """Returns the keys of one epoch, in its order, in batches of any size."""
-        order = permutation(self.count, key_of(seed, _ORDER, epoch))
+        order = permutation(self.count, draw_seed(seed, _ORDER, epoch))
         return tf.data.Dataset.from_tensors(tf.gather(self._keys, order))
 
     def order(self, seed: int, epoch: int) -> np.ndarray:
@@ -103,7 +103,7 @@ class InMemory:
 class Sharded:
     """A split, or a part of one, streamed from TFDS's shards.
 
-    The order of an epoch is one of its shards, and one of the examples within each shard. One shard is held as serialized
+    Each epoch shuffles the order of the shards, and then the examples within each shard. One shard is held as serialized
     records at a time.
     """
 
@@ -126,10 +126,10 @@ class Sharded:
         return int(self.chosen.sum())
 
     def split(self, seed: int, held_out: int) -> tuple['Sharded', 'Sharded']:
-        """Returns the examples less `held_out` of them, and those."""
+        """Returns two parts: the remaining examples, and `held_out` randomly chosen ones."""
         indices = np.flatnonzero(self.chosen)
         drawn = np.zeros_like(self.chosen)
-        drawn[indices[permutation(len(indices), key_of(seed, _SPLIT)).numpy()[:held_out]]] = True
+        drawn[indices[permutation(len(indices), draw_seed(seed, _SPLIT)).numpy()[:held_out]]] = True
         return dataclasses.replace(self, chosen=self.chosen & ~drawn), dataclasses.replace(self, chosen=drawn)
 
     def shuffled(self, seed: int, epoch: tf.Tensor) -> tf.data.Dataset:
@@ -137,9 +137,9 @@ class Sharded:
 
         def records(shard):
             keys = self._records(shard)
-            return keys.map(lambda k: tf.gather(k, permutation(tf.size(k), key_of(seed, _ORDER, epoch, shard))))
+            return keys.map(lambda k: tf.gather(k, permutation(tf.size(k), draw_seed(seed, _ORDER, epoch, shard))))
 
-        order = permutation(len(self.paths), key_of(seed, _SHARD_ORDER, epoch))
+        order = permutation(len(self.paths), draw_seed(seed, _SHARD_ORDER, epoch))
         return tf.data.Dataset.from_tensor_slices(order).flat_map(records)
 
     def in_order(self) -> tf.data.Dataset:
@@ -170,7 +170,7 @@ class Sharded:
 
     def _decode(self, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         example = self.features.deserialize_example(record)
-        # A shape that is declared is not one that was checked: images may be files of any size.
+        # A declared shape is not a checked one: images may be files of any size.
         image = tf.ensure_shape(example[self.form.image], self.form.shape)
         return image, tf.cast(example[self.form.label], tf.int32)
 
@@ -179,5 +179,6 @@ class Sharded:
         length = tf.gather(tf.constant(self.lengths, tf.int64), shard)
         chosen = tf.slice(tf.constant(self.chosen), [tf.gather(starts, shard)], [length])
         batch = tf.data.TFRecordDataset(tf.gather(tf.constant(self.paths), shard)).batch(length)
-        batch = batch.apply(tf.data.experimental.assert_cardinality(1))  # an empty file would pass for no examples
+        # Otherwise an empty file would be read as a shard without examples instead of as damage.
+        batch = batch.apply(tf.data.experimental.assert_cardinality(1))
         return batch.map(lambda records: tf.boolean_mask(records, chosen))

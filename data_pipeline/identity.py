@@ -8,14 +8,11 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
-from data_pipeline import download, folders
+from data_pipeline import download, folders, known
 from seedwise.errors import UserError
 
 #: Name -> version that was measured, and its `sources.Dataset.fingerprint`, each prepared in a folder of its own.
-KNOWN = {
-    'mnist': ('3.0.1', 'bd58c4704eea5663d1e60918ceccceebe201a1af6e8a8ebe8c86a631515c2c48'),
-    'fashion_mnist': ('3.0.1', '75ab27f0b83cfe1cad20ff708b625ddfd9b706c62a4731a003165d0591216eda'),
-}
+KNOWN = {name: (row.version, row.fingerprint) for name, row in known.DATASETS.items() if row.fingerprint}
 
 #: Records that are compared of two datasets of the same size.
 _COMPARED = 100
@@ -30,7 +27,7 @@ def really(name: str, fingerprint: str) -> str:
     A dataset of the user's own, which TFDS does not know, may be a copy of a known one.
     """
     base = download.base_name(name)
-    others = [known for known, (_, content) in KNOWN.items() if content == fingerprint and known != base]
+    others = [other for other, (_, content) in KNOWN.items() if content == fingerprint and other != base]
     return others[0] if others and _registered(base) else ''
 
 
@@ -43,11 +40,11 @@ def check(name: str, folder: Path, fingerprint: str) -> None:
             f"{folder} does not hold '{base}' but '{other}': it was prepared from the other dataset's files, which have the "
             f'same names; {again}'
         )
-    version, known = KNOWN.get(base, ('', ''))
-    if version == folder.name and known != fingerprint:
+    version, expected = KNOWN.get(base, ('', ''))
+    if version == folder.name and expected != fingerprint:
         raise UserError(
-            f"{folder} does not hold '{base}': its fingerprint is {fingerprint[:12]} and should be {known[:12]}; {again}, "
-            'or if these are data of your own, give them a name of their own'
+            f"{folder} does not hold '{base}': its fingerprint is {fingerprint[:12]} and should be {expected[:12]}; "
+            f'{again}, or if these are data of your own, give them a name of their own'
         )
 
 

@@ -10,12 +10,13 @@ batch of the replica, height, width, channels] and labels int32 [steps, batch of
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from data_pipeline.examples import AUGMENT, InMemory, key_of
+from data_pipeline.examples import AUGMENT, InMemory, draw_seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,12 +80,12 @@ def train_blocks_at_once(examples: InMemory, *, seed: int, batch: int, start: in
     """
     position = start * batch
     for steps in blocks:
-        keys, wanted = [], steps * batch
-        while wanted:
+        keys, needed = [], steps * batch
+        while needed:
             epoch, skip = divmod(position, examples.count)
-            keys.append(examples.order(seed, epoch)[skip : skip + wanted])
+            keys.append(examples.order(seed, epoch)[skip : skip + needed])
             position += len(keys[-1])
-            wanted -= len(keys[-1])
+            needed -= len(keys[-1])
         with tf.device('CPU:0'):  # or a GPU would be sent all examples, to take these from
             block = examples.fetch(tf.constant(np.concatenate(keys).reshape(steps, batch)))
         yield block
@@ -95,7 +96,7 @@ def eval_blocks(examples, *, batch: int, steps: int, part: Part) -> tf.data.Data
 
     An element is (images, labels, mask bool [steps, batch of the replica]).
     """
-    steps = min(steps, -(-examples.count // batch))
+    steps = min(steps, math.ceil(examples.count / batch))
     count = eval_block_count(examples, batch=batch, steps=steps)
     keys = examples.in_order().repeat().rebatch(steps * batch).take(count)
 
@@ -110,7 +111,7 @@ def eval_blocks(examples, *, batch: int, steps: int, part: Part) -> tf.data.Data
 
 def eval_blocks_at_once(examples: InMemory, *, batch: int, steps: int):
     """Yields the blocks of `eval_blocks` for one replica, each made when it is asked for."""
-    steps = min(steps, -(-examples.count // batch))
+    steps = min(steps, math.ceil(examples.count / batch))
     for number in range(eval_block_count(examples, batch=batch, steps=steps)):
         position = np.arange(number * steps * batch, (number + 1) * steps * batch).reshape(steps, batch)
         with tf.device('CPU:0'):
@@ -121,8 +122,8 @@ def eval_blocks_at_once(examples: InMemory, *, batch: int, steps: int):
 
 def eval_block_count(examples, *, batch: int, steps: int) -> int:
     """Returns the number of blocks that `eval_blocks` yields for each replica."""
-    total = -(-examples.count // batch)
-    return -(-total // min(steps, total))
+    total = math.ceil(examples.count / batch)
+    return math.ceil(total / min(steps, total))
 
 
 def _local(x: tf.Tensor, part: Part) -> tf.Tensor:
@@ -136,7 +137,7 @@ def _for_replicas(blocks: tf.data.Dataset, part: Part) -> tf.data.Dataset:
     blocks = blocks.unbatch() if part.local > 1 else blocks.map(lambda *arrays: tuple(array[0] for array in arrays))
     options = tf.data.Options()
     options.deterministic = True
-    # There is nothing to tune: all degrees of parallelism are given. Its thread made the end of a run wait up to 2 s.
+    # All degrees of parallelism are fixed, so autotuning has nothing to do; its thread delayed a run's end by up to 2 s.
     options.autotune.enabled = False
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return blocks.prefetch(2 * part.local).with_options(options)
@@ -149,7 +150,7 @@ def _augmented(images, augment: Augment, seed: int, steps, batch: int, part: Par
     """
 
     def draw(step):
-        draws = tf.random.stateless_uniform([batch, 4], key_of(seed, AUGMENT, step), -1.0, 1.0)
+        draws = tf.random.stateless_uniform([batch, 4], draw_seed(seed, AUGMENT, step), -1.0, 1.0)
         return tf.reshape(draws, [part.replicas, batch // part.replicas, 4])[part.first : part.first + part.local]
 
     draws = tf.map_fn(draw, steps, fn_output_signature=tf.float32)  # [steps, local, batch of the replica, 4]

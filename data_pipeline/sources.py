@@ -1,6 +1,6 @@
 """Where examples come from: a TFDS dataset prepared earlier, files on disk, a download, or the bundled digits.
 
-`locate` decides which, without TensorFlow and within seconds also where there is no network; `load` then reads it.
+`locate` decides which, without TensorFlow and within seconds also without a network; `load` then reads it.
 
 The validation split. `load(..., seed)` draws the held-out training examples by the seed's own stream, so that each seed
 of a comparison validates on other examples. A fixed split would leave one draw of the split in all results alike,
@@ -13,7 +13,7 @@ import os
 
 import numpy as np
 
-from data_pipeline import builders, download, folders, prepared
+from data_pipeline import builders, download, folders, known, prepared
 from data_pipeline.dataset import Dataset, Location
 from seedwise import paths
 from seedwise.errors import UserError, unknown
@@ -107,7 +107,7 @@ def _check_name(name: str) -> None:
 
     names = tfds.list_builders(with_community_datasets=False)
     if download.base_name(name) not in names:
-        few = ('digits', 'mnist', 'fashion_mnist', 'kmnist', 'emnist', 'cifar10', 'cifar100')
+        few = tuple(known.DATASETS)
         raise unknown('dataset (data.name)', name, [*few, 'or any other image classification dataset of TFDS'], names)
 
 

@@ -31,7 +31,7 @@ from seedwise.errors import UserError
 
 SAVED = os.EX_TEMPFAIL  # 75
 FINAL = (2, 3, SAVED)  # what a restart would only repeat, or must leave to whoever asked to stop
-MAX_WORKERS = 64  # each takes half a GB with TensorFlow: more on one machine is a slip of the finger
+MAX_WORKERS = 64  # each takes half a GB with TensorFlow: more on one machine is a typing mistake
 SAVE_SECONDS = 30.0  # from a signal passed on to SIGKILL: time to write a checkpoint
 END_SECONDS = 10.0  # from the failure of one worker to SIGKILL for the others
 POLL_SECONDS = 0.05
@@ -39,7 +39,7 @@ TAIL_LINES = 15
 
 
 def main(argv: list[str]) -> int:
-    """Runs the command after `--` as told by the flags before it; returns the exit code."""
+    """Runs the command after `--` as the flags before it ask; returns the exit code."""
     parser = Parser(__doc__, 'python -m launch local --workers=2 -- COMMAND ARG...')
     parser.add_argument('--workers', type=whole_number(1, MAX_WORKERS), default=1)
     parser.add_argument('--restarts', type=whole_number(0, 1_000_000), default=0)
@@ -80,7 +80,7 @@ def run_once(command: list[str], count: int, signals: Signals, guard: Guard) -> 
         return 0, False
     stopped = stopped or bool(signals.take())
     code = failed.exit_code or 0
-    if not stopped and (count > 1 or code < 0):  # a lone worker has just said for itself why it failed
+    if not stopped and (count > 1 or code < 0):  # a lone worker has just reported why it failed
         report(failed, code)
     return (code if code > 0 else 128 - code), not stopped and code not in FINAL
 
@@ -88,7 +88,7 @@ def run_once(command: list[str], count: int, signals: Signals, guard: Guard) -> 
 def watch(workers: list[Worker], output: Output, signals: Signals) -> tuple[Worker | None, bool]:
     """Shows the workers' output until all have ended, or should have.
 
-    Returns the first that failed, if any, and whether the launcher was told to stop before that.
+    Returns the first that failed, if any, and whether the launcher was asked to stop before that.
     """
     failed, stopped, deadline = None, False, math.inf
     while any(worker.exit_code is None or (deadline < math.inf and worker.signal(0)) for worker in workers):
@@ -117,7 +117,7 @@ def first_failure(workers: list[Worker]) -> Worker | None:
 
 
 def report(worker: Worker, code: int) -> None:
-    """Says how a worker failed, with its last lines: they are far up when others failed in its wake."""
+    """Reports how a worker failed, with its last lines: they are far up when others failed in its wake."""
     if code == SAVED:
         say(f'worker {worker.index} saved and ended (exit code {code})')
         return
@@ -132,7 +132,7 @@ def report(worker: Worker, code: int) -> None:
 class Worker:
     """One process of the command, which leads a process group of its own.
 
-    Ctrl-C in a terminal signals the launcher's whole group. Workers in that group would be told twice, once more when
+    Ctrl-C in a terminal signals the launcher's whole group. Workers in that group would be signalled twice, once more when
     the launcher passes it on, and the second time commonly means "at once, without saving".
     """
 
@@ -169,7 +169,7 @@ class Worker:
         return True
 
     def end(self) -> None:
-        """Leaves nothing of it behind."""
+        """Ends everything that it started."""
         self.signal(signal.SIGKILL)
         self.process.wait()
         self._guard.tell(f'-{self.process.pid}\n')
@@ -213,7 +213,7 @@ for group in groups:
             self._process.stdin.flush()
 
     def close(self) -> None:
-        """Ends it; it kills what was not told to have ended."""
+        """Ends it; it kills what has not been reported to have ended."""
         with contextlib.suppress(BrokenPipeError):
             self._process.communicate()
 
@@ -246,7 +246,7 @@ class Output:
                     self._selector.register(pipe, selectors.EVENT_READ, Lines(worker, stream))
 
     def show(self, timeout: float) -> bool:
-        """Shows what there is, after at most `timeout` seconds of waiting; returns whether there was any."""
+        """Shows the output that has come after at most `timeout` seconds; returns whether there was any."""
         if not self._selector.get_map():
             time.sleep(timeout)
             return False
@@ -303,7 +303,7 @@ def say(text: str) -> None:
 
 
 def write(stream: IO[str], text: bytes) -> None:
-    """Writes all of it at once. Where nobody reads any more (`| head`), the launcher is told to stop, as by SIGTERM."""
+    """Writes all of it at once. Where nobody reads any more (`| head`), the launcher is asked to stop, as by SIGTERM."""
     try:
         while text:
             text = text[os.write(stream.fileno(), text) :]

@@ -41,7 +41,7 @@ def main(argv: list[str]) -> int:
     options, command = parser.parse(argv)
     entrypoint = entrypoint_of(command)
     if options.folder and not os.path.isdir(options.folder):
-        raise UserError(f'--folder={options.folder} is no folder')
+        raise UserError(f'--folder={options.folder} is not a folder')
     runtime_env = {'working_dir': options.folder} if options.folder else {}
     if not options.submit:
         print(SCRIPT.format(address=options.address, entrypoint=entrypoint, runtime_env=runtime_env), end='')
@@ -61,7 +61,7 @@ def entrypoint_of(command: Sequence[str]) -> str:
     """Returns the job's command as /bin/sh will read it.
 
     Raises:
-      UserError: it is no study, or its folder is not one that all nodes can share.
+      UserError: it is not a study, or its folder is not one that all nodes can share.
     """
     if 'trainer.compare' not in command:
         raise UserError(

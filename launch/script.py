@@ -17,7 +17,7 @@ from seedwise.errors import UserError, unknown
 
 
 class Parser(argparse.ArgumentParser):
-    """Flags of a launcher, then `--`, then a command. Mistakes are told in one line, without the usage."""
+    """Flags of a launcher, then `--`, then a command. Mistakes are reported in one line, without the usage."""
 
     def __init__(self, doc: str | None, example: str):
         """`doc`: what --help prints. `example`: a whole command line, for errors."""
@@ -28,7 +28,7 @@ class Parser(argparse.ArgumentParser):
         """Returns the flags and the command; --help among the flags prints the help and ends the process.
 
         Raises:
-          UserError: an unknown flag, a value that is none, or no command.
+          UserError: an unknown flag, an invalid value, or no command.
         """
         flags = argv[: argv.index('--')] if '--' in argv else argv
         if {'--help', '-h'} & set(flags):
@@ -61,7 +61,7 @@ def whole_number(least: int, most: int) -> Callable[[str], int]:
 
     def parse(text: str) -> int:
         if not (text.isdecimal() and len(text) < 10 and least <= int(text) <= most):
-            raise argparse.ArgumentTypeError(f"'{text}' is no whole number from {least} to {most}")
+            raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from {least} to {most}")
         return int(text)
 
     return parse
@@ -90,15 +90,15 @@ def submit(command: Sequence[str], text: str) -> str:
     """Hands `text` to an engine's own command, such as `sbatch`, on its standard input; returns what that printed.
 
     Raises:
-      UserError: the command is not there, or it failed; with what it said.
+      UserError: the command does not exist, or it failed; with its output.
     """
     try:
         done = subprocess.run(command, input=text, capture_output=True, encoding='utf-8', errors='surrogateescape')
     except OSError as error:
         raise UserError(f'cannot start {command[0]}: {error.strerror}; without --submit it is not needed') from error
     if done.returncode:
-        said = ' '.join((done.stderr or done.stdout).split())
-        raise UserError(f'{join(command)} failed with exit code {done.returncode}: {said}')
+        output = ' '.join((done.stderr or done.stdout).split())
+        raise UserError(f'{join(command)} failed with exit code {done.returncode}: {output}')
     return done.stdout
 
 
@@ -140,14 +140,14 @@ def matching(pattern: str, example: str) -> Callable[[str], str]:
 
 
 def check_unicode(command: Iterable[str], what: str) -> None:
-    """Raises `UserError` where a word, from bytes of the command line that are not UTF-8, cannot be part of a text."""
+    """Raises `UserError` if a word, from bytes of the command line that are not UTF-8, cannot be part of a text."""
     for word in command:
         if any('\ud800' <= character <= '\udfff' for character in word):
             raise UserError(f'{word!r} is not UTF-8, which {what} must be')
 
 
 def source_distribution() -> str:
-    """Returns the name of the file that `python setup.py sdist` leaves in dist/. Raises `UserError` where unknown."""
+    """Returns the name of the file that `python setup.py sdist` leaves in dist/. Raises `UserError` if it is not known."""
     try:
         return f'seedwise-{importlib.metadata.version("seedwise")}.tar.gz'
     except importlib.metadata.PackageNotFoundError as error:

@@ -134,7 +134,7 @@ for ((restart = 0; restart <= {restarts}; restart++)); do
     case $code in
     {final})  # {why}
         exit $code ;;
-    75 | 143)  # saved ahead of the time limit, or told to before there was anything new to save: Slurm is to continue it
+    75 | 143)  # saved ahead of the time limit, or asked to before there was anything new to save: Slurm is to continue it
         scontrol requeue "$SLURM_JOB_ID"
         exit $code ;;
     esac
@@ -144,7 +144,7 @@ exit $code
 
 
 def _submit(text: str, array: int) -> str:
-    """Submits the script and returns what to tell about it."""
+    """Submits the script and returns what to print about it."""
     jobs = [_sbatch(text)]
     if array:
         jobs.append(_sbatch(text, f'--dependency=afterany:{jobs[0]}'))

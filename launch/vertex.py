@@ -59,7 +59,7 @@ def main(argv: list[str]) -> int:
 
 
 def parse(argv: list[str]):
-    """Returns the flags and the command. Raises `UserError` where one of them cannot be used."""
+    """Returns the flags and the command. Raises `UserError` if one of them cannot be used."""
     parser = script.Parser(__doc__, EXAMPLE)
     parser.add_argument('--bucket', type=script.matching('[a-z0-9][-_.a-z0-9]+[a-z0-9]', 'my-bucket'), required=True)
     parser.add_argument('--workers', type=script.whole_number(1, 1000), default=1)
@@ -71,7 +71,7 @@ def parse(argv: list[str]):
     parser.add_google_cloud_flags()
     options, command = parser.parse(argv)
     if options.accelerators and not options.accelerator:
-        raise UserError('--accelerators wants --accelerator=TYPE beside it, such as NVIDIA_TESLA_T4')
+        raise UserError('--accelerators needs --accelerator=TYPE as well, such as NVIDIA_TESLA_T4')
     if options.workers > 1 and 'trainer.compare' in command:
         raise UserError('a study runs on one machine of Vertex AI, and on all its cores: leave --workers out')
     script.check_unicode(command, 'a job')

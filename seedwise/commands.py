@@ -1,4 +1,4 @@
-"""What the commands share: flags, configs from files, and errors told in one line."""
+"""What the commands share: flags, configs from files, and errors in one line."""
 
 import contextlib
 import io
@@ -13,6 +13,7 @@ from ml_collections import config_flags
 
 from seedwise import config_files, dotted, paths, streams
 from seedwise.errors import FILE_SYSTEM_ERRORS, Interrupted, LostWorker, UserError, unknown
+from seedwise.process import exit_now
 
 flags.disclaim_key_flags()  # what `define_config` defines is a flag of its caller's: --help lists it there
 
@@ -61,8 +62,8 @@ def run(main: Callable[[list[str]], int]) -> int:
         print(f'error: {message}', file=sys.stderr)
         return 2
     except LostWorker as error:
-        print(f'error: {error}', file=sys.stderr, flush=True)
-        os._exit(1)  # at its end TensorFlow would wait for who is lost
+        print(f'error: {error}', file=sys.stderr)
+        exit_now(1)  # TensorFlow would wait for the lost worker
     except OSError as error:
         # `seedwise.errors.writing` has better words for it; this is for a place that does without.
         named, no_folder = error.filename, 'temporary directory' in str(error.strerror)
@@ -105,22 +106,39 @@ def parse_flags(argv: list[str], usage: str | None, kinds: Mapping[str, type] | 
         print(f'{usage}\n{flags.FLAGS.main_module_help()}')
         raise SystemExit(0)
     kinds = {} if kinds is None else kinds
+    _check_once(argv)
     try:
         rest = flags.FLAGS(argv)
     except flags.UnrecognizedFlagError as error:
         ours = [flag.name for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])]
         config, dot, _ = error.flagname.partition('.')
         if dot and config in ours and not kinds:
-            raise UserError(f'--{error.flagname} sets a field of a config file: --{config}=FILE is wanted') from error
+            raise UserError(f'--{error.flagname} sets a field of a config file: --{config}=FILE is required') from error
         raise unknown('flag', f'--{error.flagname}', (f'--{f}' for f in ours), (f'--{f}' for f in kinds)) from error
     except flags.IllegalFlagValueError as error:
         typed = str(error).removeprefix('flag ').removesuffix(f': {error.__context__}')
         flag, _, value = typed.lstrip('-').partition('=')
-        raise UserError(f'{typed}: {_wanted(kinds[flag], value)}' if flag in kinds else str(error)) from error
+        raise UserError(f'{typed}: {_expected(kinds[flag], value)}' if flag in kinds else str(error)) from error
     except (flags.Error, ValueError) as error:
         raise UserError(str(error)) from error
     if len(rest) > 1:
-        raise UserError(f"'{rest[1]}' is no flag: write --flag=value")
+        raise UserError(f"'{rest[1]}' is not a flag: write --flag=value")
+
+
+def _check_once(argv: Sequence[str]) -> None:
+    """Raises `UserError` if a flag has two values: absl would silently take the last. Fields may be set again."""
+    given: dict[str, str] = {}
+    words = iter(argv[1:])
+    for word in words:
+        if not word.startswith('-'):
+            continue
+        name, equals, value = word.lstrip('-').partition('=')
+        name = name.replace('-', '_')
+        if '.' in name or name not in flags.FLAGS or flags.FLAGS[name].boolean:
+            continue
+        value = value if equals else next(words, '')
+        if given.setdefault(name, value) != value:
+            raise UserError(f"--{name} is given twice, as '{given[name]}' and '{value}': give one")
 
 
 def parse(
@@ -150,7 +168,7 @@ def parse(
     parse_flags(argv, usage, kinds)
     config = getattr(flags.FLAGS, name)
     if config is None:
-        raise UserError(f'--{name} is wanted: --{name}={example}')
+        raise UserError(f'--{name} is required: --{name}={example}')
     dotted.prefer_given(config, overrides(name), pairs)
     return config
 
@@ -179,7 +197,7 @@ class _ConfigFile(flags.ArgumentParser):
         """Returns the config that FILE makes; FILE:TEXT hands a text to its `get_config`."""
         path, colon, text = argument.partition(':')
         if not path:
-            raise UserError(f'--{self._name} is wanted: --{self._name}={self._example}')
+            raise UserError(f'--{self._name} is required: --{self._name}={self._example}')
         place = paths.local(argument if '://' in argument else path, f'--{self._name}')
         file = config_files.find(place, self._name, self._example)
         config = config_files.load(file, [text] if colon else [])
@@ -205,7 +223,7 @@ def unknown_field(what: str, path: str, known: Mapping[str, type]) -> UserError:
     return unknown(what, path, siblings or known, known)
 
 
-def _wanted(kind: type, value: str) -> str:
+def _expected(kind: type, value: str) -> str:
     """Returns what a field of some type takes, with the whole number nearest to `value`."""
     if kind is int:
         with contextlib.suppress(ValueError, OverflowError):

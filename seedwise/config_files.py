@@ -1,9 +1,12 @@
-"""Config files: found, run, and what is wrong in them told in one line."""
+"""Config files: found, run, and their mistakes reported in one line."""
 
+import importlib.util
+import os
 import re
-import runpy
+import sys
 import traceback
 from pathlib import Path
+from types import ModuleType
 
 import ml_collections
 
@@ -11,12 +14,12 @@ from seedwise.errors import UserError, unknown
 
 
 def find(path: Path, flag: str, example: str) -> Path:
-    """Returns the config file at `path`; that of the installed package serves where there is none below this folder.
+    """Returns the config file at `path`; if there is none, that of the installed package.
 
     Args:
       path: as the user typed it.
       flag: that it was typed for.
-      example: a file that the flag takes; where there are no others near `path`, those beside it are named.
+      example: a file that the flag takes; its neighbours are named if `path` has none.
     """
     package = Path(__file__).parent.parent
     for file in (path, package / path):
@@ -37,15 +40,35 @@ def load(file: Path, arguments: list[str]) -> ml_collections.ConfigDict:
       UserError: it has none, that raises, or it returns no ConfigDict.
     """
     try:
-        get_config = runpy.run_path(str(file)).get('get_config')
+        get_config = getattr(_module(file), 'get_config', None)
         config = get_config(*arguments) if get_config else None
-    except (Exception, SystemExit) as error:  # the file is the user's: it may raise anything
+    except SystemExit as error:
+        raise UserError(f'{file}{_line(error, file)} calls sys.exit: a config file only returns a config') from error
+    except Exception as error:  # the file is the user's: it may raise anything
         raise UserError(f'{file}{_line(error, file)}: {_reason(error)}') from error
     if get_config is None:
         raise UserError(f'{file} has no function get_config()')
     if not isinstance(config, ml_collections.ConfigDict):
         raise UserError(f'{file}: get_config() must return a ConfigDict, not {type(config).__name__}')
     return config
+
+
+def _module(file: Path) -> ModuleType:
+    """Returns the file as a module of its own name, so that what it defines can be pickled; it runs each time.
+
+    Modules next to it can be imported. They come last: none takes the place of a package.
+    """
+    folder = str(file.parent.resolve())
+    if folder not in sys.path:
+        sys.path.append(folder)
+    name = f'seedwise_config_{file.stem}'
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise UserError(f'{file} is not a Python file: its name must end in .py')
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 def _is_config(file: Path) -> bool:
@@ -57,9 +80,10 @@ def _is_config(file: Path) -> bool:
 
 def _line(error: BaseException, file: Path) -> str:
     """Returns the line of `file` that an error came from, if any."""
+    names = (str(file), os.path.abspath(file))
     if isinstance(error, SyntaxError):
-        return f', line {error.lineno}' if error.lineno and error.filename == str(file) else ''
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+        return f', line {error.lineno}' if error.lineno and error.filename in names else ''
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename in names]
     return f', line {lines[-1]}' if lines else ''
 
 
@@ -76,6 +100,6 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, AttributeError) and error.args and isinstance(error.args[0], KeyError):
         text = str(error.args[0].args[0])
         name, near = re.search(r'["\'](.*?)["\']', text), re.search('Did you mean "(.*?)"', text)
-        hint = f"Did you mean '{near[1]}'?" if near else 'configs/default.py has all there are.'
+        hint = f"Did you mean '{near[1]}'?" if near else 'configs/default.py has all fields.'
         return f"unknown field '{name[1] if name else text}'. {hint}"
     return f'{type(error).__name__}: {error.msg if isinstance(error, SyntaxError) else error}'

@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend: told in one line, exit code 2, no traceback."""
+"""Errors that the user can fix: one line, exit code 2, no traceback."""
 
 import contextlib
 import difflib

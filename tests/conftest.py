@@ -10,7 +10,7 @@ from tests.helpers import NO_TEST_DATA, TEST_DATA
 
 @pytest.fixture(scope='session')
 def mnist(tmp_path_factory) -> dict[str, str]:
-    """The environment in which commands find MNIST prepared; skips where there is no MNIST on this machine."""
+    """The environment in which commands find MNIST prepared; skips if MNIST is not on this machine."""
     from data_pipeline import sources
 
     folder = os.environ.get('TFDS_DATA_DIR', '')

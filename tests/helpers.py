@@ -112,6 +112,6 @@ def wait_for(condition, seconds: float = 120) -> None:
 
 
 def last_checkpoint(workdir) -> int:
-    """Returns the step of the newest checkpoint, 0 where there is none."""
+    """Returns the step of the newest checkpoint, 0 if there is none."""
     steps = [int(path.stem.rpartition('-')[2]) for path in (workdir / 'checkpoints').glob('step-*.index')]
     return max(steps, default=0)

@@ -20,7 +20,7 @@ STRATEGIES = ('auto', 'one_device', 'mirrored', 'multi_worker', 'tpu')
 PRECISIONS = ('float32', 'float64', 'mixed_bfloat16', 'mixed_float16')
 CLIPS = ('clipvalue', 'clipnorm', 'global_clipnorm')
 
-#: Beyond these a number is a slip of the pen: it would run for ever or fill the memory.
+#: A number beyond these is a typing mistake: the run would never end, or fill the memory.
 MOST_STEPS = 10**9
 MOST_CALLS = 10**7
 MOST_UNITS = 10**6
@@ -55,16 +55,16 @@ def check(config: ml_collections.ConfigDict) -> None:
     for pair in PAIRS:
         if sum(get(config, path) is not None for path in pair) != 1:
             values = ' and '.join(f'{path} {get(config, path)}' for path in pair)
-            raise UserError(f'exactly one of {" and ".join(pair)} is wanted: the config gives {values}')
+            raise UserError(f'exactly one of {" and ".join(pair)} must be set: the config sets {values}')
     for pair in OPTIONAL_PAIRS:
         if all(get(config, path) is not None for path in pair):
             values = ' and '.join(f'{path} {get(config, path)}' for path in pair)
-            raise UserError(f'at most one of {" and ".join(pair)} is wanted: the config gives {values}')
+            raise UserError(f'at most one of {" and ".join(pair)} may be set: the config sets {values}')
     _check_together(config)
 
 
 def check_cluster(config: ml_collections.ConfigDict, cluster: Cluster | None) -> None:
-    """Raises `UserError` where the workers of `cluster` cannot run `config`."""
+    """Raises `UserError` if the workers of `cluster` cannot run `config`."""
     if cluster is None:
         if config.strategy == 'multi_worker':
             raise UserError(
@@ -83,7 +83,7 @@ def check_cluster(config: ml_collections.ConfigDict, cluster: Cluster | None) ->
 
 
 def check_length(config: ml_collections.ConfigDict, total_steps: int) -> None:
-    """Raises `UserError` where a run of so many steps, known once the dataset is, would never end."""
+    """Raises `UserError` if a run has so many steps that it would never end; the number is known once the dataset is."""
     if total_steps > MOST_STEPS:
         raise UserError(f'epochs {config.epochs:,} are {total_steps:,} steps here: at most {MOST_STEPS:,} are possible')
     call = min(config.steps_per_call, config.eval_every_steps or config.steps_per_call)
@@ -95,23 +95,23 @@ def check_length(config: ml_collections.ConfigDict, total_steps: int) -> None:
 
 
 def _check_schema(config: ml_collections.ConfigDict) -> None:
-    """Fields and their types are those of `configs.default`: a config file could have made up others."""
+    """Fields and their types are those of `configs.default`: a config file could have added others."""
     schema = default.get_config()
-    given, wanted = types(config), types(schema)
-    missing = [path for path in wanted if path not in given]
+    given, required = types(config), types(schema)
+    missing = [path for path in required if path not in given]
     if missing:
         raise UserError(
             f'the config lacks {", ".join(missing[:3])}{", ..." * (len(missing) > 3)}: it must start from '
             'configs.default.get_config() (a study is for python -m trainer.compare --study)'
         )
-    for path, kind in wanted.items():
+    for path, kind in required.items():
         value = get(config, path)
         optional = get(schema, path) is None or any(path in pair for pair in PAIRS)
         if not (isinstance(value, kind) and isinstance(value, bool) == (kind is bool) or (value is None and optional)):
             raise UserError(f'{path} is {value!r}: it must be {KINDS[kind]}{" or None" * optional}')
     for path in given:
-        if path not in wanted:
-            raise unknown_field('field', path, wanted)
+        if path not in required:
+            raise unknown_field('field', path, required)
 
 
 def _check_widths(model: ml_collections.ConfigDict) -> None:
@@ -145,7 +145,7 @@ def _check_together(config: ml_collections.ConfigDict) -> None:
     clips = [name for name in CLIPS if config.optimizer[name] is not None]
     if len(clips) > 1:
         raise UserError(
-            f'at most one of optimizer.{", ".join(CLIPS)} is wanted: the config gives {" and ".join(clips)}'
+            f'at most one of optimizer.{", ".join(CLIPS)} may be set: the config sets {" and ".join(clips)}'
         )
     if config.replicas and config.global_batch_size % config.replicas:
         raise batch_not_divisible(config.global_batch_size, config.replicas)

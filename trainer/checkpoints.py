@@ -36,7 +36,7 @@ class Checkpoints:
         self._saved_at = time.monotonic()
 
     def restore(self) -> dict | None:
-        """Restores the newest checkpoint that is whole; returns the progress saved with it, or None where there is none.
+        """Restores the newest whole checkpoint; returns the progress saved with it, or None if there is none.
 
         Raises:
           UserError: there are checkpoints, and all of them are damaged.
@@ -120,7 +120,7 @@ def save_model(model: keras.Model, path: Path) -> None:
 
 
 def load_model(path: Path) -> keras.Model:
-    """Reads a model that `save_model` wrote; `UserError` where the file is damaged."""
+    """Reads a model that `save_model` wrote; `UserError` if the file is damaged."""
     try:
         return keras.models.load_model(path, compile=False)
     except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:  # which one, depends on the damage

@@ -30,9 +30,9 @@ class Cluster:
 
 
 def find(environ: Mapping[str, str] = os.environ) -> Cluster | None:
-    """Returns the cluster that the environment describes, or None where it describes none.
+    """Returns the cluster that the environment describes, or None if it describes none.
 
-    The first of these that is there counts:
+    The first of these that is set counts:
       TF_CONFIG, as TensorFlow defines it: set by hand, by `launch local` and by Vertex AI;
       SEEDWISE_HOSTS, the "host:port" of all workers, in their order and separated by commas, with SEEDWISE_INDEX or (set by
         Kubernetes in the pods of an indexed job) JOB_COMPLETION_INDEX, and SEEDWISE_WORKERS, their number;
@@ -54,8 +54,8 @@ def start_seconds(environ: Mapping[str, str] = os.environ) -> int:
 
 
 def tpu_address(environ: Mapping[str, str] = os.environ) -> str:
-    """Returns the name or address of the TPU that the environment tells of, '' for none."""
-    # Cloud TPU VMs and Vertex AI name it; a Kubernetes pod or a Colab notebook beside one has its address.
+    """Returns the name or address of the TPU that the environment names, or ''."""
+    # Cloud TPU VMs and Vertex AI name it; a Kubernetes pod or a Colab notebook next to one has its address.
     if environ.get('TPU_NAME'):
         return environ['TPU_NAME']
     address = environ.get('KUBE_GOOGLE_CLOUD_TPU_ENDPOINTS') or environ.get('COLAB_TPU_ADDR') or ''
@@ -70,16 +70,16 @@ def _tf_config(environ: Mapping[str, str]) -> Cluster | None:
     try:
         config = json.loads(text)
     except json.JSONDecodeError as error:
-        raise UserError(f'TF_CONFIG is not JSON ({error}): wanted is {example}') from error
+        raise UserError(f'TF_CONFIG is not JSON ({error}): expected for example {example}') from error
     try:
         jobs, task = dict(config['cluster']), config['task']
         kind, index = task['type'], int(task['index'])
         chiefs, workers = ([str(address) for address in jobs.get(job, ())] for job in ('chief', 'worker'))
         known = set(jobs) <= {'chief', 'worker'} and len(jobs[kind]) > 0
     except KeyError as error:
-        raise UserError(f'TF_CONFIG lacks {error}: wanted is {example}') from error
+        raise UserError(f'TF_CONFIG lacks {error}: expected for example {example}') from error
     except (TypeError, ValueError) as error:
-        raise UserError(f'TF_CONFIG is garbled ({error}): wanted is {example}') from error
+        raise UserError(f'TF_CONFIG is malformed ({error}): expected for example {example}') from error
     if not known:
         raise UserError(f"TF_CONFIG has jobs {', '.join(jobs)} and task type '{kind}': accepted are chief and worker")
     addresses = (*chiefs, *workers)
@@ -92,7 +92,7 @@ def _tf_config(environ: Mapping[str, str]) -> Cluster | None:
 
 
 def _hosts(environ: Mapping[str, str]) -> Cluster | None:
-    """The cluster that SEEDWISE_HOSTS tells of."""
+    """The cluster that SEEDWISE_HOSTS describes."""
     names = [name for name in ('SEEDWISE_HOSTS', 'SEEDWISE_WORKERS', 'SEEDWISE_INDEX') if environ.get(name)]
     if not names:
         return None
@@ -126,8 +126,8 @@ def _slurm(environ: Mapping[str, str]) -> Cluster | None:
     """
     if 'SLURM_STEP_ID' not in environ or environ.get('SLURM_STEP_NUM_TASKS') == '1':
         return None
-    wanted = ('JOB_ID', 'STEP_NUM_TASKS', 'STEP_NODELIST', 'STEP_TASKS_PER_NODE', 'PROCID', 'NODEID', 'LOCALID')
-    missing = [f'SLURM_{name}' for name in wanted if not environ.get(f'SLURM_{name}')]
+    needed = ('JOB_ID', 'STEP_NUM_TASKS', 'STEP_NODELIST', 'STEP_TASKS_PER_NODE', 'PROCID', 'NODEID', 'LOCALID')
+    missing = [f'SLURM_{name}' for name in needed if not environ.get(f'SLURM_{name}')]
     if missing:
         raise UserError(f'SLURM_STEP_ID is set, but {", ".join(missing)} not: start with srun, which sets all')
     job, step, tasks, index, node, local = (
@@ -137,7 +137,7 @@ def _slurm(environ: Mapping[str, str]) -> Cluster | None:
     try:
         nodes = hostnames(environ['SLURM_STEP_NODELIST'])
     except ValueError as error:
-        raise UserError(f"SLURM_STEP_NODELIST is '{environ['SLURM_STEP_NODELIST']}': no list of hosts") from error
+        raise UserError(f"SLURM_STEP_NODELIST is '{environ['SLURM_STEP_NODELIST']}': not a list of hosts") from error
     counts = _per_node(environ['SLURM_STEP_TASKS_PER_NODE'])
     places = [(n, i) for n, count in enumerate(counts) for i in range(count)]  # of the tasks, in their order
     if (len(counts), len(places)) != (len(nodes), tasks):
@@ -161,7 +161,7 @@ def hostnames(text: str) -> list[str]:
     """Returns the names in one of Slurm's lists of hosts, in its order: 'node[2,08-10],gpu1' has five.
 
     Raises:
-      ValueError: it is none.
+      ValueError: it is not such a list.
     """
     names: list[str] = []
     for item in re.findall(r'(?:[^,\[]|\[[^]]*\])+', text):
@@ -188,7 +188,7 @@ def _per_node(text: str) -> list[int]:
     for item in text.split(','):
         match = re.fullmatch(r'(\d+)(?:\(x(\d+)\))?', item)
         if not match:
-            raise UserError(f"SLURM_STEP_TASKS_PER_NODE is '{text}': wanted is such as 2(x3),1")
+            raise UserError(f"SLURM_STEP_TASKS_PER_NODE is '{text}': expected for example 2(x3),1")
         counts += [int(match[1])] * int(match[2] or 1)
     return counts
 
@@ -204,12 +204,12 @@ def _check_addresses(variable: str, addresses: Sequence[str]) -> None:
     for address in addresses:
         host, _, port = address.rpartition(':')
         if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-            raise UserError(f'{variable} has the address \'{address}\': wanted is ["host:port", ...]')
+            raise UserError(f'{variable} has the address \'{address}\': expected for example ["host:port", ...]')
     if len(set(addresses)) < len(addresses):
         raise UserError(f'{variable} has an address twice: {", ".join(addresses)}')
 
 
-#: Seconds of waiting for other workers after which it is reported whom a worker waits for.
+#: Seconds after which a waiting worker reports which workers it is waiting for.
 PATIENCE_SECONDS = 10.0
 
 
@@ -293,12 +293,12 @@ def _listen(cluster: Cluster) -> socket.socket:
             return socket.create_server(('', port), family=socket.AF_INET6, backlog=many, dualstack_ipv6=True)
         return socket.create_server(('', port), backlog=many)
     except OSError as error:
-        told = f'port {port} of worker {cluster.index} ({address}) is in use'
+        message = f'port {port} of worker {cluster.index} ({address}) is in use'
         if cluster.engine.startswith('Slurm'):  # the port was our choice, and the job's next step has others
-            raise LostWorker(f'{told}: start again') from error
-        raise UserError(f'{told}: choose a free one') from error
+            raise LostWorker(f'{message}: start again') from error
+        raise UserError(f'{message}: choose a free one') from error
 
 
 def check_port_free(cluster: Cluster) -> None:
-    """Raises `UserError` where another process listens on this worker's port, `LostWorker` where a new start would help."""
+    """Raises `UserError` if another process listens on this worker's port, `LostWorker` if a new start would help."""
     _listen(cluster).close()

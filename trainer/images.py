@@ -16,7 +16,7 @@ WRONG, COLUMNS, EXAMPLE = 20, 5, 56
 
 @dataclasses.dataclass(frozen=True)
 class Outcomes:
-    """What became of the examples of a split.
+    """Predictions for the examples of a split.
 
     Attributes:
       confusion: [classes, classes], number of examples by label (row) and predicted class (column).
@@ -72,7 +72,7 @@ def outcomes(
 
 
 def confusion_matrix(confusion: np.ndarray) -> Image.Image:
-    """Returns a matrix of counts [classes, classes] as an image: a cell is the darker, the more of its row it has."""
+    """Returns a matrix of counts [classes, classes] as an image: a cell is darker the larger its share of the row."""
     classes = len(confusion)
     cell = max(2, SIDE // classes)
     left = top = 38
@@ -118,7 +118,7 @@ def png(image: Image.Image) -> bytes:
 
 
 def _drawable(pixels: np.ndarray) -> np.ndarray:
-    """Pixels as Pillow takes them: [height, width] where there is one channel."""
+    """Pixels as Pillow takes them: [height, width] for one channel."""
     return pixels[..., 0] if pixels.shape[-1] == 1 else pixels
 
 

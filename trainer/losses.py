@@ -1,7 +1,7 @@
 """Loss of each example, from logits.
 
 Each function takes labels (int, shape [batch]), logits (float, [batch, classes]) and the label smoothing s in [0, 1), and
-returns the unreduced loss, shape [batch], in nats (but for the squared error). The log-probabilities come from
+returns the unreduced loss, shape [batch], in nats (except for the squared error). The log-probabilities come from
 `log_softmax`, which neither overflows nor clips; Keras's losses on probabilities clip at 1e-7.
 
 Importing this module does not import TensorFlow.

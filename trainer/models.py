@@ -153,6 +153,8 @@ def build(config, image_shape: tuple[int, int, int], classes: int, replicas: int
     """Returns the Keras model of `config`, [batch, height, width, channels] in [0, 1] -> logits [batch, classes]."""
     import keras
 
+    # Not restored: Keras makes an optimizer's learning rate in floatx when the optimizer is built, after the model, and a
+    # schedule reads it while a step is traced. Each run of a process sets it here, before either.
     dtypes = {'float32': 'float32', 'float64': 'float64'}
     keras.config.set_floatx(dtypes.get(config.precision, 'float32'))
     previous = keras.config.dtype_policy()

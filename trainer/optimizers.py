@@ -49,7 +49,7 @@ SCHEDULES = ('constant', 'cosine', 'exponential', 'piecewise')
 
 
 def canonical_name(name: str) -> str:
-    """Returns the Keras name for `name` in any case. Raises `UserError` where there is no such optimizer."""
+    """Returns the Keras name for `name` in any case. Raises `UserError` if there is no such optimizer."""
     for known in ARGUMENTS:
         if known.lower() == name.lower():
             return known

@@ -106,7 +106,7 @@ def best_evaluation(history: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _read_json(path: Path, remedy: str) -> dict | None:
-    """Returns the JSON object in a file, or None where there is no such file."""
+    """Returns the JSON object in a file, or None if there is no such file."""
     try:
         content = json.loads(path.read_text(encoding='utf-8'))
     except (FileNotFoundError, NotADirectoryError):

@@ -112,7 +112,7 @@ class Program:
         """Makes this the program of another run, without compiling it again.
 
         Args:
-          config: differs from this program's in its seed, and in the learning rate where that is constant, alone.
+          config: differs from this program's in its seed, and in a constant learning rate, and in nothing else.
         """
         with self._devices.scope():
             model, optimizer = self._make(config)
@@ -256,8 +256,8 @@ class Program:
         due = (done > 0) & (done % self._overwrite_frequency == 0)
         tf.cond(due, overwrite, lambda: tf.constant(False))
 
-    def _norms(self, gradients, wanted):
-        """Global norms of gradients and weights where `wanted`, else zeros: they are reported once a block."""
+    def _norms(self, gradients, needed):
+        """Global norms of gradients and weights if `needed`, otherwise zeros: they are reported once a block."""
 
         def norms():
             gradient = tf.cast(tf.linalg.global_norm(gradients), tf.float32)
@@ -266,7 +266,7 @@ class Program:
             weights = [variable.value for variable in self.model.trainable_variables]
             return gradient, tf.cast(tf.linalg.global_norm(weights), tf.float32)
 
-        return tf.cond(wanted, norms, lambda: (tf.constant(0.0), tf.constant(0.0)))
+        return tf.cond(needed, norms, lambda: (tf.constant(0.0), tf.constant(0.0)))
 
     def _eval_steps(self, images, labels, mask):
         """A block of evaluation batches: returns `Totals`, and [steps, batch] predicted class and its probability."""
@@ -335,7 +335,7 @@ def use_xla(config, devices) -> bool:
     third of the speed; on several logical CPUs it fails, and TPUs compile everything anyway.
 
     Raises:
-      UserError: the config asks for it where it fails.
+      UserError: the config asks for XLA where it fails.
     """
     on_cpu = not tf.config.list_logical_devices('GPU')
     one_device = isinstance(devices, tf.distribute.OneDeviceStrategy)

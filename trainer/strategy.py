@@ -11,6 +11,7 @@ import tensorflow as tf
 from data_pipeline.pipeline import Part
 from seedwise import machine
 from seedwise.errors import UserError
+from seedwise.process import exit_now
 from trainer.check import batch_not_divisible, check_cluster
 from trainer.cluster import Cluster, lost_worker, start_seconds, tpu_address
 
@@ -24,7 +25,7 @@ def start(config, cluster: Cluster | None) -> tf.distribute.Strategy:
     To be called once in a process, before any other use of TensorFlow: threads and logical devices are fixed by the first.
 
     Raises:
-      UserError: the devices or the cluster that the strategy needs are not there, or they do not divide the batch.
+      UserError: the devices or the cluster that the strategy needs are missing, or they do not divide the batch.
     """
     check_cluster(config, cluster)
     name = _choose(config, cluster)
@@ -69,8 +70,8 @@ def distribute(strategy: tf.distribute.Strategy, blocks: Callable[[Part], tf.dat
     """Returns an iterable of per-replica blocks, from a function that makes the dataset for a part of the replicas."""
     replicas = strategy.num_replicas_in_sync
     if local_replicas(strategy) == 1 and not tf.config.list_logical_devices('GPU'):
-        # Not through `distribute_datasets_from_function`: beside its iterator, even an idle one, all else in the process
-        # took twice as long (an epoch of 784-128-10 0.32 s instead of 0.16 s, on 2 cores).
+        # Not through `distribute_datasets_from_function`: while its iterator exists, even idle, everything else in the
+        # process takes twice as long (an epoch of 784-128-10 0.32 s instead of 0.16 s, on 2 cores).
         resolver = strategy.cluster_resolver
         return blocks(Part(replicas, resolver.task_id if resolver and replicas > 1 else 0))
 
@@ -100,24 +101,24 @@ def _choose(config, cluster: Cluster | None) -> str:
 
 
 def _devices(config, workers: int) -> list[str]:
-    """Returns this worker's devices, splitting the CPU where more replicas than one are wanted and there is no GPU."""
+    """Returns this worker's devices; without a GPU, splits the CPU if there are several replicas."""
     gpus = tf.config.list_physical_devices('GPU')
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
-    wanted = config.replicas // workers
+    count = config.replicas // workers
     if config.strategy == 'one_device':
-        wanted = 1
+        count = 1
     if gpus:
-        if wanted > len(gpus):
+        if count > len(gpus):
             raise UserError(f'replicas is {config.replicas}, but each worker has {len(gpus)} GPUs')
-        return [f'GPU:{i}' for i in range(wanted or len(gpus))]
-    wanted = wanted or 1
-    if wanted > MOST_CPU_DEVICES:
+        return [f'GPU:{i}' for i in range(count or len(gpus))]
+    count = count or 1
+    if count > MOST_CPU_DEVICES:
         raise UserError(f'replicas is {config.replicas}: without GPUs it may be {MOST_CPU_DEVICES * workers} here')
-    if wanted > 1:
+    if count > 1:
         cpu = tf.config.list_physical_devices('CPU')[0]
-        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * wanted)
-    return [f'CPU:{i}' for i in range(wanted)]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+    return [f'CPU:{i}' for i in range(count)]
 
 
 def _multi_worker(cluster: Cluster, devices: list[str]) -> tf.distribute.Strategy:
@@ -134,7 +135,7 @@ def _multi_worker(cluster: Cluster, devices: list[str]) -> tf.distribute.Strateg
     options = tf.distribute.experimental.CommunicationOptions(
         implementation=implementation.NCCL if gpus else implementation.RING
     )
-    # TensorFlow would wait for an hour for a worker that dies just now, and cannot be interrupted.
+    # TensorFlow would wait for an hour if another worker died during start-up, and cannot be interrupted.
     timer = threading.Timer(start_seconds(), _give_up, [cluster])
     timer.daemon = True
     timer.start()
@@ -145,8 +146,8 @@ def _multi_worker(cluster: Cluster, devices: list[str]) -> tf.distribute.Strateg
 
 
 def _give_up(cluster: Cluster) -> None:
-    print(f'error: {lost_worker(cluster, "")}', file=sys.stderr, flush=True)
-    os._exit(1)
+    print(f'error: {lost_worker(cluster, "")}', file=sys.stderr)
+    exit_now(1)
 
 
 def _tpu(config) -> tf.distribute.Strategy:

@@ -27,10 +27,11 @@ from trainer import events, images, results
 from trainer.checkpoints import tensorflow_writing
 from trainer.progress import warn
 
-#: The most of a run's training time that may go into the images of a split: epochs of 0.1 s do not all have theirs.
+#: The largest share of a run's training time that images of a split may take: with very short epochs, some evaluations
+#: log none.
 IMAGES_SHARE = 0.01
 
-#: Hyperparameters that the HParams table shows unasked: it shows the first five.
+#: Hyperparameters that the HParams table shows by default: the first five.
 _FIRST_COLUMNS = ('model.name', 'optimizer.name', 'optimizer.learning_rate', 'loss.name', 'seed')
 
 
@@ -41,7 +42,7 @@ class Summaries:
     reported once, and the run goes on without more of them.
 
     What is there of steps beyond `step`, from which the run continues, was written by a process that was killed after
-    its last checkpoint: TensorBoard is told to forget it.
+    its last checkpoint: TensorBoard is made to forget it.
     """
 
     def __init__(self, folder: Path | None, step: int = 0):
@@ -110,7 +111,7 @@ class Summaries:
                 tf.profiler.experimental.stop()
 
     def flush(self) -> None:
-        """Makes all that is there be seen, but for images that are not yet painted."""
+        """Makes everything visible, except for images that are not yet painted."""
         scalars, self._scalars = self._scalars, []
         if self._folder is None:
             return
@@ -134,7 +135,7 @@ class Summaries:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[Path]:
-        """Yields the folder; where that cannot be written, writes no more."""
+        """Yields the folder; once it cannot be written, nothing more is."""
         assert self._folder is not None
         try:
             with tensorflow_writing(self._folder):
@@ -151,7 +152,7 @@ class Summaries:
 
 
 class _Writer:
-    """Writes an event file: one event for all that there is to say of a step.
+    """Writes an event file: one event for all values of a step.
 
     `tf.summary` writes the same, a value an event, at twenty times the time: a tenth of a run of half a second.
     """
@@ -182,7 +183,7 @@ class _Writer:
 
 
 def _paint(split: str, outcomes: images.Outcomes) -> tuple[float, list[Summary.Value]]:
-    """Returns the seconds that it took, and the images."""
+    """Returns the seconds it took, and the images."""
     started = time.thread_time()
     matrix, wrong = images.confusion_matrix(outcomes.confusion), images.most_confidently_wrong(outcomes)
     counts = f'Examples of the {split} set by label (row) and predicted class (column).'

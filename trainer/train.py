@@ -26,7 +26,7 @@ from trainer.progress import Progress
 from trainer.steps import OnBlock, Program, Totals
 from trainer.summaries import Summaries
 
-#: What TensorFlow raises where another worker does not answer.
+#: What TensorFlow raises when another worker does not answer.
 PEERS_FAIL = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -35,7 +35,7 @@ PEERS_FAIL = (
 )
 
 
-#: Of no examples.
+#: Totals of no examples.
 NOTHING = Totals(0.0, 0.0, 0)
 
 #: `test` of a result whose test set was not opened.
@@ -51,13 +51,13 @@ def train(
       config: a checked config (`trainer.check`).
       location: where `sources.locate` found the dataset.
       workdir: the run's folder; an unfinished run in it is continued.
-      cluster: the workers, where there are several.
+      cluster: the workers, if there are several.
       show: whether to show progress.
 
     Raises:
-      UserError: what the config wants is not to be had here.
+      UserError: the config asks for something that this machine does not have.
       Interrupted: a signal asked the run to stop; all is saved.
-      LostWorker: another worker has died, or has not come.
+      LostWorker: another worker died or never joined.
     """
     started = time.perf_counter()
     chief = cluster is None or cluster.is_chief
@@ -81,7 +81,7 @@ def train(
 
 
 def evaluate(config, location: sources.Location, workdir: Path) -> dict:
-    """Returns the result in `workdir` with its model evaluated anew on the test set; writes nothing.
+    """Returns the result in `workdir` with its model evaluated again on the test set; writes nothing.
 
     Raises:
       UserError: there is no whole model of a finished run.
@@ -154,7 +154,7 @@ class Run:
         """Trains to the end and returns the result.
 
         Args:
-          started: what `time.perf_counter` said when the run began.
+          started: `time.perf_counter()` when the run began.
           show: whether to show progress.
           test: whether to open the test set at the end.
         """
@@ -191,7 +191,7 @@ class Run:
         return totals
 
     def _train(self, summaries: Summaries, progress: Progress, now: Callable[[], float]) -> None:
-        """Trains from the current step to the last, or to divergence, or to where early stopping ends it."""
+        """Trains from the current step to the last one, to divergence, or until early stopping ends it."""
         lengths = self.blocks.lengths(self.step)
         blocks = self.blocks.train(self.step, lengths) if lengths else iter(())
         compiled = False

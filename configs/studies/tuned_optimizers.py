@@ -4,7 +4,7 @@
     python -m trainer.compare --study=configs/studies/tuned_optimizers.py:MLP  # one of the two models
 
 Optimizers compared at their defaults are defaults compared. Here each gets the same number of quasi-random trials, its
-settings are chosen by validation accuracy, and what is chosen is run anew on fresh seeds and tested once. The result
+settings are chosen by validation accuracy, and what is chosen is run again on fresh seeds and tested once. The result
 has a third axis, `tuning`: `default` (Keras 3's own settings), `rate` (the learning rate tuned) and `all` (the other
 main arguments too, with the same number of trials).
 

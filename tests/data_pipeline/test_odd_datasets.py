@@ -59,7 +59,7 @@ LABELS = {
     'int64': (F.Scalar(np.int64), F.Scalar(np.int64), 2, "'label' of type Scalar of int64"),
 }
 
-#: What is looked at first, where there are several reasons.
+#: What is checked first, if there are several reasons.
 FIRST = ('int32', 'text', 'int64', 'one class', 'float32 to 255', 'NaN', '-1', 'too large')
 
 

@@ -86,12 +86,12 @@ def test_blocks_made_at_once_are_those_of_the_pipeline(examples, start, blocks, 
     for part, _ in (examples.split(0, 20), (examples, None)):
         options = {'seed': 3, 'batch': batch, 'start': start, 'blocks': blocks}
         expected = pipeline.train_blocks(part, **options, part=Part()).as_numpy_iterator()
-        for made, wanted in zip(pipeline.train_blocks_at_once(part, **options), expected, strict=True):
-            assert all(np.array_equal(a, b) for a, b in zip(made, wanted, strict=True))
+        for made, other in zip(pipeline.train_blocks_at_once(part, **options), expected, strict=True):
+            assert all(np.array_equal(a, b) for a, b in zip(made, other, strict=True))
         size = {'batch': batch, 'steps': 4}
         expected = pipeline.eval_blocks(part, **size, part=Part()).as_numpy_iterator()
-        for made, wanted in zip(pipeline.eval_blocks_at_once(part, **size), expected, strict=True):
-            assert all(np.array_equal(a, b) for a, b in zip(made, wanted, strict=True))
+        for made, other in zip(pipeline.eval_blocks_at_once(part, **size), expected, strict=True):
+            assert all(np.array_equal(a, b) for a, b in zip(made, other, strict=True))
 
 
 def test_validation_split_is_drawn_by_the_seed_and_disjoint(examples):

@@ -231,7 +231,7 @@ def test_only_what_may_go_better_is_tried_again(tmp_path, exit_code, starts):
         (['local', '--workers=1e9', '--', 'true'], 'from 1 to 64'),
         (['local', '--workers=' + '9' * 5000, '--', 'true'], 'from 1 to 64'),
         (['local', '--workers', '--', 'true'], '--workers: expected one argument'),
-        (['local', '--restarts=many', '--', 'true'], "'many' is no whole number from 0"),
+        (['local', '--restarts=many', '--', 'true'], "'many' is not a whole number from 0"),
         (['local', '--wrokers=2', '--', 'true'], "Did you mean '--workers'?"),
         (['local', 'true', '--', 'true'], "unknown flag 'true'"),
         (['local', '--', 'no-such-command'], "command not found: 'no-such-command'"),

@@ -22,7 +22,7 @@ STUDY = ('--', 'python', '-m', 'trainer.compare', '--study=configs/studies/tuned
         (STUDY, 'add --workdir=/'),
         ((*STUDY, '--workdir=runs'), 'add --workdir=/'),
         (('--address=head', *STUDY), 'http://127.0.0.1:8265'),
-        (('--folder=/nowhere', *STUDY, '--workdir=/runs'), 'is no folder'),
+        (('--folder=/nowhere', *STUDY, '--workdir=/runs'), 'is not a folder'),
     ],
 )
 def test_mistakes_are_told_in_one_line(arguments, message):

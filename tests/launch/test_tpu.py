@@ -42,6 +42,6 @@ def test_the_pinned_set_for_tpus_is_the_tested_one_but_for_tensorflow():
     assert sorted(line.partition('==')[0] for line in tpu - pinned) == ['libtpu', 'tensorboard', 'tensorflow-tpu']
 
 
-def test_a_zone_is_wanted():
+def test_a_zone_is_required():
     with pytest.raises(UserError, match='--zone'):
         main([*TRAIN])

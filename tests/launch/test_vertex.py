@@ -72,9 +72,9 @@ def test_the_source_distribution_holds_all_that_runs(sdist):
         packed = {name.partition('/')[2] for name in archive.getnames()}
     packages = ('configs', 'data_pipeline', 'trainer', 'launch')
     files = [path for package in packages for path in (ROOT / package).rglob('*') if path.is_file()]
-    wanted = {str(path.relative_to(ROOT)) for path in files if '__pycache__' not in path.parts}
-    assert any('templates' in name for name in wanted)
-    assert wanted <= packed
+    needed = {str(path.relative_to(ROOT)) for path in files if '__pycache__' not in path.parts}
+    assert any('templates' in name for name in needed)
+    assert needed <= packed
 
 
 def test_the_source_distribution_installs_and_finds_its_configs_from_any_folder(sdist, tmp_path):

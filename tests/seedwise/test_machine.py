@@ -139,9 +139,9 @@ def group(controller: str, limits: dict[str, str]):
         except OSError:
             continue
         try:
-            wanted = {name: value for name, value in limits.items() if (folder / name).exists()}
-            if wanted:
-                for name, value in wanted.items():
+            needed = {name: value for name, value in limits.items() if (folder / name).exists()}
+            if needed:
+                for name, value in needed.items():
                     (folder / name).write_text(value, encoding='utf-8')
                 yield folder / 'cgroup.procs'
                 return

@@ -138,10 +138,10 @@ def test_a_wrong_field(error, overrides, words):
 
 
 FLAGS = [
-    ((), '--config is wanted', '--config=configs/cnn_nadam.py'),
-    (('--config=',), '--config is wanted'),
+    ((), '--config is required', '--config=configs/cnn_nadam.py'),
+    (('--config=',), '--config is required'),
     (('--config',), 'Missing value for flag --config'),
-    (('--config.epochs=3',), '--config.epochs', '--config=FILE is wanted'),
+    (('--config.epochs=3',), '--config.epochs', '--config=FILE is required'),
     (('--config=configs/cnn_nadm.py',), "'configs/cnn_nadm.py'", "Did you mean 'configs/cnn_nadam.py'?"),
     (('--config=cnn_nadam',), "'cnn_nadam'", "Did you mean 'configs/cnn_nadam.py'?"),
     (('--config=nowhere/x.py',), "'nowhere/x.py'", 'accepted are configs/cnn_adam.py'),
@@ -151,8 +151,10 @@ FLAGS = [
     ((*RUN, '--confg.epochs=3'), "unknown flag '--confg.epochs'", "Did you mean '--config.epochs'?"),
     ((*RUN, '--epochs=3'), "unknown flag '--epochs'", "Did you mean '--config.epochs'?"),
     ((*RUN, '--noconfig.test_every_evaluation=1'), '--noconfig.test_every_evaluation=1'),
-    ((*RUN, 'epochs=3'), "'epochs=3' is no flag", '--flag=value'),
-    ((*RUN, '--', 'stray'), "'stray' is no flag"),
+    ((*RUN, 'epochs=3'), "'epochs=3' is not a flag", '--flag=value'),
+    ((*RUN, '--', 'stray'), "'stray' is not a flag"),
+    ((*RUN, '--config=configs/cnn_adam.py'), '--config is given twice', 'cnn_adam.py', 'give one'),
+    ((*RUN, '--workdir=a', '--workdir', 'b'), "--workdir is given twice, as 'a' and 'b'"),
     ((*RUN, '--workdir=/dev/null/x'), '/dev/null is a file', 'another --workdir'),
     ((*RUN, '--workdir=/proc/x'), '/proc/x cannot be written', 'another --workdir'),
     ((*RUN, '--workdir=/dev/null'), '/dev/null is a file', 'another --workdir'),
@@ -183,6 +185,8 @@ FILES = [
     (f'{BEGIN}    config.unlock()\n    config.epoch = 3\n    return config\n', "'epoch'", "Did you mean 'epochs'?"),
     (f'{BEGIN}    config.epochs = None\n    return config\n', 'exactly one of epochs and steps'),
     ('\x00', 'config.py', 'null bytes'),
+    ('import sys\nsys.exit(0)\n', 'line 2', 'calls sys.exit', 'only returns a config'),
+    ('def get_config():\n    raise SystemExit\n', 'line 2', 'calls sys.exit'),
 ]
 
 
@@ -200,11 +204,11 @@ def worker(index: object = 0, kind: object = 'worker', **jobs) -> str:
 TWO = ['a:1', 'b:2']
 CLUSTERS = [
     ('abc', '', 'TF_CONFIG is not JSON', '{"cluster": {"worker": ["host0:2222"'),
-    ('{}', '', "TF_CONFIG lacks 'cluster'", 'wanted is'),
-    ('[]', '', 'TF_CONFIG is garbled', 'wanted is'),
+    ('{}', '', "TF_CONFIG lacks 'cluster'", 'expected for example'),
+    ('[]', '', 'TF_CONFIG is malformed', 'expected for example'),
     ('{"cluster": {"worker": ["a:1"]}}', '', "TF_CONFIG lacks 'task'"),
     ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker"}}', '', "TF_CONFIG lacks 'index'"),
-    (worker('x', worker=TWO), '', 'TF_CONFIG is garbled', "'x'"),
+    (worker('x', worker=TWO), '', 'TF_CONFIG is malformed', "'x'"),
     (worker(2, worker=TWO), '', 'task index 2', '0 to 1'),
     (worker(-1, worker=TWO), '', 'task index -1', '0 to 1'),
     (worker(kind='boss', worker=TWO), '', "'boss'"),
@@ -279,7 +283,7 @@ def test_no_network_and_no_fallback(error, tmp_path):
     [
         (['--dataset=mnits'], ("'mnits'", "Did you mean 'mnist'?")),
         (['--dateset=mnist'], ("'--dateset'", "Did you mean '--dataset'?")),
-        (['mnist'], ("'mnist' is no flag",)),
+        (['mnist'], ("'mnist' is not a flag",)),
         (['--manual_dir=/nowhere'], ('manual_dir /nowhere is not a folder',)),
     ],
     ids=str,

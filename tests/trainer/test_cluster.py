@@ -47,7 +47,7 @@ def test_ipv6_addresses():
 
 @pytest.mark.parametrize('text', ['null', '3', '"text"', '{"cluster": 3, "task": 3}', '{"cluster": {"worker": 3}}'])
 def test_no_cluster_at_all_is_told_with_an_example(text):
-    with pytest.raises(UserError, match='wanted is .*host0:2222'):
+    with pytest.raises(UserError, match='expected for example .*host0:2222'):
         cluster.find({'TF_CONFIG': text})
 
 
@@ -123,7 +123,7 @@ def test_half_of_slurms_variables_is_told(name):
         ({'SLURM_NODEID': '0'}, 'start with srun --distribution=block'),
         ({'SLURM_STEP_NODELIST': 'node2'}, 'SLURM_STEP_NODELIST has 1 nodes'),
         ({'SLURM_STEP_TASKS_PER_NODE': '1(x3)'}, 'SLURM_STEP_TASKS_PER_NODE 3 tasks on 3'),
-        ({'SLURM_STEP_TASKS_PER_NODE': 'many'}, 'wanted is such as'),
+        ({'SLURM_STEP_TASKS_PER_NODE': 'many'}, 'expected for example'),
         ({'SLURM_STEP_NODELIST': 'node[2-x]'}, "SLURM_STEP_NODELIST is 'node"),
         ({'SLURM_PROCID': '4'}, 'SLURM_PROCID 4 of 4'),
     ],

@@ -79,13 +79,13 @@ def test_maxout_is_the_larger_of_two_linear_maps():
 @pytest.mark.parametrize(
     ('where', 'layers'), [('none', []), ('every', [1, 2, 3]), ('first', [1]), ('last', [3])], ids=lambda x: str(x)
 )
-def test_batch_normalisation_and_dropout_go_where_they_are_wanted(where, layers):
+def test_batch_normalisation_and_dropout_go_where_they_are_asked_for(where, layers):
     model = build(model__hidden=(5, 6, 7), model__batch_norm=where, model__dropout=where)
     assert names(model, 'batch_norm') == [f'dense_{i}_batch_norm' for i in layers]
     assert names(model, 'dropout') == [f'dense_{i}_dropout' for i in layers]
     cnn = build(model__name='cnn', model__filters=(2, 3), model__hidden=(4,), model__dropout=where)
-    wanted = ['convolution_1_dropout', 'convolution_2_dropout', 'dense_1_dropout']
-    assert names(cnn, 'dropout') == [wanted[i - 1] for i in layers]
+    expected_names = ['convolution_1_dropout', 'convolution_2_dropout', 'dense_1_dropout']
+    assert names(cnn, 'dropout') == [expected_names[i - 1] for i in layers]
 
 
 def test_adding_a_layer_leaves_the_other_layers_initial_weights():

@@ -39,7 +39,7 @@ def kill_after_progress(workdir, arguments, launch, chance) -> None:
 def test_killed_at_random_moments_ends_with_the_same_weights(tmp_path, arguments, launch, kills):
     """Slow where killed five times: each start imports TensorFlow."""
     whole = run(tmp_path / 'whole', *arguments, launch=launch)
-    chance = random.Random()  # anew each time: any moment must do
+    chance = random.Random()  # another one each time: any moment must do
     for _ in range(kills):
         kill_after_progress(tmp_path / 'killed', arguments, launch, chance)
     killed = run(tmp_path / 'killed', *arguments, launch=launch)

@@ -40,8 +40,8 @@ def test_splits_share_their_tags(finished):
 def test_scalars_are_those_of_the_history(finished):
     workdir, result = finished
     for quantity in ('loss', 'accuracy'):
-        wanted = [(row['step'], pytest.approx(row[f'validation_{quantity}'])) for row in result['history']]
-        assert scalars(workdir, 'validation', quantity) == wanted
+        expected = [(row['step'], pytest.approx(row[f'validation_{quantity}'])) for row in result['history']]
+        assert scalars(workdir, 'validation', quantity) == expected
         test = [(result['steps'], pytest.approx(result['test'][quantity]))]
         assert scalars(workdir, 'test', quantity) == test
 

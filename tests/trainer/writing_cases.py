@@ -66,14 +66,14 @@ def main(folder: Path) -> None:
         'tensorboard, a file': (shown, lambda at: in_the_way(at / 'tensorboard')),
     }
     found = {}
-    for i, (name, (wanted, prepare)) in enumerate(cases.items()):
+    for i, (name, (needed, prepare)) in enumerate(cases.items()):
         workdir = folder / str(i)
         with contextlib.redirect_stderr(io.StringIO()) as said, prepare(workdir) as make_space:
             errors: list[str] = []
             left: list[str] = []
             for attempt in range(2):
                 try:
-                    trainer.run(wanted, workdir, True)
+                    trainer.run(needed, workdir, True)
                     errors.append('')
                 except Exception as error:
                     errors.append(f'{type(error).__name__}: {error}')

@@ -2,8 +2,8 @@
 
 python -m trainer.compare --study=configs/studies/raj_optimizers_losses.py [--study.seeds=3 --study.base.epochs=1 ...]
 
-The same command continues a study that was stopped, and makes the report of a finished one anew. Exit codes: 0 done (also
-where runs diverged: that is a result), 1 a run failed, 2 the command or the study is wrong, 75 stopped and saved.
+The same command continues a study that was stopped, and makes the report of a finished one again. Exit codes: 0 done (also
+if runs diverged: that is a result), 1 a run failed, 2 the command or the study is wrong, 75 stopped and saved.
 """
 
 import ast

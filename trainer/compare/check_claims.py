@@ -156,7 +156,7 @@ def _names(expression: str) -> list[str]:
 
 
 def _evaluate(where: str, metric: str, columns: Collection[str]) -> None:
-    """Evaluates an expression as `selection.column` does, on numbers that are made up."""
+    """Evaluates an expression as `selection.column` does, on synthetic numbers."""
     import pandas as pd
 
     from trainer.compare.analysis.selection import column
@@ -166,7 +166,7 @@ def _evaluate(where: str, metric: str, columns: Collection[str]) -> None:
         ok = len(values) == 2
     except UserError:
         raise
-    except Exception as error:  # an expression of somebody's own can raise anything
+    except Exception as error:  # a user's expression can raise anything
         raise UserError(f"{where} is '{metric}': {type(error).__name__}: {' '.join(str(error).split())}") from error
     if not ok:
         raise UserError(f"{where} is '{metric}': it must be a number for each run")

@@ -40,7 +40,7 @@ from trainer.report import tensorboard_command
 #: Folders below the study's; no variant may have their name.
 MEAN, SEEDS = 'mean', 'seeds'
 
-#: What to open: the older pages of TensorBoard show no run unasked where there are more than 40, and the filter of runs
+#: What to open: the older pages of TensorBoard show no run unasked beyond 40 runs, and the filter of runs
 #: brings up the means.
 FRONT = f'?smoothing=0&runFilter=^{MEAN}#timeseries&regexInput=^{MEAN}'
 
@@ -57,7 +57,7 @@ METRICS = ('accuracy', 'loss')
 class Dashboard:
     """What TensorBoard shows of a study, right at any moment for what is finished.
 
-    Several processes may keep the dashboard of one study: each that finishes a run writes its variant anew from all that
+    Several processes may keep the dashboard of one study: each that finishes a run writes its variant again from all that
     is finished, one process at a time.
     """
 
@@ -183,9 +183,9 @@ def _mean(
     """
     completed = [result for result in results if result['status'] == 'completed']
     steps = _curves([result['history'] for result in completed])
-    told = [f'{len(results)} of {seeds} seeds finished.']
+    lines = [f'{len(results)} of {seeds} seeds finished.']
     if len(completed) < len(results):
-        told.append(f'**{len(results) - len(completed)} diverged** and are in no mean.')
+        lines.append(f'**{len(results) - len(completed)} diverged** and are in no mean.')
     last: list[Summary.Value] = []
     for name, numbers in _results(completed).items():
         found = estimate(numbers)
@@ -194,8 +194,8 @@ def _mean(
         if split == 'test' and not any(f'{metric}/{split}' == value.tag for _, _, v in steps for value in v):
             values += _with_interval(f'{metric}/{split}', found.mean, found.low, found.high)
         last += values
-        told.append(f'{name.replace("_", " ")}: **{found.mean:.4g}**' + _interval(found.low, found.high))
-    first = [events.text('variant', '\n\n'.join(told))]
+        lines.append(f'{name.replace("_", " ")}: **{found.mean:.4g}**' + _interval(found.low, found.high))
+    first = [events.text('variant', '\n\n'.join(lines))]
     if row:
         first.append(events.session(row, variant.name, None))
     return [(0, None, first), *steps, (max(result['steps'] for result in results), None, last)]

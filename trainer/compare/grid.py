@@ -21,7 +21,7 @@ from trainer.compare.analysis.selection import says_little
 from trainer.compare.normalize import file_name, normalize
 from trainer.numbers import of_field, settle_numbers
 
-#: What a study may hold, beside the runs: what a paper says of them, claims of our own, and what must hold if all is well.
+#: What a study may hold besides the runs: what a paper says of them, claims of our own, and what must hold if all is well.
 FIELDS = ('base', 'axes', 'variants', 'seeds', 'tune', 'paper', 'claims', 'checks', 'margins')
 
 #: Folders of a study that no variant may be called.

@@ -46,12 +46,12 @@ class Board:
         """Shows the line of a run that is now done."""
         self._done += 1
         if result['status'] == 'diverged':
-            said = 'diverged'
+            result_text = 'diverged'
         elif spec.drawn is None:
-            said = f'test accuracy {result["test"]["accuracy"]:.4f}'
+            result_text = f'test accuracy {result["test"]["accuracy"]:.4f}'
         else:
-            said = f'validation accuracy {best_evaluation(result["history"])["validation_accuracy"]:.4f}'
-        self._line(f'{spec.name}: {said}, {result["seconds"]["total"]:.1f} s')
+            result_text = f'validation accuracy {best_evaluation(result["history"])["validation_accuracy"]:.4f}'
+        self._line(f'{spec.name}: {result_text}, {result["seconds"]["total"]:.1f} s')
 
     def failed(self, spec: RunSpec, error: str, *, again: bool) -> None:
         """Shows that a run has failed: for good, or to be tried `again`."""

@@ -1,4 +1,4 @@
-"""A study in three files that make its report anew, anywhere and without its runs' folders.
+"""A study in three files that make its report again, anywhere and without its runs' folders.
 
     runs.csv     one row a run: axes, seed, status, metrics, and in `history`, `test_correct` and others what a run's folder
                  knows, as JSON

@@ -133,7 +133,7 @@ def train(
       plan: the runs.
       engine: name of what trains them (`engines.ENGINES`).
       workers: runs trained at a time; 0: one for each core, if memory allows.
-      dashboard: the study in TensorBoard, which is told of every finished run.
+      dashboard: the study in TensorBoard, which is notified of every finished run.
       report: whether a report follows, for which the folder must be writable.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Tuning under an equal budget: the same quasi-random points for all, chosen on validation, run anew on fresh seeds.
+"""Tuning under an equal budget: the same quasi-random points for all, chosen on validation, run again on fresh seeds.
 
 A tuned study has one axis more, `tuning`: `default` is the variant as it is, and each tier of `tune.tiers` its best trial.
 """

@@ -160,7 +160,7 @@ def test_what_a_kill_left_behind_is_tidied_up(study, workdir, copy):
     assert boards(copy) == boards(workdir)
 
 
-#: What becomes of a study -> what its board then shows.
+#: What happens to a study -> what its board then shows.
 CHANGES = {
     'a variant less': (('Adam-rate_1e-01', 'SGD-rate_1e-02', 'SGD-rate_1e-01'), (0, 1)),
     'a variant by another name': (('Adam-rate_1e-02', 'Adam-rate_1e-01', 'SGD-rate_1e-02', 'SGD at 0.1'), (0, 1)),

@@ -48,7 +48,7 @@ class Claim:
                 every variant that `a` selects; 'any': in at least one.
       less_sensitive  a larger share of learning rates lies within `margin` of a's best than of b's (tuning trials).
 
-    How each is tested is written beside its judge in `verdicts.py`. `alpha` is the two-sided level: the chance that the
+    How each is tested is written at its judge in `verdicts.py`. `alpha` is the two-sided level: the chance that the
     claim is decided wrongly, either way.
 
     `metric` is a column, or an expression of columns ('test_loss - train_loss'); `goal` says which is better of it, 'max'

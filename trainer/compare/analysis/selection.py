@@ -57,7 +57,7 @@ def _says_little(value: str) -> bool:
 
 
 def column(runs: pd.DataFrame, metric: str) -> pd.Series:
-    """Returns a column, or an expression of columns, of each run. Raises `UserError` where there is no such column."""
+    """Returns a column, or an expression of columns, of each run. Raises `UserError` if there is no such column."""
     try:
         return runs.eval(metric).astype(float)
     except (pd.errors.UndefinedVariableError, SyntaxError) as error:

@@ -165,7 +165,7 @@ def seeds_needed(effect: float, alpha: float = ALPHA, power: float = POWER) -> i
     """Returns how many paired seeds a two-sided t test needs to see a standardised mean difference |mean| / sd.
 
     From the noncentral t distribution (Cohen 1988). The observed effect is itself an estimate: take the answer as an
-    order of magnitude. None where there is no effect, or no number below a million would do.
+    order of magnitude. None if there is no effect, or if no number below a million would do.
     """
     if not effect > 0:
         return None

@@ -273,7 +273,7 @@ def _at_least(claim: Claim, runs: pd.DataFrame, margin: float) -> Verdict:
 def _fails(claim: Claim, runs: pd.DataFrame, margin: float) -> Verdict:
     """By the exact binomial test of each variant against a half.
 
-    What is said of all variants must be shown of each at the level; what is said of at least one, of one after
+    A claim about all variants must be shown of each at the level; a claim about at least one, of one after
     Bonferroni's correction. `all` fails by the second, `any` by the first.
     """
     assert claim.value is not None
@@ -334,7 +334,7 @@ def _compare(claim: Claim, runs: pd.DataFrame, a: Selector, b: Selector, setting
 
 
 def _one_sided(claim: Claim, pair: Comparison) -> tuple[float, float]:
-    """Returns the one-sided p-values of the advantage being at most, and at least, the margin; 1 where there is no test.
+    """Returns the one-sided p-values of the advantage being at most, and at least, the margin; 1 without a test.
 
     Times to a target are counts of evaluations with many ties: their test is the exact sign-flip test.
     """

@@ -24,7 +24,7 @@ from trainer.compare.grid import RunSpec
 POLL_SECONDS = 0.5
 TAIL_BYTES = 4000
 
-#: Workers in a row that may die before they are ready, until it is no use to start more.
+#: Give up after this many workers in a row have died before becoming ready.
 MOST_STILLBORN = 3
 
 #: Compiled programs after which a worker is replaced: TensorFlow keeps all it has compiled, some 10 MB each.
@@ -101,7 +101,7 @@ class Pool:
 class Work:
     """What is still to be run, in groups that can use the same compiled steps.
 
-    A worker goes on with its group. One without a group takes the next that nobody has, and where there is none, the
+    A worker goes on with its group. One without a group takes the next that nobody has, and if there is none, the
     second half of the longest: to compile once more costs less than to stand idle.
     """
 
@@ -176,7 +176,7 @@ class Worker:
         self._process.terminate()
 
     def end(self, seconds: float = SAVE_SECONDS) -> str:
-        """Waits until it has ended, kills it after so many seconds, and returns how it ended and the last that it said."""
+        """Waits until it has ended, kills it after so many seconds, and returns how it ended and the last of its output."""
         try:
             self._process.wait(max(0.0, seconds))
         except subprocess.TimeoutExpired:
@@ -187,8 +187,8 @@ class Worker:
         how = f'killed by {signal.Signals(-code).name}' if code < 0 else f'exit code {code}'
         with self._errors as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
-            said = file.read().decode(errors='replace')
-        return f'{said}\nthe worker process ended: {how}'.strip()
+            output = file.read().decode(errors='replace')
+        return f'{output}\nthe worker process ended: {how}'.strip()
 
 
 def _readable(workers: Sequence[Worker]) -> list[Worker]:

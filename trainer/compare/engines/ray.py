@@ -69,8 +69,8 @@ class Holder:
 
     def _last_words(self) -> str:
         assert self._worker is not None
-        said, self._worker = self._worker.end(), None
-        return said
+        output, self._worker = self._worker.end(), None
+        return output
 
 
 class RayEngine:
@@ -107,7 +107,7 @@ class RayEngine:
         self._connect()
         needs = self._needs(specs[0].config)
         nodes = [node['Resources'] for node in ray.nodes() if node['Alive']]
-        by_cores, room = (sum(_room(node, wanted) for node in nodes) for wanted in (needs | {MEMORY: 0}, needs))
+        by_cores, room = (sum(_room(node, needed) for node in nodes) for needed in (needs | {MEMORY: 0}, needs))
         if not (self._size or by_cores):  # where --workers says how many, the cluster may be one that grows
             what = ', '.join(f'{kind} {count}' for kind, count in needs.items() if kind != MEMORY)
             raise UserError(f'the Ray cluster has no node with what one run takes: {what}')
@@ -136,7 +136,7 @@ class RayEngine:
             try:
                 for _ in range(size):
                     start_actor()
-                # Actors without a run, when there is none to be had, only wait for a place.
+                # Actors without a run, when none is available, only wait for a place.
                 while not stop and (work.waiting or any(spec for _, spec in calls.values())):
                     for call in ray.wait(list(calls), timeout=local.POLL_SECONDS)[0]:
                         actor, spec = calls.pop(call)

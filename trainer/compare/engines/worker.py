@@ -23,6 +23,7 @@ from data_pipeline import prepared, sources
 from seedwise import signals, tensorflow_import
 from seedwise.commands import STOPPED
 from seedwise.errors import Interrupted, UserError, is_of_file_system
+from seedwise.process import exit_now
 from trainer import results
 
 if TYPE_CHECKING:
@@ -68,9 +69,10 @@ def _receive(connection: Connection, tasks: queue.SimpleQueue) -> None:
         try:
             task = connection.recv()
         except (EOFError, OSError):
-            os.kill(os.getpid(), signal.SIGTERM)  # a run saves on it, and all else just ends
+            # The way of every request to stop (`signals.deliver_by_thread`): a run saves, and all else just ends.
+            os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(SAVE_SECONDS)
-            os._exit(STOPPED)
+            exit_now(STOPPED)
         tasks.put(task)
 
 
@@ -129,4 +131,4 @@ def _without_program(trainer: Trainer | None) -> Trainer | None:
 
 
 if __name__ == '__main__':
-    os._exit(main(int(sys.argv[1])))  # TensorFlow takes a second to take itself down
+    exit_now(main(int(sys.argv[1])))  # TensorFlow takes a second to take itself down

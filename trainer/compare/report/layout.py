@@ -14,7 +14,7 @@ from trainer.compare.analysis.selection import label
 #: The axis that makes workloads: accuracies of different models are not put on one scale.
 WORKLOAD = 'model'
 
-#: Most lines in one chart of curves, and most values that are told apart by colour and marker.
+#: Most lines in one chart of curves, and most values that are distinguished by colour and marker.
 MOST_LINES, MOST_COLORS = 8, 4
 
 #: Between the values of a name.
@@ -54,7 +54,7 @@ class Layout:
 
     @property
     def workload(self) -> str | None:
-        """The axis that makes workloads; None where there is one workload."""
+        """The axis that makes workloads; None for a single workload."""
         return WORKLOAD if len(self.values.get(WORKLOAD, ())) > 1 and len(self.axes) > 1 else None
 
     @property
@@ -69,7 +69,7 @@ class Layout:
 
     @property
     def color(self) -> str | None:
-        """The axis told by colour in charts of intervals: the last one with few values, if another makes the rows."""
+        """The axis shown by colour in charts of intervals: the last one with few values, if another makes the rows."""
         few = [a for a in self.axes if a != self.workload and 2 <= len(self.values[a]) <= MOST_COLORS]
         return few[-1] if few and len(self.rows_and_color) > 1 else None
 

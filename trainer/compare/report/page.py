@@ -11,6 +11,7 @@ import ml_collections
 import pandas as pd
 from markupsafe import Markup
 
+from data_pipeline import known
 from trainer.compare.analysis import factorial
 from trainer.compare.analysis.claims import Claim, parse
 from trainer.compare.analysis.factorial import Effect
@@ -24,9 +25,6 @@ from trainer.compare.report.sentences import Ranked
 
 #: What the papers' numbers are of, if a study's `paper` does not say it (`dataset`).
 PAPERS_DATASET = 'mnist'
-
-#: TFDS name -> how it is written.
-DATASETS = {'mnist': 'MNIST', 'fashion_mnist': 'Fashion-MNIST', 'kmnist': 'KMNIST', 'cifar10': 'CIFAR-10'}
 
 #: What figures there can be. `overview` is for other people's pages: it repeats what `results` shows.
 FIGURES = ('results', 'overview', 'curves', 'paper_curves', 'pairs', 'rates', 'widths', 'trials', 'profiles')
@@ -244,8 +242,8 @@ def page_of(
     runs = _with_numbers(runs, metrics)
     paper, none = study.get('paper', {}), runs.empty
     expected = paper.get('dataset', PAPERS_DATASET if paper else dataset_name)
-    own_name = DATASETS.get(dataset_name, dataset_name)
-    other = None if dataset_name == expected else DATASETS.get(expected, expected)
+    own_name = known.title(dataset_name)
+    other = None if dataset_name == expected else known.title(expected)
     # In every title, so that no picture of this page is taken for what it is not.
     dataset = own_name + (f', NOT {other}' if other else '') + (', unfinished' if unfinished else '')
 

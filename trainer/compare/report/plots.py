@@ -43,7 +43,7 @@ def intervals(runs: pd.DataFrame, table: pd.DataFrame, layout: Layout, dataset: 
             title = draw_intervals(axes, select(runs, where), rows, layout, metric, where, dataset)
             figures.legend(figure, _interval_legend(rows, layout, metric), 3)
             alt = f'{title}: mean and 95% interval of {len(rows)} variants'
-            alt += ', beside the paper.' if rows[f'{metric}_paper'].notna().any() else '.'
+            alt += ', with the paper’s numbers.' if rows[f'{metric}_paper'].notna().any() else '.'
             plots.append(figures.finish(figure, name, alt))
     return plots
 
@@ -233,7 +233,7 @@ def _curves(
 def paper_curves(
     runs: pd.DataFrame, published: Iterable[Mapping[str, Any]], dataset: str
 ) -> tuple[list[figures.Plot], pd.DataFrame]:
-    """The paper's curves beside ours: a chart for each variant's accuracy and loss, and all numbers as a table."""
+    """The paper's curves and ours: a chart for each variant's accuracy and loss, and all numbers as a table."""
     evaluations, rows = histories(runs), []
     for line in published:
         own = evaluations[evaluations['run'].isin(select(runs, line['variant']).index)]

@@ -1,4 +1,4 @@
-"""The results of a study as a table: one row a variant, beside the paper's number, as CSV, Markdown and LaTeX."""
+"""The results of a study as a table: one row a variant, with the paper's number, as CSV, Markdown and LaTeX."""
 
 import math
 import re
@@ -39,7 +39,7 @@ def summary(runs: pd.DataFrame, layout: Layout, paper: Iterable[Mapping[str, Any
     table = pd.DataFrame(rows)
     if paper or table.empty:
         return table
-    # Without a paper's order, the best first; by model, where there are several.
+    # Without a paper's order, the best first; by model, if there are several.
     by = [layout.workload] if layout.workload else []
     return table.sort_values(
         [*by, layout.primary], ascending=[True] * len(by) + [layout.metrics[layout.primary] == 'min'], kind='stable'

@@ -47,7 +47,7 @@ def test_no_difference_at_all_is_p_1_and_no_number_of_seeds():
 
 
 def test_the_same_difference_on_every_seed_is_where_small_spreads_lead():
-    # The t test of nearly equal differences goes to p = 0: it must not jump where they are equal (but for rounding).
+    # The t test of nearly equal differences goes to p = 0: it must not jump where they are equal (except for rounding).
     equal = compare(series(*np.arange(10) * 0.1 + 0.3), series(*np.arange(10) * 0.1))
     nearly = compare(series(1, 1, 1.001), series(0, 0, 0))
     assert (equal.p_value, equal.test, equal.seeds_needed) == (0.0, 'paired t', 2)

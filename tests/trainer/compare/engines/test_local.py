@@ -104,7 +104,7 @@ def test_another_study_in_the_same_folder_is_refused(finished, file):
 
 
 def test_killed_workers_and_mains_at_random_moments_change_nothing(finished, file, tmp_path):
-    chance = random.Random()  # anew each time: any moment must do
+    chance = random.Random()  # another one each time: any moment must do
     arguments = [f'--study={file}', f'--workdir={tmp_path}', '--study.base.checkpoint.every_steps=7', '--noreport']
     process = compare(*arguments, start_new_session=True)
     wait_for(lambda: results_of(tmp_path) or process.poll() is not None)
@@ -128,7 +128,7 @@ def test_the_first_study_killed_nine_times_is_the_study_undisturbed(tmp_path, mn
     """Slow: all 210 runs of a study, twice. A worker, the main process, and both are killed three times each."""
     study = '--study=configs/studies/raj_optimizers_losses.py'
     finish(study, f'--workdir={tmp_path / "whole"}', env=mnist, seconds=1200)
-    workdir, chance = tmp_path / 'killed', random.Random()  # anew each time: any moment must do
+    workdir, chance = tmp_path / 'killed', random.Random()  # another one each time: any moment must do
     first_seen: dict[str, int] = {}
     what = ['worker', 'main', 'both'] * 3
     chance.shuffle(what)

@@ -1,4 +1,4 @@
-"""The report of each study, of runs that are made up near the papers' numbers."""
+"""The report of each study, of synthetic runs near the papers' numbers."""
 
 import importlib
 import itertools
@@ -49,7 +49,7 @@ def variants(study) -> list[dict[str, str]]:
 
 
 def made_up(study, seeds: int = 3) -> pd.DataFrame:
-    """Runs of a study: the paper's numbers where there are any, else some; noise that the pooled losses share."""
+    """Runs of a study: the paper's numbers if there are any, otherwise others; noise that the pooled losses share."""
     rng, rows = np.random.default_rng(0), []
     published = {tuple(sorted(row['variant'].items())): row for row in study.get('paper', {}).get('table', ())}
     epochs = 2 if study.base.epochs is None else min(study.base.epochs, 20)
