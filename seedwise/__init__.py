@@ -4,7 +4,7 @@ import importlib
 from typing import Any
 
 #: Public call -> where it is. Loaded when it is first used: `import seedwise` takes no time.
-_CALLS = {'train': 'trainer.calls', 'compare': 'trainer.calls'}
+_CALLS = {'train': 'trainer.calls', 'compare': 'trainer.calls', 'judge': 'trainer.judge'}
 
 __all__ = [*_CALLS]  # noqa: PLE0604
 

@@ -1,7 +1,8 @@
-"""The console command: `seedwise train|compare|prepare|launch ARG...`
+"""The console command: `seedwise train|compare|judge|prepare|launch ARG...`
 
     seedwise train --config=configs/cnn_nadam.py                              python -m trainer.main
     seedwise compare --study=configs/studies/raj_optimizers_losses.py         python -m trainer.compare
+    seedwise judge results.csv                                                python -m trainer.judge
     seedwise prepare --dataset=mnist                                          python -m data_pipeline.prepare
     seedwise launch slurm -- COMMAND                                          python -m launch
 
@@ -19,6 +20,7 @@ from seedwise.errors import unknown
 COMMANDS = {
     'train': 'trainer.main',
     'compare': 'trainer.compare',
+    'judge': 'trainer.judge',
     'prepare': 'data_pipeline.prepare',
     'launch': 'launch',
 }

@@ -44,7 +44,9 @@ def checked(values: dict) -> ml_collections.ConfigDict | None:
 @settings(max_examples=500, deadline=None)
 @given(st.dictionaries(st.sampled_from(sorted(FIELDS)), ANYTHING, min_size=1, max_size=3))
 def test_any_value_is_accepted_or_refused(values):
-    checked(values)
+    # Nothing but `UserError` may come out of it, which `checked` makes None.
+    config = checked(values)
+    assert config is None or config.global_batch_size > 0
 
 
 @settings(max_examples=500, deadline=None)

@@ -48,7 +48,8 @@ class Claim:
                 every variant that `a` selects; 'any': in at least one.
       less_sensitive  a larger share of learning rates lies within `margin` of a's best than of b's (tuning trials).
 
-    How each is tested is written at its judge in `verdicts.py`. `alpha` is the two-sided level: the chance that the
+    `paired`: a seed means the same in every variant; otherwise Welch's t test is used. How each kind is tested is
+    written at its judge in `verdicts.py`. `alpha` is the two-sided level: the chance that the
     claim is decided wrongly, either way.
 
     `metric` is a column, or an expression of columns ('test_loss - train_loss'); `goal` says which is better of it, 'max'
@@ -77,6 +78,7 @@ class Claim:
     unit: str = 'epoch'
     quantifier: str = 'all'
     alpha: float = ALPHA
+    paired: bool = True
 
     @property
     def better(self) -> str:
@@ -162,4 +164,5 @@ TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(('value', 'target'), (lambda value: value is None or _is_number(value), 'a number')),
     'margin': (lambda value: _is_number(value) and value >= 0, 'a number of at least 0'),
     'alpha': (lambda value: _is_number(value) and 0 < value < 1, 'a number above 0 and below 1'),
+    'paired': (lambda value: isinstance(value, bool), 'True or False'),
 }

@@ -322,7 +322,9 @@ def _with_interval(found: Comparison, confidence: float) -> Comparison:
     return replace(found, low=low, high=high, p_value=p)
 
 
-def compare_all(values: pd.DataFrame, *, goal: str = 'max', margin: float = 0.0) -> list[Comparison]:
+def compare_all(
+    values: pd.DataFrame, *, goal: str = 'max', margin: float = 0.0, paired: bool = True
+) -> list[Comparison]:
     """Returns the comparison of every pair of variants, Holm-corrected over all of them.
 
     Args:
@@ -332,7 +334,7 @@ def compare_all(values: pd.DataFrame, *, goal: str = 'max', margin: float = 0.0)
     columns = {name: values[name].dropna() for name in values.columns}
     return with_holm(
         [
-            compare(columns[a], columns[b], goal=goal, margin=margin, names=(a, b), detail=False)
+            compare(columns[a], columns[b], goal=goal, margin=margin, names=(a, b), paired=paired, detail=False)
             for a, b in combinations(columns, 2)
             if not columns[a].index.intersection(columns[b].index).empty
         ]

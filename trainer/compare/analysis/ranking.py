@@ -51,7 +51,9 @@ class Ranking:
         return bool(self.of(BEST)) and not self.of(UNDECIDED)
 
 
-def rank(values: pd.DataFrame, *, goal: str = 'max', margin: float = 0.0, alpha: float = ALPHA) -> Ranking:
+def rank(
+    values: pd.DataFrame, *, goal: str = 'max', margin: float = 0.0, alpha: float = ALPHA, paired: bool = True
+) -> Ranking:
     """Returns how the variants stand.
 
     Args:
@@ -59,6 +61,7 @@ def rank(values: pd.DataFrame, *, goal: str = 'max', margin: float = 0.0, alpha:
       goal: 'max' or 'min', which of the two is better.
       margin: the smallest difference that matters, >= 0.
       alpha: chance that the true best is called behind.
+      paired: whether a row is one seed in all columns; otherwise Welch's t test is used.
     """
     x = values.to_numpy(float) * (1.0 if goal == 'max' else -1.0)
     names, k = list(map(str, values.columns)), values.shape[1]
@@ -66,7 +69,7 @@ def rank(values: pd.DataFrame, *, goal: str = 'max', margin: float = 0.0, alpha:
     with np.errstate(invalid='ignore', divide='ignore'):
         means = np.where(done, x, 0.0).sum(0) / done.sum(0)
     order = sorted(range(k), key=lambda i: (not done[:, i].any(), -np.nan_to_num(means[i], nan=-np.inf), i))
-    standings = _standings(x, order, margin, alpha) if k > 1 else [''] * k
+    standings = _standings(x, order, margin, alpha, paired) if k > 1 else [''] * k
     places = []
     for i in order:
         own = x[:, i]
@@ -76,7 +79,7 @@ def rank(values: pd.DataFrame, *, goal: str = 'max', margin: float = 0.0, alpha:
     return Ranking(tuple(places), margin, max(k - 1, 0))
 
 
-def _standings(x: np.ndarray, order: list[int], margin: float, alpha: float) -> list[str]:
+def _standings(x: np.ndarray, order: list[int], margin: float, alpha: float, paired: bool) -> list[str]:
     k = x.shape[1]
     beaten, close = (
         np.ones(k),
@@ -84,7 +87,7 @@ def _standings(x: np.ndarray, order: list[int], margin: float, alpha: float) -> 
     )  # smallest p of being beaten by more than the margin; largest of being close
     tested = np.zeros(k, bool)
     for j in order[:MOST_RIVALS]:
-        p_beats, p_close = _against(x, j, margin)
+        p_beats, p_close = (_against if paired else _against_unpaired)(x, j, margin)
         p_beats[j] = p_close[j] = np.nan
         tested |= ~np.isnan(p_beats)
         beaten = np.fmin(beaten, p_beats)
@@ -119,4 +122,21 @@ def _against(x: np.ndarray, j: int, margin: float) -> tuple[np.ndarray, np.ndarr
     failed_i = (run & np.isfinite(rival) & np.isinf(x)).sum(0)
     beats = above(mean, se, n - 1.0, failed_j, failed_i, margin)
     close = np.where(failed_i + failed_j > 0, 1.0, above(-mean, se, n - 1.0, 0 * n, 0 * n, -margin))
+    return beats, close
+
+
+def _against_unpaired(x: np.ndarray, j: int, margin: float) -> tuple[np.ndarray, np.ndarray]:
+    """As `_against`, by Welch's t test."""
+    done = np.isfinite(x)
+    n, runs, failed = done.sum(0), (~np.isnan(x)).sum(0), np.isinf(x).sum(0)
+    with np.errstate(invalid='ignore', divide='ignore'):
+        means = np.where(done, x, 0.0).sum(0) / n
+        variance = (np.where(done, x - means, 0.0) ** 2).sum(0) / (n - 1)
+        parts = np.where(n > 1, variance / n, np.nan)
+        both = parts + parts[j]
+        df = both**2 / (parts**2 / (n - 1) + parts[j] ** 2 / (n[j] - 1))
+        df = np.where(both == 0, n + n[j] - 2.0, df)
+    ahead, se, share = means[j] - means, np.sqrt(both), runs / (runs + runs[j])
+    beats = above(ahead, se, df, failed[j] + 0 * failed, failed, margin, share)
+    close = np.where(failed + failed[j] > 0, 1.0, above(-ahead, se, df, 0 * n, 0 * n, -margin))
     return beats, close

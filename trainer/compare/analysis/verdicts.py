@@ -326,11 +326,13 @@ def _less_sensitive(claim: Claim, trials: pd.DataFrame, margin: float) -> Verdic
 
 def _compare(claim: Claim, runs: pd.DataFrame, a: Selector, b: Selector, setting: str = '') -> Comparison | None:
     left, right = by_seed(claim, runs, a), by_seed(claim, runs, b)
-    if left.index.intersection(right.index).empty:
+    if left.empty or right.empty or (claim.paired and left.index.intersection(right.index).empty):
         return None
     margin = 0.0 if claim.kind == 'equal' else claim.margin
     names = (label(a) + setting, label(b) + setting)
-    return compare(left, right, goal=claim.better, margin=margin, names=names, confidence=1 - claim.alpha)
+    return compare(
+        left, right, goal=claim.better, margin=margin, names=names, confidence=1 - claim.alpha, paired=claim.paired
+    )
 
 
 def _one_sided(claim: Claim, pair: Comparison) -> tuple[float, float]:
@@ -398,10 +400,15 @@ def _by_margin(claim: Claim) -> str:
 
 
 def _numbers(pair: Comparison, p: float | None) -> str:
-    parts = [f'better on {pair.wins} of {count(pair.n, "seed")}' + (f' and equal on {pair.ties}' if pair.ties else '')]
+    if pair.paired:
+        parts = [
+            f'better on {pair.wins} of {count(pair.n, "seed")}' + (f' and equal on {pair.ties}' if pair.ties else '')
+        ]
+    else:
+        parts = [f'better in {pair.superiority:.0%} of pairs of runs']
     for name, failed in ((pair.a, pair.failed_a), (pair.b, pair.failed_b)):
         if failed:
-            parts.append(f'{name} alone diverged on {failed}')
+            parts.append(f'{name} alone diverged on {failed}' if pair.paired else f'{name} diverged in {failed} runs')
     if pair.advantage is not None:
         interval = '' if pair.low is None or pair.high is None else f' [{signed(pair.low)}, {signed(pair.high)}]'
         parts.append(f'mean advantage {signed(pair.advantage)}{interval}')

@@ -91,6 +91,8 @@ class Plot:
     @property
     def inline(self) -> str:
         """The SVG as part of a page, which has `adaptive_css` and scales it."""
+        # Taken off by the words that matplotlib, which is pinned, writes: it has no setting for them. A figure without them
+        # is as it was, except for its size and its links; tests/trainer/compare/report/test_page.py looks for both.
         svg = self.svg[self.svg.index('<svg') :]
         svg = re.sub(r'<metadata>.*?</metadata>|<style type="text/css">.*?</style>', '', svg, flags=re.DOTALL)
         svg = re.sub(r'<g id="[^"]*"', '<g', svg)  # nothing refers to them, and pages want them unique

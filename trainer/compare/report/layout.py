@@ -107,6 +107,8 @@ def layout_of(
 ) -> Layout:
     """Returns the layout of a study's finished runs."""
     named = labels_of(study)
+    if not named and not study.get('variants'):  # results from elsewhere
+        return Layout({'variant': list(dict.fromkeys(runs['variant']))}, metrics=metrics)
     if study.get('variants'):
         split = next((axis for axis in named if axis in runs and runs[axis].nunique() > 1), None)
         return Layout(

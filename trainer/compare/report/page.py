@@ -223,6 +223,7 @@ def page_of(
     dataset_name: str,
     unfinished: int = 0,
     metrics: Mapping[str, str] = METRICS,
+    paired: bool = True,
     draw: bool = True,
 ) -> Page:
     """Works out a report.
@@ -236,6 +237,7 @@ def page_of(
       unfinished: how many runs are missing. If any is, nothing is judged: whoever stops when the answer pleases finds what
         pleases.
       metrics: what is compared -> which is better of it, the most important first.
+      paired: whether a seed means the same in every variant.
       draw: whether to make the figures.
     """
     trials = None if trials is None or trials.empty else _with_numbers(trials, metrics)
@@ -253,7 +255,7 @@ def page_of(
     checks = verdicts(study.get('checks', ()), runs, trials, margins) if judged else []
     layout = layout_of(study, runs, _pooled(study, checks), metrics) if not none else Layout({}, metrics=metrics)
     runs = runs if none else in_order(runs, layout)
-    rankings = [] if none else sentences.ranked(runs, layout, margins)
+    rankings = [] if none else sentences.ranked(runs, layout, margins, paired)
     table = pd.DataFrame() if none else _table(runs, layout, rankings, () if other else paper.get('table', ()), judged)
     to_paper = {} if none else tables.to_paper(table, layout)
     return Page(

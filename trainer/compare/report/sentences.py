@@ -8,7 +8,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from trainer.compare.analysis import verdicts
-from trainer.compare.analysis.comparisons import Comparison, compare_all
+from trainer.compare.analysis.comparisons import Comparison, compare, compare_all
 from trainer.compare.analysis.factorial import Effect
 from trainer.compare.analysis.ranking import BEHIND, SAME, UNDECIDED, Place, Ranking, rank
 from trainer.compare.analysis.selection import select
@@ -31,6 +31,8 @@ class Ranked:
 
     workload: str
     metric: str
+    goal: str
+    paired: bool
     values: pd.DataFrame
     ranking: Ranking
     pairs: Sequence[Comparison]
@@ -38,6 +40,24 @@ class Ranked:
     @property
     def seeds(self) -> int:
         return len(self.values)
+
+    @property
+    def to_best(self) -> list[Comparison]:
+        """The best mean compared with each of the next variants, against the margin; uncorrected."""
+        first, *rest = self.order
+        return [
+            compare(
+                self.values[first].dropna(),
+                self.values[other].dropna(),
+                goal=self.goal,
+                margin=self.ranking.margin,
+                names=(first, other),
+                paired=self.paired,
+                detail=False,
+            )
+            for other in rest[:MOST_PAIRED]
+            if not self.paired or len(self.values[[first, other]].dropna())
+        ]
 
     @property
     def places(self) -> Sequence[Place]:
@@ -53,15 +73,16 @@ class Ranked:
         return {place.name: place.standing for place in self.places if place.standing}
 
 
-def ranked(runs: pd.DataFrame, layout: Layout, margins: Mapping[str, float]) -> list[Ranked]:
+def ranked(runs: pd.DataFrame, layout: Layout, margins: Mapping[str, float], paired: bool = True) -> list[Ranked]:
     """Returns what is ranked within each workload."""
     found = []
     metric = layout.primary
     goal, margin = layout.metrics[metric], margins.get(metric, 0.0)
     for where in layout.workloads:
         values = by_seed(select(runs, where), layout, metric)
-        pairs = compare_all(values, goal=goal) if values.shape[1] <= MOST_PAIRED else []
-        found.append(Ranked(', '.join(where.values()), metric, values, rank(values, goal=goal, margin=margin), pairs))
+        pairs = compare_all(values, goal=goal, paired=paired) if values.shape[1] <= MOST_PAIRED else []
+        ranking = rank(values, goal=goal, margin=margin, paired=paired)
+        found.append(Ranked(', '.join(where.values()), metric, goal, paired, values, ranking, pairs))
     return found
 
 

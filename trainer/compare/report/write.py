@@ -38,6 +38,7 @@ def write_report(
     about: str = '',
     unfinished: int = 0,
     metrics: Mapping[str, str] = METRICS,
+    paired: bool = True,
 ) -> Page:
     """Writes the report of a study into `folder`, and returns what it says.
 
@@ -55,12 +56,20 @@ def write_report(
       about: the study file's docstring, Markdown.
       unfinished: how many runs are missing. If any is, nothing is judged.
       metrics: what is compared -> which is better of it, 'max' or 'min', the most important first.
+      paired: whether a seed means the same in every variant.
 
     Raises:
       CannotWrite: some of the files may be new by then, and the others old.
     """
     page = page_of(
-        study, runs, trials, study_name=study_name, dataset_name=dataset_name, unfinished=unfinished, metrics=metrics
+        study,
+        runs,
+        trials,
+        study_name=study_name,
+        dataset_name=dataset_name,
+        unfinished=unfinished,
+        metrics=metrics,
+        paired=paired,
     )
     html = render(page, about, command)
     with writing(folder):

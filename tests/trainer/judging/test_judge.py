@@ -1,0 +1,316 @@
+"""Results from anywhere: what is read, what is refused, and how the command answers."""
+
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import seedwise
+from seedwise.errors import UserError
+from tests.helpers import ROOT
+from trainer import judge
+from trainer.judging.read import read
+from trainer.judging.results import direction
+
+RNG = np.random.default_rng(0)
+MEANS = {'Adam': 0.981, 'SGD': 0.971, 'Muon': 0.985}
+LONG = pd.DataFrame(
+    [
+        {'optimizer': name, 'seed': seed, 'val_acc': round(mean + RNG.normal(0, 0.001), 5), 'lr': 0.1}
+        for name, mean in MEANS.items()
+        for seed in range(5)
+    ]
+)
+
+
+def command(capsys, *arguments) -> tuple[int, str, str]:
+    sys.argv = ['judge', *map(str, arguments)]
+    code = judge.run()
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def check(found, goal: str = 'max') -> None:
+    """What every form of `LONG` is read into."""
+    assert found.paired
+    assert list(found.goals.values()) == [goal]
+    (metric,) = found.goals
+    means = found.runs.groupby('variant')[metric].mean()
+    expected = LONG.groupby('optimizer')['val_acc'].mean()
+    pd.testing.assert_series_equal(means, expected, check_names=False, atol=1e-6)
+
+
+# Formats ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ('name', 'content'),
+    [
+        ('a.csv', lambda: LONG.to_csv(index=False).encode()),
+        ('semicolons.csv', lambda: LONG.to_csv(index=False, sep=';', decimal=',').encode()),
+        ('tabs.tsv', lambda: LONG.to_csv(index=False, sep='\t').encode()),
+        ('bom.csv', lambda: b'\xef\xbb\xbf' + LONG.to_csv(index=False).encode()),
+        ('utf16.csv', lambda: LONG.to_csv(index=False).encode('utf-16')),
+        (
+            'percent.csv',
+            lambda: LONG.assign(val_acc=(100 * LONG.val_acc).map('{}%'.format)).to_csv(index=False).encode(),
+        ),
+        ('spaces.csv', lambda: LONG.to_csv(index=False).replace(',', ', ').encode()),
+        ('lines.jsonl', lambda: LONG.to_json(orient='records', lines=True).encode()),
+        ('rows.json', lambda: LONG.to_json(orient='records').encode()),
+        (
+            'mlflow.csv',
+            lambda: (
+                LONG.rename(
+                    columns={'val_acc': 'metrics.val_acc', 'optimizer': 'params.optimizer', 'seed': 'params.seed'}
+                )
+                .assign(run_id='x', start_time='2026-11-01')
+                .to_csv(index=False)
+                .encode()
+            ),
+        ),
+        (
+            'wandb.csv',
+            lambda: (
+                LONG.assign(Name=[f'{o}-{s}' for o, s in zip(LONG.optimizer, LONG.seed, strict=True)], State='finished')
+                .assign(User='me', Runtime=3)
+                .drop(columns=['optimizer', 'lr'])
+                .to_csv(index=False)
+                .encode()
+            ),
+        ),
+        (
+            'melted.csv',
+            lambda: LONG.melt(['optimizer', 'seed'], ['val_acc'], 'metric', 'value').to_csv(index=False).encode(),
+        ),
+    ],
+)
+def test_tables_of_every_form(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content())
+    check(read([tmp_path / name]))
+
+
+def test_a_column_a_variant(tmp_path):
+    wide = LONG.pivot(index='seed', columns='optimizer', values='val_acc').reset_index()
+    wide.to_csv(tmp_path / 'wide.csv', index=False)
+    check(read([tmp_path / 'wide.csv'], metrics=['accuracy']))
+    with pytest.raises(UserError, match='say what they measure'):
+        read([tmp_path / 'wide.csv'])
+
+
+def test_parquet(tmp_path):
+    pytest.importorskip('pyarrow', reason='pyarrow is not installed')
+    LONG.to_parquet(tmp_path / 'a.parquet')
+    check(read([tmp_path / 'a.parquet']))
+
+
+def test_one_table_a_variant(tmp_path):
+    for name, rows in LONG.groupby('optimizer'):
+        rows.to_csv(tmp_path / f'{name}.csv', index=False)
+    check(read([tmp_path / f'{name}.csv' for name in MEANS]))
+
+
+def test_tensorboard_folders_written_by_tensorboard(tmp_path):
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+    for row in LONG.itertuples():
+        writer = EventFileWriter(str(tmp_path / f'{row.optimizer}_seed{row.seed}'))
+        for step, value in ((1, 0.5), (2, row.val_acc + 0.001), (3, row.val_acc)):
+            summary = Summary(value=[Summary.Value(tag='val/acc', simple_value=value)])
+            writer.add_event(Event(step=step, wall_time=time.time(), summary=summary))
+        writer.close()
+    check(read([tmp_path]))
+    best = read([tmp_path], step='best').runs
+    assert best['val/acc'].mean() == pytest.approx(LONG.val_acc.mean() + 0.001, abs=1e-6)
+    assert read([tmp_path], step='1').runs['val/acc'].tolist() == [0.5] * 15
+    with pytest.raises(UserError, match='no value at step 7: its last is 3'):
+        read([tmp_path], step='7')
+    with pytest.raises(UserError, match="unknown tag for --metric 'val/ac'.*Did you mean 'val/acc'"):
+        read([tmp_path], metrics=['val/ac'])
+    # A file that a crash has cut off is read as far as it goes.
+    (file,) = (tmp_path / 'Adam_seed0').iterdir()
+    file.write_bytes(file.read_bytes()[:-10])
+    assert len(read([tmp_path], step='1').runs) == 15
+
+
+def test_logs_of_keras(tmp_path):
+    for row in LONG.itertuples():
+        folder = tmp_path / row.optimizer
+        folder.mkdir(exist_ok=True)
+        log = pd.DataFrame({'epoch': [0, 1], 'loss': [1.0, 0.5], 'val_acc': [0.5, row.val_acc]})
+        log.to_csv(folder / f'{row.seed}.csv', index=False)
+    check(read([tmp_path], metrics=['val_acc']))
+    assert list(read([tmp_path]).goals.items()) == [('loss', 'min'), ('val_acc', 'max')]
+
+
+def test_run_folders(tmp_path):
+    for row in LONG.itertuples():
+        folder = tmp_path / row.optimizer / str(row.seed)
+        folder.mkdir(parents=True)
+        result = {
+            'seed': row.seed,
+            'status': 'completed',
+            'test': {'accuracy': row.val_acc, 'loss': 0.1},
+            'history': [],
+        }
+        (folder / 'result.json').write_text(json.dumps(result))
+    check(read([tmp_path], metrics=['test_accuracy']))
+    assert set(read([tmp_path / 'Adam', tmp_path / 'SGD']).runs['variant']) == {'Adam', 'SGD'}
+    (tmp_path / 'SGD' / '0' / 'result.json').write_text('{')
+    with pytest.raises(UserError, match=r'SGD/0/result\.json is not a result of seedwise'):
+        read([tmp_path])
+
+
+# Bad input ----------------------------------------------------------------------------------------------------------
+
+BAD = {
+    'a word': ('variant,seed,acc\na,0,0.9\na,1,high\nb,0,0.8\nb,1,0.7\n', "row 3, column 'acc' holds 'high'"),
+    'an empty cell': ('variant,seed,acc\na,0,0.9\na,1,\nb,0,0.8\nb,1,0.7\n', "row 3, column 'acc' is empty"),
+    'no variant': ('variant,seed,acc\na,0,0.9\n,1,0.9\n', "row 3, column 'variant' is empty"),
+    'a date': ('variant,seed,acc\na,0,0.9\nb,0,2026-11-01\nb,1,0.9\n', "column 'acc' holds '2026-11-01'"),
+    'twice': ('variant,seed,acc\na,0,0.9\na,0,0.8\nb,0,0.7\n', "'a' has two runs of seed 0 .row 3"),
+    'two of a name': ('variant,acc,acc\na,0.9,0.8\n', "two columns 'acc'"),
+    'empty': ('', 'is empty'),
+    'one column': ('variant\na\nb\n', 'has one column'),
+    'headings alone': ('variant,seed,acc\n', 'no column of numbers|no run'),
+    'no direction': ('variant,seed,zorp\na,0,1\na,1,2\nb,0,1\nb,1,3\n', '--goal=zorp=max'),
+}
+
+
+@pytest.mark.parametrize('name', list(BAD))
+def test_what_is_no_result_is_named_by_row_and_column(tmp_path, capsys, name):
+    content, words = BAD[name]
+    (tmp_path / 'bad.csv').write_text(content)
+    code, _, err = command(capsys, tmp_path / 'bad.csv')
+    assert code == 2
+    assert err.startswith('error: ')
+    assert err.count('\n') == 1
+    with pytest.raises(UserError, match=words):
+        read([tmp_path / 'bad.csv'])
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'words'),
+    [
+        (['nowhere.csv'], 'nowhere.csv does not exist'),
+        (['{good}', '--claim=Adam beats SGD'], '--claim is'),
+        (['{good}', '--claim=Adm > SGD'], "Did you mean 'Adam'?"),
+        (['{good}', '--claim=Adam > SGD on los'], "unknown metric in --claim 'los'"),
+        (['{good}', '--claim=Adam = SGD'], 'state within what'),
+        (['{good}', '--claim=Adam > SGD by -1'], 'at least 0'),
+        (['{good}', '--metric=acc'], "unknown column for --metric 'acc'"),
+        (['{good}', '--margin=0'], 'a number above 0'),
+        (['{good}', '--margin=loss=1'], 'unknown metric in --margin'),
+        (['{good}', '--goal=val_acc=up'], "unknown goal of val_acc 'up'"),
+        (['{good}', '--step=middle'], 'accepted are last, best'),
+        (['{binary}'], 'is a binary file'),
+        (['{folder}'], 'holds no results'),
+        (['{good}', '--metrik=x'], 'unrecognized arguments'),
+        ([], 'required'),
+    ],
+)
+def test_a_wrong_command_is_one_line(tmp_path, capsys, arguments, words):
+    LONG.to_csv(tmp_path / 'good.csv', index=False)
+    (tmp_path / 'binary.csv').write_bytes(bytes(range(256)))
+    (tmp_path / 'folder').mkdir()
+    names = {'good': tmp_path / 'good.csv', 'binary': tmp_path / 'binary.csv', 'folder': tmp_path / 'folder'}
+    code, out, err = command(capsys, *(argument.format(**names) for argument in arguments))
+    assert (code, out, err.count('\n')) == (2, '', 1)
+    assert words in err
+
+
+@pytest.mark.parametrize(
+    ('name', 'goal'),
+    [
+        *[
+            (name, 'max')
+            for name in ('accuracy', 'val_acc', 'test/accuracy', 'eval.f1', 'val_top_5', 'epoch/val_accuracy')
+        ],
+        *[(name, 'min') for name in ('loss', 'val_loss', 'test/perplexity', 'train_seconds')],
+        *[(name, None) for name in ('lossless_rate', 'parameters', 'accuracy_loss', 'classification', 'steps')],
+    ],
+)
+def test_a_direction_is_looked_up_by_whole_words(name, goal):
+    assert direction(name) == goal
+
+
+# Answers ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ('claim', 'code'),
+    [
+        ('Adam > SGD by 0.005', 0),
+        ('SGD < Adam', 0),
+        ('SGD > Adam', 1),
+        ('Adam > SGD by 0.01', 3),
+        ('Adam = SGD within 0.02 on val_acc', 0),
+        ('Adam = SGD within 0.001', 1),
+    ],
+)
+def test_the_exit_code_is_the_verdict(tmp_path, capsys, claim, code):
+    LONG.to_csv(tmp_path / 'a.csv', index=False)
+    found, out, _ = command(capsys, tmp_path / 'a.csv', f'--claim={claim}')
+    assert found == code
+    assert {0: 'holds', 1: 'does not hold', 3: 'undecided'}[code] in out
+    assert all(len(line) <= 80 for line in out.splitlines())
+
+
+def test_unpaired_runs_are_said_to_be(tmp_path, capsys):
+    LONG.drop(columns='seed').to_csv(tmp_path / 'a.csv', index=False)
+    code, out, err = command(capsys, tmp_path / 'a.csv', '--claim=Muon > SGD', '--json')
+    assert 'runs are compared unpaired' in err + out
+    assert code == 0
+    assert {pair['test'] for pair in json.loads(out)['comparisons']} == {"Welch's t"}
+
+
+def test_the_report_is_written(tmp_path, capsys):
+    LONG.to_csv(tmp_path / 'a.csv', index=False)
+    code, out, _ = command(capsys, tmp_path / 'a.csv', f'--report={tmp_path / "report"}', '--margin=0.002')
+    assert code == 0
+    page = (tmp_path / 'report' / 'index.html').read_text(encoding='utf-8')
+    assert 'Muon' in page
+    assert 'within 0.002 of the best' in page
+    assert str(tmp_path / 'report' / 'index.html') in out
+
+
+def test_python_gives_the_same_answer(tmp_path, capsys):
+    LONG.to_csv(tmp_path / 'a.csv', index=False)
+    _, out, _ = command(capsys, tmp_path / 'a.csv', '--json', '--margin=0.0005', '--claim=Adam > SGD')
+    frame = LONG.rename(columns={'optimizer': 'variant'})[['variant', 'seed', 'val_acc']]
+    found = seedwise.judge(frame, margins={'val_acc': 0.0005}, claims=('Adam > SGD',))
+    printed = json.loads(out)
+    assert {key: found[key] for key in ('ranking', 'comparisons', 'claims')} == {
+        key: printed[key] for key in ('ranking', 'comparisons', 'claims')
+    }
+    assert [row['standing'] for row in found['ranking']] == ['best', 'behind', 'behind']
+    assert found['comparisons'][0]['outcome'] == 'better'
+
+
+def test_many_rows_and_ten_thousand_variants(tmp_path):
+    rows = 10**5
+    frame = pd.DataFrame(
+        {'variant': np.arange(rows) % 10_000, 'seed': np.arange(rows) // 10_000, 'acc': RNG.uniform(size=rows)}
+    )
+    found = seedwise.judge(frame)
+    assert len(found['ranking']) == 10_000
+
+
+def test_it_needs_no_tensorflow():
+    code = (
+        "import sys; [sys.modules.__setitem__(name, None) for name in ('tensorflow', 'keras', 'tensorflow_datasets')]\n"
+        'from trainer import judge; sys.exit(judge.run())'
+    )
+    table = ROOT / 'docs' / 'studies' / 'raj_optimizers_losses' / 'table.csv'
+    done = subprocess.run(
+        [sys.executable, '-c', code, str(table), '--metric=test_accuracy', '--variant=optimizer'],
+        cwd=ROOT, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert 'Nadam' in done.stdout

@@ -1,0 +1,308 @@
+"""Judges results from anywhere: python -m trainer.judge PATH... [--claim="A > B by 0.002 on accuracy"] [FLAG...]
+
+PATH is a table (CSV, TSV, JSON, JSON lines, Parquet: a row a run, a row a number, or a column a variant; exports of W&B and
+MLflow too), folders of runs or of a study of this project, TensorBoard folders, or logs of Keras's CSVLogger.
+
+Exit codes: 0 done, and every claim holds; 1 a claim does not hold; 2 the command or the results are wrong; 3 a claim is
+undecided. Imports no TensorFlow.
+"""
+
+import argparse
+import json
+import math
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seedwise.errors import CannotWrite, UserError, unknown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from trainer.compare.report.page import Page
+    from trainer.judging.results import Results
+
+EXIT = {'holds': 0, 'does not hold': 1, 'undecided': 3}
+
+#: 'Adam > SGD by 0.002 on accuracy'; also <, for a claim that is read the other way round, and = for 'the same within'.
+CLAIM = re.compile(
+    r'\s*(?P<a>.+?)\s*(?P<sign>[<>=])\s*(?P<b>.+?)'
+    r'(?:\s+(?:by|within)\s+(?P<margin>[-+.\deE]+))?(?:\s+on\s+(?P<metric>\S+))?\s*'
+)
+
+
+class Parser(argparse.ArgumentParser):
+    """Reports a mistake in one line."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise UserError(message)
+
+
+def parser() -> Parser:
+    made = Parser(prog='trainer.judge', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument('paths', nargs='+', metavar='PATH')
+    made.add_argument('--variant', help='the column that names the variant')
+    made.add_argument('--seed', help='the column of the seed: runs of one seed are paired')
+    made.add_argument('--metric', action='append', default=[], help='a metric (again for more); the first ranks')
+    made.add_argument(
+        '--goal', action='append', default=[], metavar='METRIC=max|min', help='which is better of a metric'
+    )
+    made.add_argument('--margin', action='append', default=[], metavar='[METRIC=]NUMBER', help='what does not matter')
+    made.add_argument('--step', default='last', help='of curves: last, best, or a step')
+    made.add_argument(
+        '--claim', action='append', default=[], help='such as "A > B by 0.002 on accuracy", or "A = B within 0.002"'
+    )
+    made.add_argument('--report', metavar='FOLDER', help='write the report page into this folder')
+    made.add_argument('--json', action='store_true', help='print the answer as JSON')
+    return made
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command and returns its exit code."""
+    flags = parser().parse_args(argv[1:])
+    paths = [Path(path).expanduser() for path in flags.paths]
+    study = _study_of(paths)
+    if study:
+        page, guess = _of_study(study, flags.report)
+    else:
+        from trainer.judging.read import read
+
+        goals = dict(_pair(text, '--goal') for text in flags.goal)
+        found = read(paths, variant=flags.variant, seed=flags.seed, metrics=flags.metric, goals=goals, step=flags.step)
+        margins = _margins(flags.margin, list(found.goals))
+        claims = [parse_claim(text, i, found) for i, text in enumerate(flags.claim)]
+        page, guess = _page(found, margins, claims, paths, flags.report), list(found.guess)
+    if flags.json:
+        print(json.dumps(as_data(page, guess), indent=2))
+    else:
+        from trainer.compare.report import screen
+
+        for line in guess:
+            print(line, file=sys.stderr)
+        screen.show(page)
+        if flags.report:
+            print(f'report: {Path(flags.report) / "index.html"}')
+    results = [verdict.result for verdict in page.verdicts] if flags.claim else []
+    return max((EXIT[result] for result in results), default=0, key=[0, 3, 1].index)
+
+
+def judge(
+    runs: 'pd.DataFrame',
+    *,
+    metrics: dict[str, str] | None = None,
+    margins: dict[str, float] | None = None,
+    claims: tuple[str, ...] = (),
+    report: str | Path | None = None,
+) -> dict[str, Any]:
+    """Judges a frame with one run a row: which variant is the best, by how much, and what holds of the claims.
+
+        frame = pd.DataFrame({'variant': ['A'] * 5 + ['B'] * 5, 'seed': [0, 1, 2, 3, 4] * 2, 'accuracy': values})
+        seedwise.judge(frame, margins={'accuracy': 0.002}, claims=('A > B',))
+
+    Args:
+      runs: columns `variant`, `seed` (without it, or if the variants share fewer than two seeds, runs are compared unpaired)
+        and a column a metric; a value that is not finite is a run that diverged.
+      metrics: metric -> 'max' or 'min', the most important first; None: every column of numbers whose name says it.
+      margins: metric -> the largest difference that does not matter, in its unit.
+      claims: such as 'A > B by 0.002 on accuracy', or 'A = B within 0.002'.
+      report: folder to write the report page into.
+
+    Returns:
+      `ranking`, a list with `variant`, `mean`, `low`, `high` (95% t interval over seeds), `seeds`, `diverged` and
+      `standing`; `comparisons` of each variant with the best mean, with `outcome` 'better', 'worse', 'practically the same'
+      or 'undecided'; `claims`; `sentence`, the answer in words.
+
+    Raises:
+      UserError: a column is missing, a run is there twice, or a direction is not known.
+    """
+    from trainer.judging.results import direction, finish
+
+    if 'variant' not in runs:
+        raise unknown('column', 'variant', list(map(str, runs.columns)))
+    numbers = [str(c) for c in runs.select_dtypes('number').columns if c != 'seed']
+    chosen = list(metrics) if metrics else [c for c in numbers if direction(c)]
+    if not chosen:
+        raise UserError(f"no column has a known direction: give metrics={{'{(numbers or ['accuracy'])[0]}': 'max'}}")
+    for metric in chosen:
+        if metric not in runs:
+            raise unknown('metric', metric, numbers)
+    kept = ['variant', *(['seed'] if 'seed' in runs else []), *(['status'] if 'status' in runs else []), *chosen]
+    found = finish(runs[kept].copy(), chosen, metrics or {}, 'frame', ())
+    page = _page(found, margins or {}, [parse_claim(text, i, found) for i, text in enumerate(claims)], [], report)
+    return as_data(page, list(found.guess))
+
+
+def parse_claim(text: str, number: int, found: 'Results') -> dict[str, Any]:
+    """Returns a claim on the command line as the mapping of a study file.
+
+    Raises:
+      UserError: it has another form, or names a variant or a metric that does not exist.
+    """
+    match = CLAIM.fullmatch(text)
+    if not match:
+        raise UserError(
+            f'--claim is \'{text}\': it must be such as "A > B by 0.002 on accuracy" or "A = B within 0.002"'
+        )
+    variants = list(dict.fromkeys(found.runs['variant']))
+    a, b = match['a'], match['b']
+    for name in (a, b):
+        if name not in variants:
+            raise unknown('variant in --claim', name, variants)
+    metric = match['metric'] or next(iter(found.goals))
+    if metric not in found.goals:
+        raise unknown('metric in --claim', metric, found.goals)
+    try:
+        margin = float(match['margin'] or 0)
+    except ValueError:
+        margin = math.nan
+    if not (0 <= margin < math.inf):
+        raise UserError(f"--claim is '{text}': '{match['margin']}' must be a number of at least 0")
+    if match['sign'] == '=' and not margin:
+        raise UserError(f'--claim is \'{text}\': state within what, such as "{a} = {b} within 0.002"')
+    if match['sign'] == '<':
+        a, b = b, a
+    claim = {
+        'id': f'claim_{number + 1}',
+        'paired': found.paired,
+        'kind': 'equal' if match['sign'] == '=' else 'better',
+        'quote': text,
+    }
+    return claim | {
+        'a': {'variant': a},
+        'b': {'variant': b},
+        'metric': metric,
+        'goal': found.goals[metric],
+        'margin': margin,
+    }
+
+
+def as_data(page: 'Page', guess: list[str]) -> dict[str, Any]:
+    """Returns the answer for programs."""
+    from trainer.compare.report.layout import name_of
+
+    best, others = page.answer()
+    raw = {name_of('variant', name): name for name in page.runs['variant']} if page.layout.axes == ('variant',) else {}
+    rankings = []
+    for ranked in page.rankings:
+        rankings += [
+            {
+                **({'workload': ranked.workload} if ranked.workload else {}),
+                'variant': raw.get(place.name, place.name),
+                'mean': place.estimate.mean if place.estimate else None,
+                'low': place.estimate.low if place.estimate else None,
+                'high': place.estimate.high if place.estimate else None,
+                'seeds': place.n,
+                'diverged': place.diverged,
+                'standing': place.standing,
+            }
+            for place in ranked.places
+        ]
+    return {
+        'metric': page.layout.primary,
+        'goal': page.layout.metrics[page.layout.primary],
+        'margin': page.margins.get(page.layout.primary, 0.0),
+        'sentence': ' '.join([*(text.striptags() for text in best), *others]),
+        'ranking': rankings,
+        'comparisons': [
+            {
+                'a': pair.a,
+                'b': pair.b,
+                'test': pair.test,
+                'advantage': pair.advantage,
+                'low': pair.low,
+                'high': pair.high,
+                'p': pair.p_value,
+                'outcome': pair.outcome(),
+            }
+            for ranked in page.rankings
+            for pair in ranked.to_best
+        ],
+        'claims': [
+            {'claim': v.claim.quote or v.claim.id, 'result': v.result, 'p': v.p_value, 'sentence': v.sentence}
+            for v in page.verdicts
+        ],
+        'guessed': guess,
+    }
+
+
+def _page(
+    found: 'Results',
+    margins: dict[str, float],
+    claims: list[dict[str, Any]],
+    paths: list[Path],
+    report: str | Path | None,
+) -> 'Page':
+    import ml_collections
+
+    from trainer.compare.report.page import page_of
+
+    study = ml_collections.ConfigDict({'variants': {}, 'margins': margins})
+    study.claims = tuple(claims)
+    name = paths[0].stem if paths else 'results'
+    rest: dict[str, Any] = {'study_name': name, 'dataset_name': name, 'metrics': found.goals, 'paired': found.paired}
+    if report is None:
+        return page_of(study, found.runs, None, **rest, draw=False)
+    from trainer.compare.report.write import write_report
+
+    command = ' '.join(['python -m trainer.judge', *map(str, paths)])
+    return write_report(study, found.runs, None, Path(report), command=command, **rest)
+
+
+def _study_of(paths: list[Path]) -> Path | None:
+    """Returns the runs.csv of a study's report, if that is what the only path names."""
+    if len(paths) != 1:
+        return None
+    (path,) = paths
+    for file in (path, path / 'runs.csv', path / 'report' / 'runs.csv'):
+        if file.name == 'runs.csv' and file.is_file() and file.with_name('study.json').is_file():
+            return file
+    return None
+
+
+def _of_study(file: Path, report: str | None) -> tuple['Page', list[str]]:
+    from trainer.compare import records
+    from trainer.compare.report.page import page_of
+    from trainer.compare.report.write import write_report
+
+    study, runs, trials, rest = records.read(file)
+    guess = [f'A study of seedwise: {len(runs)} runs.']
+    if report:
+        return write_report(study, runs, trials, Path(report), **rest), guess
+    about = {key: rest[key] for key in ('study_name', 'dataset_name', 'unfinished') if key in rest}
+    return page_of(study, runs, trials, **about, draw=False), guess
+
+
+def _margins(texts: list[str], metrics: list[str]) -> dict[str, float]:
+    found = {}
+    for text in texts:
+        metric, value = _pair(text, '--margin') if '=' in text else (metrics[0], text)
+        if metric not in metrics:
+            raise unknown('metric in --margin', metric, metrics)
+        try:
+            found[metric] = float(value)
+        except ValueError:
+            found[metric] = math.nan
+        if not 0 < found[metric] < math.inf:
+            raise UserError(f"--margin is '{text}': it must be a number above 0")
+    return found
+
+
+def _pair(text: str, flag: str) -> tuple[str, str]:
+    name, equals, value = text.rpartition('=')
+    if not equals:
+        raise UserError(f"{flag} is '{text}': it must be METRIC=VALUE")
+    return name, value
+
+
+def run() -> int:
+    """Calls `main`; a user's mistake becomes one line and exit code 2."""
+    try:
+        return main(sys.argv)
+    except (UserError, CannotWrite) as error:
+        print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
+        return 2
+
+
+if __name__ == '__main__':
+    sys.exit(run())

@@ -1,0 +1,197 @@
+"""Results from folders: runs of this project, TensorBoard's event files, and CSV files that Keras logged."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from seedwise.errors import UserError, unknown
+from trainer.judging.results import Results, direction, finish
+
+#: What names a seed at the end of a folder's or a file's name: 'adam/3', 'adam_seed3', 'adam-s3'.
+SEED = re.compile(r'^(?:(?P<variant>.*?)[-_ .]*)?(?:seed|rep|run|s)?[-_=]?(?P<seed>\d+)$', re.IGNORECASE)
+
+#: Metrics of a run of this project.
+METRICS = ('test_accuracy', 'test_loss', 'validation_accuracy', 'validation_loss')
+
+#: Bytes of event files that are read of one folder of runs: more takes minutes.
+MOST_BYTES = 2 * 2**30
+
+#: Tags of a run that are no results.
+NO_RESULT = ('learning_rate', 'lr', 'gradient', 'weights', 'examples_per_second', 'epoch')
+
+
+def kind_of(path: Path) -> str | None:
+    """Returns what a folder holds: 'runs', 'tensorboard' or 'keras' (CSVLogger); None: none of them."""
+    if next(path.rglob('result.json'), None):
+        return 'runs'
+    if next(path.rglob('events.out.tfevents*'), None):
+        return 'tensorboard'
+    if next(path.rglob('*.csv'), None):
+        return 'keras'
+    return None
+
+
+def read_runs(paths: Sequence[Path], metrics: Sequence[str], goals: Mapping[str, str]) -> Results:
+    """Returns the finished runs of this project in folders: a run's, or one with a folder for each variant and seed."""
+    files = [(path, file) for path in paths for file in sorted(path.rglob('result.json'))]
+    rows = []
+    for path, file in files:
+        try:
+            result = json.loads(file.read_text(encoding='utf-8'))
+            test, best = result['test'], _best(result['history'])
+            row: dict[str, Any] = {'seed': result['seed'], 'status': result['status'], 'row': str(file.parent)}
+            row |= {f'test_{name}': test.get(name) for name in ('accuracy', 'loss')}
+            row |= {f'validation_{name}': best.get(f'validation_{name}') for name in ('accuracy', 'loss')}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f'{file} is not a result of seedwise: {type(error).__name__}: {error}') from error
+        parts = file.parent.relative_to(path).parts
+        name = '/'.join(parts[:-1]) if len(parts) > 1 else parts[0] if parts else path.name
+        if len(paths) > 1 and len(parts) <= 1:
+            name = path.name
+        rows.append(row | {'variant': name})
+    frame = pd.DataFrame(rows)
+    kept = [m for m in METRICS if m in (metrics or METRICS) and frame.loc[frame.status == 'completed', m].notna().all()]
+    for metric in metrics:
+        if metric not in kept:
+            raise unknown('metric of these runs', metric, kept)
+    kept = list(metrics) or kept
+    frame[kept] = frame[kept].astype(float)
+    guess = [f'{len(frame)} finished runs of seedwise; variants by folder. Metrics: {", ".join(kept)}.']
+    return finish(frame, kept, goals, 'runs', guess)
+
+
+def _best(history: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    validated = [row for row in history if row.get('validation_loss') is not None]
+    return min(validated, key=lambda row: row['validation_loss']) if validated else (history or [{}])[-1]
+
+
+def read_tensorboard(paths: Sequence[Path], metrics: Sequence[str], goals: Mapping[str, str], step: str) -> Results:
+    """Returns the scalars of event files: a folder is a run, which its path names.
+
+    Args:
+      paths: folders.
+      metrics: tags; (): all with a known direction.
+      goals: tag -> 'max' or 'min'.
+      step: 'last', 'best', or the number of a step.
+    """
+    folders = [
+        (path, folder) for path in paths for folder in sorted({f.parent for f in path.rglob('events.out.tfevents*')})
+    ]
+    size = sum(file.stat().st_size for path in paths for file in path.rglob('events.out.tfevents*'))
+    if size > MOST_BYTES:
+        raise UserError(
+            f'{paths[0]} has {size / 2**30:.1f} GiB of event files, and at most {MOST_BYTES / 2**30:.0f} are read: '
+            'name fewer folders'
+        )
+    series = {folder: _scalars(folder) for _, folder in folders}
+    tags = sorted({tag for one in series.values() for tag in one})
+    if not tags:
+        raise UserError(f'{paths[0]} has event files without scalars')
+    for metric in metrics:
+        if metric not in tags:
+            raise unknown('tag for --metric', metric, tags)
+    known = [tag for tag in tags if (direction(tag) or tag in goals) and not any(n in tag.lower() for n in NO_RESULT)]
+    chosen = list(metrics) or known
+    if not chosen:
+        raise UserError(
+            f'no tag has a known direction: name one with --metric=TAG --goal=TAG=max (tags: {", ".join(tags[:8])})'
+        )
+    rows = []
+    for path, folder in folders:
+        if not all(tag in series[folder] for tag in chosen):
+            continue
+        parts = folder.relative_to(path).parts or (path.name,)
+        variant, seed = _named(parts if len(paths) == 1 else (path.name, *folder.relative_to(path).parts))
+        row = {'variant': variant, 'row': str(folder)} | ({} if seed is None else {'seed': seed})
+        rows.append(
+            row | {tag: _at(series[folder][tag], step, goals.get(tag) or direction(tag), folder) for tag in chosen}
+        )
+    guess = [
+        f'{len(rows)} TensorBoard runs, variants and seeds by their paths; value: {step}. Tags: {", ".join(chosen)}.'
+    ]
+    if len(rows) < len(folders):
+        guess.append(f'{len(folders) - len(rows)} folders lack one of these tags and are left out.')
+    return finish(pd.DataFrame(rows), chosen, goals, 'tensorboard', guess)
+
+
+def _scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """Returns tag -> (step, value) of the scalars in a folder; a file that is cut off is read as far as it goes."""
+    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+    from tensorboard.util import tensor_util
+
+    found: dict[str, list[tuple[int, float]]] = {}
+    for file in sorted(folder.glob('events.out.tfevents*')):
+        try:
+            for event in EventFileLoader(str(file)).Load():
+                for value in event.summary.value:
+                    if value.HasField('simple_value'):
+                        found.setdefault(value.tag, []).append((event.step, value.simple_value))
+                    elif (
+                        value.HasField('tensor') and not value.tensor.tensor_shape.dim and value.tensor.dtype in (1, 2)
+                    ):
+                        number = float(tensor_util.make_ndarray(value.tensor))
+                        found.setdefault(value.tag, []).append((event.step, number))
+        except Exception as error:  # damage in the middle: what came before it counts
+            if not found:
+                raise UserError(f'{file} cannot be read: {type(error).__name__}: {error}') from error
+    return found
+
+
+def read_keras(paths: Sequence[Path], metrics: Sequence[str], goals: Mapping[str, str], step: str) -> Results:
+    """Returns the results in CSV files of Keras's CSVLogger, one file a run: columns epoch, loss, val_loss, ..."""
+    files = [(path, file) for path in paths for file in ([path] if path.is_file() else sorted(path.rglob('*.csv')))]
+    rows, chosen = [], list(metrics)
+    for path, file in files:
+        frame = pd.read_csv(file)
+        if 'epoch' not in frame or len(frame.columns) < 2:
+            raise UserError(f"{file} is not a log of Keras's CSVLogger: it has no column epoch")
+        chosen = chosen or [c for c in frame.columns if c != 'epoch' and (direction(c) or c in goals)]
+        missing = [metric for metric in chosen if metric not in frame]
+        if missing:
+            raise unknown(f'column of {file}', missing[0], frame.columns)
+        parts = file.relative_to(path).with_suffix('').parts if path.is_dir() else (file.stem,)
+        variant, seed = _named(parts)
+        row = {'variant': variant, 'row': str(file)} | ({} if seed is None else {'seed': seed})
+        points = {metric: list(zip(frame['epoch'], frame[metric].astype(float), strict=True)) for metric in chosen}
+        rows.append(row | {m: _at(points[m], step, goals.get(m) or direction(m), file) for m in chosen})
+    what = f"{len(rows)} logs of Keras's CSVLogger, variants and seeds by file name"
+    guess = [f'{what}; value: {step}. Columns: {", ".join(chosen)}.']
+    return finish(pd.DataFrame(rows), chosen, goals, 'keras', guess)
+
+
+def is_keras_log(file: Path) -> bool:
+    """Whether a CSV file is one run's log: its first column is `epoch`, and each row one epoch."""
+    try:
+        with open(file, encoding='utf-8') as lines:
+            head, first = lines.readline().strip(), lines.readline().strip()
+    except (OSError, UnicodeDecodeError):
+        return False
+    return head.startswith('epoch,') and first.startswith('0,') and 'loss' in head
+
+
+def _named(parts: Sequence[str]) -> tuple[str, int | None]:
+    """Returns the variant and the seed that a path names: ('adam', '3') or ('adam_seed3',) -> ('adam', 3)."""
+    parts = [part for part in parts if part not in ('train', 'validation', 'test', 'tensorboard', 'logs', 'events')]
+    if not parts:
+        return 'run', None
+    match = SEED.match(parts[-1])
+    if not match:
+        return '/'.join(parts), None
+    rest = [*parts[:-1], *([match['variant']] if match['variant'] else [])]
+    return '/'.join(rest) or parts[-1], int(match['seed'])
+
+
+def _at(points: Sequence[tuple[float, float]], step: str, goal: str | None, where: Path) -> float:
+    """Returns the value of a curve at its last step, at its best, or at a given step."""
+    if step == 'last':
+        return max(points, key=lambda point: point[0])[1]
+    if step == 'best':
+        return (min if goal == 'min' else max)(value for _, value in points)
+    for at, value in points:
+        if at == float(step):
+            return value
+    raise UserError(f'{where} has no value at step {step}: its last is {max(points)[0]:g}')

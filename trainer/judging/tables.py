@@ -1,0 +1,275 @@
+"""Results from tables: CSV, TSV, JSON, JSON lines and Parquet, with a row a run, a row a number, or a column a variant."""
+
+import io
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from seedwise.errors import UserError, unknown
+from trainer.judging.results import Results, direction, finish
+
+#: Names of columns, whatever their case, the likeliest first.
+VARIANT = (
+    'variant',
+    'model',
+    'optimizer',
+    'method',
+    'algorithm',
+    'config',
+    'condition',
+    'group',
+    'setting',
+    'arm',
+    'name',
+)
+SEED = ('seed', 'random_seed', 'rng_seed', 'run', 'run_id', 'repeat', 'replicate', 'rep', 'trial', 'fold', 'iteration')
+LONG = (('metric', 'measure', 'variable'), ('value', 'score', 'result'))
+
+#: Columns that are numbers and no results.
+NO_METRIC = ('step', 'steps', 'epoch', 'epochs', 'index', 'id', 'parameters', 'row', 'timestamp')
+
+#: Columns of a W&B export of runs that say nothing of the result.
+WANDB = ('Name', 'State', 'Notes', 'User', 'Tags', 'Created', 'Runtime', 'Sweep')
+
+ENDINGS = ('.csv', '.tsv', '.txt', '.json', '.jsonl', '.ndjson', '.parquet')
+
+
+def read(
+    file: Path,
+    variant: str | None = None,
+    seed: str | None = None,
+    metrics: Sequence[str] = (),
+    goals: Mapping[str, str] | None = None,
+) -> Results:
+    """Returns the results in a table.
+
+    Args:
+      file: one of `ENDINGS`.
+      variant, seed: names of columns; None: guessed.
+      metrics: names of columns, the most important first; (): guessed, which is every other column of numbers.
+      goals: metric -> 'max' or 'min', where its name does not say it.
+
+    Raises:
+      UserError: the file is not such a table, or a cell is not a number, with its row and column.
+    """
+    frame = load(file)
+    guess: list[str] = []
+    columns = list(frame.columns)
+    twice = [name for name in dict.fromkeys(columns) if columns.count(name) > 1]
+    if twice:
+        raise UserError(f"{file} has two columns '{twice[0]}': rename one")
+    frame['row'] = np.arange(2, len(frame) + 2)  # as a spreadsheet counts, below the headings
+    frame = _of_wandb(frame, guess)
+    columns = [c for c in frame.columns if c != 'row']
+    for flag, name in (('--variant', variant), ('--seed', seed)):
+        if name and name not in columns:
+            raise unknown(f'column for {flag}', name, columns)
+    seed = seed or _guessed(frame, SEED)
+    if _is_long(columns):
+        frame, columns = _widened(frame, variant or _guessed(frame, VARIANT), seed)
+        guess.append('The table has a row for each number: columns metric and value.')
+    variant = variant or _guessed(frame, VARIANT)
+    if variant is None:
+        texts = [name for name in columns if name != seed and not _numeric(frame[name])]
+        if len(texts) == 1:
+            variant = texts[0]
+    if variant is None:
+        return _a_column_a_variant(frame, file, seed, metrics, goals or {}, guess)
+    for metric in metrics:
+        if metric not in columns:
+            raise unknown('column for --metric', metric, columns)
+    skip = {variant, seed, 'row', 'status'}
+    if not metrics:
+        metrics = [c for c in columns if c not in skip and c.lower() not in NO_METRIC and _numeric(frame[c])]
+        if any(direction(str(c)) or c in (goals or {}) for c in metrics):
+            metrics = [c for c in metrics if direction(str(c)) or c in (goals or {})]
+        guess.append(f'Metrics: {", ".join(map(str, metrics))}.')
+    if not metrics:
+        raise UserError(f'{file} has no column of numbers next to {variant!r}: name one with --metric')
+    numbers = {metric: _numbers(file, frame, metric) for metric in metrics}
+    found = frame.assign(**numbers, variant=_named(file, frame, variant))
+    if seed:
+        found['seed'] = frame[seed]
+    guess.insert(0, f"Variant: column '{variant}'; seed: {f'column {seed!r}' if seed else 'none'}.")
+    kept = ['variant', *(['seed'] if seed else []), 'row', *(['status'] if 'status' in columns else []), *metrics]
+    return finish(found[list(dict.fromkeys(kept))], list(metrics), goals or {}, 'table', guess)
+
+
+def load(file: Path) -> pd.DataFrame:
+    """Returns the cells of a table; numbers with a decimal comma, other encodings and a byte order mark are understood.
+
+    Raises:
+      UserError: the file cannot be read, is empty or binary.
+    """
+    ending = file.suffix.lower()
+    try:
+        if ending == '.parquet':
+            try:
+                return pd.read_parquet(file)
+            except ImportError as error:
+                raise UserError(f'{file}: Parquet needs pyarrow: pip install pyarrow') from error
+        text = _decoded(file)
+        if not text.strip():
+            raise UserError(f'{file} is empty')
+        if ending in ('.jsonl', '.ndjson'):
+            return pd.DataFrame([json.loads(line) for line in text.splitlines() if line.strip()])
+        if ending == '.json':
+            content = json.loads(text)
+            return pd.DataFrame(content if isinstance(content, list) else [content])
+        first = text.splitlines()[0]
+        separator = max((',', ';', '\t', '|'), key=first.count)
+        if not first.count(separator):
+            raise UserError(f'{file} has one column: a table needs a variant and a number, with commas between')
+        cells = pd.read_csv(
+            io.StringIO(text),
+            sep=separator,
+            skipinitialspace=True,
+            header=None,
+            dtype=object,
+            keep_default_na=False,
+            na_values=[''],
+        )
+        frame = cells.iloc[1:].reset_index(drop=True)
+        frame.columns = [str(name).strip() for name in cells.iloc[0]]
+        return frame
+    except UserError:
+        raise
+    except OSError as error:
+        raise UserError(f'{file} cannot be read: {error.strerror}') from error
+    except Exception as error:  # pandas and pyarrow raise many kinds for what is no table
+        raise UserError(f'{file} is not a table: {" ".join(str(error).split())[:200]}') from error
+
+
+def _decoded(file: Path) -> str:
+    content = file.read_bytes()
+    if content.startswith((b'\xff\xfe', b'\xfe\xff')):
+        return content.decode('utf-16')
+    if b'\0' in content[:4096]:
+        raise UserError(f'{file} is a binary file: accepted are {", ".join(ENDINGS)}')
+    try:
+        return content.decode('utf-8-sig')
+    except UnicodeDecodeError:
+        return content.decode('latin-1')
+
+
+def _is_long(columns: Sequence[str]) -> bool:
+    lower = [str(c).lower() for c in columns]
+    return any(c in lower for c in LONG[0]) and any(c in lower for c in LONG[1])
+
+
+def _guessed(frame: pd.DataFrame, names: Sequence[str]) -> str | None:
+    lower = {str(c).lower(): c for c in reversed(list(frame.columns))}
+    return next((lower[name] for name in names if name in lower), None)
+
+
+def _of_wandb(frame: pd.DataFrame, guess: list[str]) -> pd.DataFrame:
+    """Takes off what W&B's and MLflow's exports add."""
+    if {'Name', 'State'} <= set(frame.columns):
+        guess.append(
+            "An export of W&B: unfinished runs are left out, and a run's name without its number is its variant."
+        )
+        frame = frame[frame['State'].astype(str).str.lower().isin(('finished', 'crashed'))].copy()
+        if _guessed(frame, VARIANT) == 'Name':
+            names = frame['Name'].astype(str)
+            frame['Name'] = names.str.replace(r'[-_ ]?(seed|s|run)?[-_=]?\d+$', '', regex=True, case=False)
+        return frame.drop(columns=[c for c in WANDB if c in frame and c != 'Name'])
+    if any(str(c).startswith(('metrics.', 'params.')) for c in frame.columns):
+        guess.append('An export of MLflow: columns params.* and metrics.*.')
+        kept = [c for c in frame.columns if str(c).startswith(('metrics.', 'params.')) or c == 'row']
+        return frame[kept].rename(columns=lambda c: re.sub(r'^(metrics|params)\.', '', str(c)))
+    return frame
+
+
+def _widened(frame: pd.DataFrame, variant: str | None, seed: str | None) -> tuple[pd.DataFrame, list[str]]:
+    """Returns a long table with a row a run, and its columns."""
+    metric, value = (_guessed(frame, names) for names in LONG)
+    keys = [c for c in (variant, seed) if c]
+    if not variant:
+        raise UserError('the table has metric and value, and no column of variants: name it with --variant')
+    if frame.duplicated([*keys, metric]).any():
+        row = frame[frame.duplicated([*keys, metric])].iloc[0]
+        raise UserError(f"row {row['row']}: '{row[metric]}' of '{row[variant]}' is there twice for one seed")
+    wide = frame.pivot(index=keys, columns=metric, values=value).reset_index()
+    wide.columns = [str(c) for c in wide.columns]
+    wide['row'] = np.arange(2, len(wide) + 2)
+    return wide, [c for c in wide.columns if c != 'row']
+
+
+def _numeric(values: pd.Series) -> bool:
+    """Whether most cells of a column are numbers."""
+    cells = values.dropna()
+    return bool(len(cells)) and _parsed(cells).notna().mean() > 0.5
+
+
+def _parsed(cells: pd.Series) -> pd.Series:
+    """Returns cells as numbers; NaN for what is none, and for 'nan' itself."""
+    if pd.api.types.is_numeric_dtype(cells) and not pd.api.types.is_bool_dtype(cells):
+        return cells.astype(float)
+    text = cells.astype(str).str.strip().str.replace(r'^(-?\d+),(\d+)$', r'\1.\2', regex=True)
+    percent = text.str.endswith('%')
+    numbers = pd.to_numeric(text.str.rstrip('%'), errors='coerce').astype(float)
+    return numbers.where(~percent, numbers / 100)
+
+
+def _numbers(file: Path, frame: pd.DataFrame, metric: str) -> pd.Series:
+    """Returns a metric as floats; 'nan', 'inf' and 'diverged' are runs that diverged.
+
+    Raises:
+      UserError: a cell is empty, or something else.
+    """
+    cells = frame[metric]
+    numbers = _parsed(cells)
+    words = cells.astype(str).str.strip().str.lower()
+    lost = words.isin(('nan', 'inf', '-inf', '+inf', 'infinity', 'diverged', 'failed')) & cells.notna()
+    wrong = numbers.isna() & ~lost
+    if wrong.any():
+        row, cell = frame['row'][wrong].iloc[0], cells[wrong].iloc[0]
+        what = 'is empty' if pd.isna(cell) or not str(cell).strip() else f'holds {str(cell)[:40]!r}'
+        raise UserError(
+            f"{file}, row {row}, column '{metric}' {what}: it must be a number, or nan for a run that diverged"
+        )
+    return numbers.where(~lost, np.nan)
+
+
+def _named(file: Path, frame: pd.DataFrame, variant: str) -> pd.Series:
+    missing = frame[variant].isna()
+    if missing.any():
+        raise UserError(
+            f"{file}, row {frame['row'][missing].iloc[0]}, column '{variant}' is empty: it must name the variant"
+        )
+    return frame[variant].astype(str).str.strip()
+
+
+def _a_column_a_variant(
+    frame: pd.DataFrame,
+    file: Path,
+    seed: str | None,
+    metrics: Sequence[str],
+    goals: Mapping[str, str],
+    guess: list[str],
+) -> Results:
+    """A wide table: a row a seed, a column a variant, and one metric, whose name the file does not hold."""
+    names = [c for c in frame.columns if c not in (seed, 'row') and str(c).lower() not in NO_METRIC]
+    if len(names) < 2:
+        raise UserError(
+            f'{file} has no column of variants: name it with --variant (columns: {", ".join(map(str, names))})'
+        )
+    metric = metrics[0] if metrics else next(iter(goals), '')
+    if not metric:
+        raise UserError(
+            f'{file} has a column for each of {", ".join(map(str, names[:4]))}: say what they measure '
+            '(--metric=accuracy), or which column names the variants (--variant=COLUMN)'
+        )
+    parts = [
+        pd.DataFrame(
+            {'variant': str(name), metric: _numbers(file, frame, name), 'row': frame['row']}
+            | {'seed': frame[seed] if seed else frame.index}
+        )
+        for name in names
+    ]
+    guess.insert(0, f'A column a variant: {", ".join(map(str, names[:6]))}; a row a seed.')
+    return finish(pd.concat(parts, ignore_index=True), [metric], goals, 'table', guess)
