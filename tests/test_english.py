@@ -17,7 +17,7 @@ from tests.helpers import ROOT
 GLOSSARY = {
     r'\b(to be|be|is|are|was) had\b(?! (a|an|the))': 'is available',
     r'\bcannot be had\b': 'is not available',
-    r'\b(is|are|was|were) no (flag|study|run|config|model|claim|field|file|folder|dataset|number|name)\b': 'is not a ...',
+    r'(?<!there )\b(is|are|was|were) no (flag|study|run|config|model|claim|field|file|folder|dataset)\b': 'is not a ...',
     r'\b(is|are|was|were) wanted\b': 'is required, is expected',
     r'\bwanted is\b': 'expected for example',
     r'\bbut for\b': 'except for',

@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
-from statsmodels.stats.proportion import proportion_confint
 
-from trainer.compare.analysis.statistics import CONFIDENCE
+from trainer.compare.analysis.statistics import CONFIDENCE, wilson
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ def learning_rate_sensitivity(
     good = badness <= badness[best] + tolerance
     order = np.argsort(x, kind='stable')
     decades = math.log10(bounds[1] / bounds[0])
-    low, high = proportion_confint(int(good.sum()), len(x), 1 - confidence, method='wilson')
+    low, high = wilson(int(good.sum()), len(x), confidence)
     return Sensitivity(
         trials=len(x),
         good=int(good.sum()),
@@ -95,6 +93,8 @@ def same_width(a: Sensitivity, b: Sensitivity) -> float:
     """
     if not math.isclose(a.decades, b.decades, rel_tol=1e-6):
         raise ValueError(f'searched {a.decades:g} and {b.decades:g} decades: shares of them do not compare')
+    from scipy import stats
+
     if a.rates == b.rates:
         only_a = sum(x and not y for x, y in zip(a.is_good, b.is_good, strict=True))
         only_b = sum(y and not x for x, y in zip(a.is_good, b.is_good, strict=True))

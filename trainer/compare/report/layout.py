@@ -141,6 +141,11 @@ def name_of(axis: str, value: str) -> str:
     return label({axis: value}).replace('learning rate', 'rate').replace('_', ' ')
 
 
+def words_of(metric: str) -> str:
+    """Returns a column's name in words: 'Test accuracy'."""
+    return metric.replace('_', ' ').replace('train ', 'training ').capitalize()
+
+
 def names_of(runs: pd.DataFrame, axes: Sequence[str]) -> pd.Series:
     """Returns a name for each run, made of its values on `axes`."""
     if not axes:

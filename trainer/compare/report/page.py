@@ -5,7 +5,7 @@ import functools
 import itertools
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ml_collections
 import pandas as pd
@@ -18,10 +18,12 @@ from trainer.compare.analysis.factorial import Effect
 from trainer.compare.analysis.selection import select
 from trainer.compare.analysis.verdicts import FAILS, HOLDS, UNDECIDED, Verdict, verdicts
 from trainer.compare.analysis.words import count, listed
-from trainer.compare.report import plots, reproduce, sentences, tables, tuning_plots
-from trainer.compare.report.figures import Plot
-from trainer.compare.report.layout import METRICS, Layout, in_order, layout_of, name_of, names_of
+from trainer.compare.report import reproduce, sentences, tables
+from trainer.compare.report.layout import METRICS, Layout, in_order, layout_of, name_of, names_of, words_of
 from trainer.compare.report.sentences import Ranked
+
+if TYPE_CHECKING:
+    from trainer.compare.report.figures import Plot
 
 #: What the papers' numbers are of, if a study's `paper` does not say it (`dataset`).
 PAPERS_DATASET = 'mnist'
@@ -37,14 +39,14 @@ TOLERANCE = 0.01
 class Figures:
     """The figures by kind (`FIGURES`), and the numbers that two of them show."""
 
-    drawn: Mapping[str, Sequence[Plot]]
+    drawn: Mapping[str, Sequence['Plot']]
     paper_curves: pd.DataFrame
     scores: pd.DataFrame
     target: tuple[str, float] | None
     tolerance: float
 
     @property
-    def all(self) -> list[Plot]:
+    def all(self) -> 'list[Plot]':
         return list(itertools.chain(*self.drawn.values()))
 
 
@@ -197,7 +199,7 @@ class Page:
         return [
             {
                 'variant': row['variant'],
-                'metric': plots.words_of(row['metric']).lower(),
+                'metric': words_of(row['metric']).lower(),
                 'epoch': f'{row["epoch"]:g}',
                 'ours': tables.number(row['mean']),
                 'interval': tables.interval(row['low'], row['high']),
@@ -347,6 +349,11 @@ def _figures(
     dataset: str,
     other_dataset: bool,
 ) -> Figures:
+    from trainer.compare.report import (  # matplotlib takes half a second: not for an answer on the screen
+        plots,
+        tuning_plots,
+    )
+
     claims = _claims_of(study)
     drawn: dict[str, Sequence[Plot]] = dict.fromkeys(FIGURES, ())
     drawn['results'] = plots.intervals(runs, table, layout, dataset)

@@ -17,7 +17,7 @@ from trainer.compare.analysis.selection import select
 from trainer.compare.analysis.statistics import ALPHA, t_reach
 from trainer.compare.normalize import shortened
 from trainer.compare.report import figures
-from trainer.compare.report.layout import Layout, name_of, names_of
+from trainer.compare.report.layout import Layout, name_of, names_of, words_of
 
 #: A column that is added to runs, by a name that no axis has.
 ROW = ' row'
@@ -332,11 +332,6 @@ def heat_map(
         figures.legend(figure, [] if n < 3 else handles)
         alt = f'{title} on {dataset}: how often each of {n} variants beats each other, in per cent of seeds.'
         return figures.finish(figure, name, alt)
-
-
-def words_of(metric: str) -> str:
-    """Returns a column's name in words: 'Test accuracy'."""
-    return metric.replace('_', ' ').replace('train ', 'training ').capitalize()
 
 
 def slug(*parts: str) -> str:

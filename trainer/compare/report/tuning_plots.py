@@ -15,8 +15,8 @@ from trainer.compare.analysis.selection import select, time_to_target
 from trainer.compare.analysis.sensitivity import Sensitivity, learning_rate_sensitivity
 from trainer.compare.analysis.statistics import t_reach
 from trainer.compare.report import figures
-from trainer.compare.report.layout import Layout, name_of, names_of
-from trainer.compare.report.plots import slug, words_of
+from trainer.compare.report.layout import Layout, name_of, names_of, words_of
+from trainer.compare.report.plots import slug
 
 #: Columns that are added to runs and trials, by names that no axis has.
 RATE, LINE, PANEL, VALUE = ' rate', ' line', ' panel', ' value'

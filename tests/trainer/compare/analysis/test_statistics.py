@@ -5,6 +5,8 @@ import math
 
 import numpy as np
 import pytest
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
 
 from trainer.compare.analysis.statistics import (
     Target,
@@ -20,6 +22,7 @@ from trainer.compare.analysis.statistics import (
     sign_flip,
     superiority,
     to_target,
+    wilson,
 )
 
 # Estimates
@@ -96,6 +99,15 @@ def test_holm_does_not_count_tests_that_could_not_be_made():
 def test_benjamini_and_hochberg_by_hand():
     # Sorted 0.01 * 4/1 = 0.04, 0.02 * 4/2 = 0.04, 0.03 * 4/3 = 0.04, 0.5 * 4/4 = 0.5; from the largest down, the minimum.
     assert false_discovery_rate([0.5, 0.01, None, 0.03, 0.02]) == pytest.approx([0.5, 0.04, None, 0.04, 0.04])
+
+
+def test_corrections_and_shares_are_those_of_statsmodels():
+    p = np.random.default_rng(0).uniform(size=40) ** 3
+    assert holm(p.tolist()) == pytest.approx(multipletests(p, method='holm')[1])
+    assert false_discovery_rate(p.tolist()) == pytest.approx(multipletests(p, method='fdr_bh')[1])
+    for k, n in ((0, 10), (3, 10), (10, 10)):
+        assert wilson(k, n) == pytest.approx(proportion_confint(k, n, method='wilson'), abs=1e-12)
+        assert share_interval(k, n) == pytest.approx(proportion_confint(k, n, method='beta'), abs=1e-12)
 
 
 def test_partial_conjunction_by_hand():

@@ -1,0 +1,56 @@
+"""The public calls, as a Python user makes them: in one process of their own."""
+
+import subprocess
+import sys
+
+from tests.helpers import ROOT
+
+CODE = """
+import sys, time
+began = time.perf_counter()
+import seedwise
+assert time.perf_counter() - began < 1 and 'numpy' not in sys.modules
+assert {'train', 'compare', 'judge'} <= set(dir(seedwise))
+
+import ml_collections
+from configs import mlp_adam
+from seedwise.errors import UserError
+
+config = mlp_adam.get_config()
+config.data.name, config.epochs, config.threads = 'digits', 1, 1
+result = seedwise.train(config, 'run')
+assert result['status'] == 'completed' and result['test']['examples'] == 360
+assert seedwise.train(config, 'run')['seconds'] == result['seconds']  # not trained again
+
+study = ml_collections.ConfigDict({'base': config, 'seeds': 2})
+study.axes = {'optimizer': {name: {'optimizer': {'name': name}} for name in ('Adam', 'SGD')}}
+study.claims = ({'id': 'x', 'kind': 'better', 'a': {'optimizer': 'Adam'}, 'b': {'optimizer': 'SGD'}},)
+answer = seedwise.compare(study, 'study', workers=1)
+assert list(answer.table['optimizer']) == ['Adam', 'SGD'] and len(answer.runs) == 4
+assert answer.verdicts[0].claim.id == 'x' and answer.report.exists()
+assert answer.sentence.startswith('Adam has the best mean test accuracy on digits')
+
+for wrong in ({'epochs': -1}, {'data.name': 'mnits'}):
+    broken = config.copy_and_resolve_references()
+    broken.update_from_flattened_dict(wrong)
+    try:
+        seedwise.train(broken, 'broken')
+    except UserError as error:
+        print(error)
+    else:
+        raise AssertionError(wrong)
+try:
+    seedwise.trian
+except AttributeError as error:
+    print(error)
+"""
+
+
+def test_train_and_compare_from_python(tmp_path):
+    done = subprocess.run(
+        [sys.executable, '-c', f'import sys; sys.path.append({str(ROOT)!r})\n{CODE}'],
+        cwd=tmp_path, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "no attribute 'trian'" in done.stdout
+    assert len(done.stdout.splitlines()) == 3
