@@ -53,6 +53,9 @@ def parser() -> Parser:
     made.add_argument(
         '--claim', action='append', default=[], help='such as "A > B by 0.002 on accuracy", or "A = B within 0.002"'
     )
+    made.add_argument(
+        '--aa', action='store_true', help='compare each variant with itself on disjoint seeds, as a check'
+    )
     made.add_argument('--report', metavar='FOLDER', help='write the report page into this folder')
     made.add_argument('--json', action='store_true', help='print the answer as JSON')
     return made
@@ -81,6 +84,8 @@ def main(argv: list[str]) -> int:
         for line in guess:
             print(line, file=sys.stderr)
         screen.show(page)
+        if flags.aa:
+            screen.show_self_check(page)
         if flags.report:
             print(f'report: {Path(flags.report) / "index.html"}')
     results = [verdict.result for verdict in page.verdicts] if flags.claim else []

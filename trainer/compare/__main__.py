@@ -35,12 +35,13 @@ _WORKERS = flags.DEFINE_integer(
 _SHARD = flags.DEFINE_string('shard', '', 'i/n: part i of n of the runs, 0 <= i < n; all share a workdir.')
 _ENGINE = flags.DEFINE_string('engine', 'local', f'Where the runs are trained: {", ".join(ENGINES)}.')
 _REPORT = flags.DEFINE_bool('report', True, 'Write the report at the end; of shards, the last to end does.')
+_AA = flags.DEFINE_bool('aa', False, 'Compare each variant with itself on disjoint seeds, to check the machinery.')
 _REPORT_ONLY = flags.DEFINE_bool('report_only', False, 'Train nothing: report on what is finished.')
 
 EXAMPLE = 'configs/studies/raj_optimizers_losses.py'
 
 #: Flags that change where and when runs are trained, and none of the results.
-_HOW = re.compile(r'--?(workers|shard|engine|(no)?report([_-]only)?)\b')
+_HOW = re.compile(r'--?(workers|shard|engine|(no)?report([_-]only)?|(no)?aa)\b')
 
 
 def main(argv: list[str]) -> int:
@@ -126,6 +127,8 @@ def _report(plan: study.Plan, specs: list[RunSpec], name: str, about: str, argv:
     records.write(report, plan.config, frame, trials, **rest)
     results.write_json(report / study.MADE_OF, made_of)
     screen.show(page)
+    if _AA.value:
+        screen.show_self_check(page)
     print(f'report: {report / "index.html"}' + (f' ({unfinished:,} runs unfinished)' if unfinished else ''))
     return not unfinished
 

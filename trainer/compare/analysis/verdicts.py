@@ -16,7 +16,7 @@ from scipy import special
 
 from trainer.compare.analysis.claims import Claim, parse
 from trainer.compare.analysis.comparisons import SAME, Comparison, above, compare, with_holm
-from trainer.compare.analysis.examples import Crossed, crossed
+from trainer.compare.analysis.examples import Crossed, Flips, crossed, flips
 from trainer.compare.analysis.metrics import goal_of
 from trainer.compare.analysis.selection import (
     Selector,
@@ -52,7 +52,8 @@ class Verdict:
 
     `seeds`: the fewest behind any of its numbers. `p_value`: the smaller of the two that the module's docstring speaks of;
     `q_value`: after Benjamini and Hochberg's correction over all claims of the study. `new_examples`: the advantage with
-    its interval over seeds and examples, where it is known which examples each run got right.
+    its interval over seeds and examples, and `flips`: on which share of examples just one of two variants is right, where
+    it is known which examples each run got right.
     """
 
     claim: Claim
@@ -66,6 +67,7 @@ class Verdict:
     shares: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     sensitivities: Mapping[str, Sensitivity] = field(default_factory=dict)
     new_examples: Crossed | None = None
+    flips: Flips | None = None
 
 
 def verdicts(
@@ -153,7 +155,18 @@ def _better(claim: Claim, runs: pd.DataFrame, margin: float) -> Verdict:
     if pair.carried_by is not None and result != UNDECIDED:
         text += f' Seed {pair.carried_by} alone makes up more than half of the spread.'
     estimates = _estimates(claim, runs, claim.a, claim.b)
-    return Verdict(claim, result, text, pair.n, p, None, (pair,), estimates, new_examples=new)
+    return Verdict(
+        claim,
+        result,
+        text,
+        pair.n,
+        p,
+        None,
+        (pair,),
+        estimates,
+        new_examples=new,
+        flips=_flips(runs, claim.a, claim.b) if new else None,
+    )
 
 
 def _best(claim: Claim, runs: pd.DataFrame, margin: float) -> Verdict:
@@ -371,6 +384,16 @@ def _new_examples(claim: Claim, runs: pd.DataFrame, a: Selector, b: Selector) ->
     if len(seeds) < 2:
         return None
     return crossed(np.stack([left[seed] - right[seed] for seed in seeds]), 1 - claim.alpha)
+
+
+def _flips(runs: pd.DataFrame, a: Selector, b: Selector) -> Flips | None:
+    """How two single variants agree; None for means of several."""
+    chosen = [select(runs, selector) for selector in (a, b)]
+    if any(one['variant'].nunique() != 1 for one in chosen):
+        return None
+    left, right = (one.set_index('seed')[CORRECT] for one in chosen)
+    seeds = [seed for seed in left.index if seed in right.index]
+    return flips(np.stack(left.loc[seeds].tolist()), np.stack(right.loc[seeds].tolist()))
 
 
 def _right(runs: pd.DataFrame) -> dict[Any, np.ndarray] | None:

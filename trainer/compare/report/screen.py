@@ -4,6 +4,7 @@ import textwrap
 
 from rich.console import Console
 
+from trainer.compare.analysis.self_check import against_itself
 from trainer.compare.analysis.verdicts import Verdict
 from trainer.compare.analysis.words import count
 from trainer.compare.report import tables
@@ -34,6 +35,14 @@ def show(page: Page) -> None:
     console = Console(highlight=False, markup=False, soft_wrap=True)
     for line in lines(page):
         console.print(line)
+
+
+def show_self_check(page: Page) -> None:
+    """Prints what the comparison of each variant with itself finds."""
+    for ranked in page.rankings:
+        where = f'{ranked.workload}: ' if ranked.workload else ''
+        for line in textwrap.wrap(where + against_itself(ranked.values).sentence, WIDTH):
+            print(line)
 
 
 def _ranking(ranked: Ranked, dataset: str) -> list[str]:

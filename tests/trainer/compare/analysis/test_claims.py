@@ -281,6 +281,9 @@ def test_an_advantage_on_this_test_set_is_not_one_on_new_examples():
     assert found.result == 'holds'
     assert found.new_examples.low < found.comparisons[0].low
     assert 'Over seeds and new examples: [' in found.sentence
+    assert found.flips.only_b == 0
+    assert found.flips.only_a == pytest.approx(found.comparisons[0].advantage)
+    assert found.flips.both + found.flips.only_a + found.flips.neither == pytest.approx(1)
 
 
 def test_less_sensitive():
