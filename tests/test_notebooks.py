@@ -1,4 +1,4 @@
-"""The notebook runs from top to bottom on the CPU, from this checkout."""
+"""The notebooks run from top to bottom on the CPU, from this checkout."""
 
 import os
 import shutil
@@ -13,12 +13,13 @@ import pytest
 from tests.helpers import ROOT
 
 NOTEBOOK = ROOT / 'notebooks' / 'colab.ipynb'
+JUDGE = ROOT / 'notebooks' / 'judge.ipynb'
 
 
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
     """A folder with links to what a checkout holds, where runs/ is the test's own."""
-    for name in ('configs', 'data_pipeline', 'trainer'):
+    for name in ('configs', 'data_pipeline', 'seedwise', 'trainer'):
         (tmp_path / name).symlink_to(ROOT / name)
     shutil.copytree(NOTEBOOK.parent, tmp_path / 'notebooks')
     (tmp_path / 'tmp').mkdir()
@@ -44,7 +45,19 @@ def test_the_notebook_trains_and_shows_tensorboard(checkout):
     assert (checkout / 'runs' / 'colab-digits' / 'result.json').exists()
 
 
-def test_the_notebook_is_kept_without_outputs():
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+def test_the_notebook_judges_a_frame(checkout):
+    notebook = nbformat.read(JUDGE, as_version=4)
+    nbclient.NotebookClient(
+        notebook, timeout=300, resources={'metadata': {'path': str(checkout / 'notebooks')}}
+    ).execute()
+    shown = [str(cell.get('outputs', '')) for cell in notebook.cells]
+    assert 'Muon has the best mean accuracy' in shown[2]
+    assert 'standing' in shown[3]
+    assert shown[4].count('holds') >= 2
+
+
+@pytest.mark.parametrize('file', [NOTEBOOK, JUDGE], ids=lambda file: file.stem)
+def test_a_notebook_is_kept_without_outputs(file):
+    notebook = nbformat.read(file, as_version=4)
     nbformat.validate(notebook)
     assert not any(cell.get('outputs') or cell.get('execution_count') for cell in notebook.cells)

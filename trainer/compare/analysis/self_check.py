@@ -36,7 +36,8 @@ class SelfCheck:
         return (
             f'A against A: {count(self.variants, "variant")}, each compared with itself on disjoint seeds, '
             f'{self.seeds} and {self.seeds}, were called different in {self.share:.1%} of '
-            f'{count(self.comparisons, "comparison")} (at most {self.worst:.1%} of one variant); {self.alpha:.0%} is promised.'
+            f'{count(self.comparisons, "comparison")} (at most {self.worst:.1%} of one variant); '
+            f'{self.alpha:.0%} is promised.'
         )
 
 
