@@ -49,8 +49,11 @@ def get_config() -> ml_collections.ConfigDict:
     config.data.augment.zoom = 0.0  # largest relative change of scale, in [0, 1): 0.1 scales by 0.9 to 1.1
 
     config.model = ml_collections.ConfigDict()
-    # 'mlp' (dense layers) or 'cnn' (convolutions, each followed by 2x2 max pooling, then dense layers).
+    # 'mlp' (dense layers), 'cnn' (convolutions, each followed by 2x2 max pooling, then dense layers), or FILE.py:NAME: a
+    # function of (image_shape, classes, **options) that returns a Keras model with logits [batch, classes].
     config.model.name = 'mlp'
+    # Arguments of a model from a file; the fields below are for the built-in ones.
+    config.model.options = ml_collections.ConfigDict()
     # cnn: number of filters of each convolution, input side first.
     config.model.filters = (32, 64)
     # cnn: side of the square kernels, in pixels ('same' padding).
@@ -69,14 +72,20 @@ def get_config() -> ml_collections.ConfigDict:
     config.model.dropout_rate = 0.5
 
     config.loss = ml_collections.ConfigDict()
-    # categorical_crossentropy, sparse_categorical_crossentropy, kl_divergence or mean_squared_error.
+    # categorical_crossentropy, sparse_categorical_crossentropy, kl_divergence, mean_squared_error, or FILE.py:NAME: a
+    # function of (labels [batch], logits [batch, classes], **options) that returns the loss of each example, [batch].
     config.loss.name = 'categorical_crossentropy'
+    # Arguments of a loss from a file.
+    config.loss.options = ml_collections.ConfigDict()
     # Weight moved from the true class to all classes alike (Szegedy et al. 2016, section 7), in [0, 1).
     config.loss.label_smoothing = 0.0
 
     config.optimizer = ml_collections.ConfigDict()
-    # Any Keras 3 optimizer by its Keras name: SGD, Adam, Nadam, RMSprop, ...
+    # Any Keras 3 optimizer by its Keras name (SGD, Adam, Nadam, RMSprop, ...), or FILE.py:NAME: a class, or a function of
+    # (learning_rate, **options), that makes a Keras optimizer.
     config.optimizer.name = 'Adam'
+    # Arguments of an optimizer from a file, which takes no other fields than learning_rate and the schedule.
+    config.optimizer.options = ml_collections.ConfigDict()
     # Base learning rate, > 0. None: the optimizer's own Keras default. What a schedule starts from.
     config.optimizer.learning_rate = placeholder(float)
     # Gradient clipping, at most one of: each value to [-x, x], each tensor's norm, or the norm of all together to x.

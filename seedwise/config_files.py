@@ -10,6 +10,7 @@ from types import ModuleType
 
 import ml_collections
 
+from seedwise import references, tensorflow_import
 from seedwise.errors import UserError, unknown
 
 
@@ -62,6 +63,10 @@ def _module(file: Path) -> ModuleType:
     if folder not in sys.path:
         sys.path.append(folder)
     name = f'seedwise_config_{file.stem}'
+    if references.imports(
+        file, ('keras', 'tensorflow')
+    ):  # as every run does it: quietly, and with Keras's own settings
+        tensorflow_import.import_tensorflow()
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise UserError(f'{file} is not a Python file: its name must end in .py')

@@ -55,7 +55,7 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path, *, show: bool 
         sources.check_validation(location.name, location.train, data.validation)
     results.check_workdir(folder, config)
     with results.locked(folder):
-        results.write_json(folder / 'config.json', results.to_json(config))
+        results.begin(folder, config)
         tensorflow_import.import_tensorflow()
         from trainer.train import train as train_here
 

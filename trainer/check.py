@@ -8,6 +8,7 @@ import ml_collections
 
 from configs import default
 from configs.default import OPTIONAL_PAIRS, PAIRS
+from seedwise import references
 from seedwise.commands import KINDS, unknown_field
 from seedwise.dotted import get, types
 from seedwise.errors import UserError, unknown
@@ -30,6 +31,14 @@ MOST_WEIGHTS = 10**9
 def check(config: ml_collections.ConfigDict) -> None:
     """Raises `UserError` at the first field whose value cannot be run."""
     _check_schema(config)
+    own = references.of_config(config)
+    for path, reference in own.items():
+        section = config[path.split('.')[0]]
+        references.check(reference, path, references.FIELDS[path], section.options)
+    for path in references.FIELDS:
+        section = config[path.split('.')[0]]
+        if path not in own and section.options:
+            raise UserError(f"{path.split('.')[0]}.options are for FILE.py:NAME, and {path} is '{section.name}'")
     for path, accepted in {
         'model.name': models.MODELS,
         'model.activation': models.ACTIVATIONS,
@@ -43,7 +52,7 @@ def check(config: ml_collections.ConfigDict) -> None:
         'jit': ('auto', 'on', 'off'),
         'data.fallback': ('', 'digits'),
     }.items():
-        if get(config, path) not in accepted:
+        if path not in own and get(config, path) not in accepted:
             raise unknown(path, get(config, path), accepted)
     optimizers.arguments(config.optimizer)
 
@@ -110,7 +119,7 @@ def _check_schema(config: ml_collections.ConfigDict) -> None:
         if not (isinstance(value, kind) and isinstance(value, bool) == (kind is bool) or (value is None and optional)):
             raise UserError(f'{path} is {value!r}: it must be {KINDS[kind]}{" or None" * optional}')
     for path in given:
-        if path not in required:
+        if '.options.' not in path and path not in required:
             raise unknown_field('field', path, required)
 
 
@@ -126,6 +135,8 @@ def _check_widths(model: ml_collections.ConfigDict) -> None:
                     f'model.{path} has {units:,} before {more:,}: that makes {units * more * area:,} weights, '
                     f'and a layer may have {MOST_WEIGHTS:,}'
                 )
+    if references.is_reference(model.name):
+        return
     if not model.hidden and (model.name == 'mlp' or not model.filters):
         for path in ('batch_norm', 'dropout'):
             if model[path] != 'none':
@@ -156,6 +167,8 @@ def _check_together(config: ml_collections.ConfigDict) -> None:
     several = config.replicas > 1 or config.strategy in ('mirrored', 'multi_worker')
     if config.jit == 'on' and several and not has_gpu():
         raise jit_needs_one_device()
+    if references.is_reference(config.optimizer.name):
+        return
     if optimizers.canonical_name(config.optimizer.name) == 'ScheduleFreeAdamW':
         if config.optimizer.beta_1 == 0:
             raise UserError('optimizer.beta_1 is 0: for ScheduleFreeAdamW it must be above 0 and below 1')

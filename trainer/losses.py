@@ -7,7 +7,11 @@ returns the unreduced loss, shape [batch], in nats (except for the squared error
 Importing this module does not import TensorFlow.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from seedwise import references
+from seedwise.errors import UserError
 
 
 def _targets(labels, logits, smoothing: float):
@@ -47,6 +51,26 @@ def mean_squared_error(labels, logits, smoothing: float):
     import tensorflow as tf
 
     return tf.reduce_mean(tf.square(_targets(labels, logits, smoothing) - tf.nn.softmax(logits)), axis=-1)
+
+
+def build(loss: Mapping[str, Any]) -> Callable:
+    """Returns the loss of a run as a function of (labels, logits), shape [batch]."""
+    if not references.is_reference(loss['name']):
+        return lambda labels, logits: LOSSES[loss['name']](labels, logits, loss['label_smoothing'])
+    reference = references.parse(loss['name'], 'loss.name')
+    function, options = references.load(reference), dict(loss['options'])
+
+    def own(labels, logits):
+        value = references.call(function, labels, logits, file=reference.file, **options)
+        shape = getattr(value, 'shape', None)
+        if shape is None or len(shape) != 1:
+            what = type(value).__name__ if shape is None else f'shape {tuple(shape)}'
+            raise UserError(
+                f'{reference.file}: {reference.name} returned {what}: it must return one number an example, [batch]'
+            )
+        return value
+
+    return own
 
 
 LOSSES: dict[str, Callable] = {

@@ -74,7 +74,7 @@ def _train(config, location: sources.Location, workdir: Path, found: cluster.Clu
     chief = found is None or found.is_chief
     with results.locked(workdir) if chief else contextlib.nullcontext():
         if chief:
-            results.write_json(workdir / 'config.json', results.to_json(config))
+            results.begin(workdir, config)
         tensorflow_import.import_tensorflow()
         from trainer.train import train
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from seedwise import references
 from seedwise.errors import UserError, unknown
 
 _ADAM = ('beta_1', 'beta_2', 'epsilon')
@@ -62,8 +63,15 @@ def arguments(optimizer: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
       UserError: one of them is not an argument of this optimizer.
     """
+    given = {key: value for key, value in optimizer.items() if key not in ('name', 'options') and value is not None}
+    if references.is_reference(optimizer['name']):
+        for key in given:
+            if key != 'learning_rate':
+                raise UserError(
+                    f'optimizer.{key} is set, but {optimizer["name"]} takes its arguments from optimizer.options'
+                )
+        return given
     name = canonical_name(optimizer['name'])
-    given = {key: value for key, value in optimizer.items() if key != 'name' and value is not None}
     for key in given:
         if key not in ARGUMENTS[name] + COMMON:
             raise unknown(f'argument of optimizer {name}', key, ARGUMENTS[name] + COMMON)
@@ -72,6 +80,8 @@ def arguments(optimizer: Mapping[str, Any]) -> dict[str, Any]:
 
 def averages(optimizer: Mapping[str, Any]) -> bool:
     """Returns whether an average of the weights is evaluated, and not the weights that are trained."""
+    if references.is_reference(optimizer['name']):
+        return False
     return bool(optimizer['use_ema']) or canonical_name(optimizer['name']) == 'ScheduleFreeAdamW'
 
 
@@ -122,6 +132,9 @@ def build(
     """Returns the Keras optimizer of a run; under mixed_float16 inside a dynamic loss scaler."""
     import keras
 
+    if references.is_reference(optimizer['name']):
+        built = _from_file(optimizer, schedule, total_steps, warmup_steps)
+        return keras.optimizers.LossScaleOptimizer(built) if precision == 'mixed_float16' else built
     cls = getattr(keras.optimizers, canonical_name(optimizer['name']), None)
     if cls is None:
         raise UserError(f"optimizer '{optimizer['name']}' is not in the installed Keras {keras.__version__}")
@@ -137,8 +150,33 @@ def build(
     return built
 
 
+def _from_file(optimizer: Mapping[str, Any], schedule: Mapping[str, Any], total_steps: int, warmup_steps: int):
+    import keras
+
+    reference = references.parse(optimizer['name'], 'optimizer.name')
+    make = references.load(reference)
+    base = optimizer['learning_rate']
+    if base is None:
+        try:
+            base = default_learning_rate(make)
+        except (KeyError, ValueError):
+            base = None
+        if not isinstance(base, int | float):
+            raise UserError(
+                f'{reference.file}: {reference.name} has no default learning_rate: set optimizer.learning_rate'
+            )
+    rate = build_schedule(schedule, float(base), total_steps, warmup_steps)
+    built = references.call(make, file=reference.file, learning_rate=rate, **dict(optimizer['options']))
+    if not isinstance(built, keras.optimizers.Optimizer):
+        raise UserError(
+            f'{reference.file}: {reference.name} made {type(built).__name__}: it must make a Keras optimizer'
+        )
+    return built
+
+
 def default_learning_rate(cls) -> float:
     """Returns the learning rate that a Keras optimizer class takes when none is given."""
     import inspect
 
-    return inspect.signature(cls.__init__).parameters['learning_rate'].default
+    function = cls.__init__ if inspect.isclass(cls) else cls
+    return inspect.signature(function).parameters['learning_rate'].default

@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from seedwise.errors import UserError
+from trainer import models
 
 #: Generator of dropout masks. TensorFlow's default takes 58 ms to draw 200 x 784 numbers under XLA on one CPU thread, and
 #: Philox 0.5 ms. At 128 x 512 both take the same.
@@ -28,7 +29,7 @@ class StepSeeds:
 
     def __init__(self, model: keras.Model):
         self._now = threading.local()  # replicas of a MirroredStrategy are traced in threads of their own
-        layers = _layers(model)
+        layers = models.layers_of(model)  # if it misses any, their generators are counted below
         seeded: set[int] = set()  # identities of the generators' states
         for layer in layers:
             for generator in [value for value in vars(layer).values() if isinstance(value, keras.random.SeedGenerator)]:
@@ -59,13 +60,6 @@ class StepSeeds:
         bits = functools.partial(tf.random.stateless_uniform, [2], minval=None, maxval=None, dtype=tf.int32, alg=RNG)
         stream = bits(tf.stack([self._now.seed, number]))
         return bits(tf.bitwise.bitwise_xor(stream, tf.stack([self._now.step, _replica()])))
-
-
-def _layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """Returns all layers inside of a model, those of the model itself first, in the order in which they were made."""
-    # Keras has no public way to the layers inside of layers. If this one misses any, `StepSeeds` counts and refuses.
-    every = {id(layer): layer for layer in [*model.layers, *model._flatten_layers(include_self=True, recursive=True)]}
-    return [*every.values()]
 
 
 def _has(layer: keras.layers.Layer, variable: keras.Variable) -> bool:

@@ -17,11 +17,14 @@ from typing import TYPE_CHECKING, Any
 import filelock
 
 from data_pipeline import identity
-from seedwise import machine
+from seedwise import machine, references
 from seedwise.errors import CannotWrite, UserError, writing
 
 if TYPE_CHECKING:
     import numpy as np
+
+#: Folder of a run's folder: the user's files that its config names.
+SOURCES = 'sources'
 
 #: File of a run's folder: which test examples it got right, a bit each.
 CORRECT = 'test_correct.npy'
@@ -31,7 +34,7 @@ NOT_HASHED = ('checkpoint', 'tensorboard', 'data.data_dir', 'data.manual_dir', '
 
 #: Fields that were added to configs/default.py after version 0.1.0, with their defaults. They are hashed where they differ
 #: from them, so that a new field changes the hash, and with it the folder, of no finished run.
-ADDED: dict[str, Any] = {}
+ADDED: dict[str, Any] = {'model.options': {}, 'loss.options': {}, 'optimizer.options': {}}
 
 
 def is_hashed(path: str) -> bool:
@@ -42,6 +45,11 @@ def is_hashed(path: str) -> bool:
 def config_hash(config) -> str:
     """Returns the SHA-256 of what decides the result: the resolved config without `NOT_HASHED` and unused `ADDED`."""
     fields = json.loads(to_json(config))
+    for path, reference in references.of_config(config).items():
+        section, name = path.split('.')
+        fields[section][name] = (
+            f'{references.digest(reference.file)}:{reference.name}'  # what it holds, not where it is
+        )
     for path in (*NOT_HASHED, *ADDED):
         *parents, key = path.split('.')
         section = functools.reduce(lambda inner, parent: inner.get(parent, {}), parents, fields)
@@ -58,6 +66,16 @@ def to_json(config) -> str:
 def default_workdir(config_file: str, config) -> Path:
     """runs/<config name>-<first 8 digits of the hash>, below the current folder."""
     return Path('runs') / f'{Path(config_file).stem}-{config_hash(config)[:8]}'
+
+
+def begin(workdir: Path, config) -> None:
+    """Writes config.json, and keeps a copy of the user's files that the config names in sources/.
+
+    Raises:
+      UserError: the run in the folder was begun with another version of them.
+    """
+    references.copy(references.of_config(config).values(), workdir / SOURCES)
+    write_json(workdir / 'config.json', to_json(config))
 
 
 def read_result(workdir: Path, config=None) -> dict | None:

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from data_pipeline import prepared, sources
-from seedwise import tensorflow_import
+from seedwise import references, tensorflow_import
 from seedwise.errors import Interrupted, UserError
 from seedwise.signals import stop_requests
 from trainer import results, strategy
@@ -327,6 +327,7 @@ class Run:
             **({'diverged_steps': self.diverged_steps} if self.diverged_steps else {}),
             'config_hash': results.config_hash(self.config),
             'seed': self.config.seed,
+            **self._sources(),
             'dataset': {
                 'name': self.dataset.name,
                 'source': self.dataset.source,
@@ -354,6 +355,11 @@ class Run:
             save_model(self.program.model_to_save(), self.workdir / 'model.keras')
             results.write_json(self.workdir / 'result.json', result)
         return result
+
+    def _sources(self) -> dict:
+        """The SHA-256 of the user's files, if the config names any."""
+        own = references.of_config(self.config).values()
+        return {'sources': {one.file.name: references.digest(one.file) for one in own}} if own else {}
 
     def _save(self) -> None:
         if self.chief:

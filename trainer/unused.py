@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from configs import default
-from seedwise import dotted
+from seedwise import dotted, references
 from trainer import optimizers
 
 
@@ -29,6 +29,16 @@ RULES: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
     ),
     (('model.dropout_rate',), lambda config: config.model.dropout == 'none', "model.dropout is 'none'"),
     (('model.filters', 'model.kernel_size'), lambda config: config.model.name != 'cnn', "model.name is not 'cnn'"),
+    (
+        ('loss.label_smoothing',),
+        lambda config: references.is_reference(config.loss.name),
+        'the loss is from a file',
+    ),
+    (
+        tuple(f'model.{field}' for field in default.get_config().model if field not in ('name', 'options')),
+        lambda config: references.is_reference(config.model.name),
+        'the model is from a file',
+    ),
     (('schedule.final_fraction',), _not('schedule.name', 'cosine'), "schedule.name is not 'cosine'"),
     (('schedule.decay_rate',), _not('schedule.name', 'exponential'), "schedule.name is not 'exponential'"),
     (

@@ -104,7 +104,7 @@ class Trainer:
             if results.read_result(workdir, config) is not None:
                 return
             results.check_workdir(workdir, config)
-            results.write_json(workdir / 'config.json', results.to_json(config))
+            results.begin(workdir, config)
             dataset = sources.hold_out(self._dataset, seed=config.seed, validation=config.data.validation)
             key = program_key(config)
             if key != self._program_key:

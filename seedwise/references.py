@@ -1,0 +1,235 @@
+"""`FILE.py:NAME`: a model, an optimizer or a loss in a user's own file, named in a config. Needs no TensorFlow.
+
+A reference is text, so that it survives JSON, the command line, study axes and worker processes. What FILE holds, and what
+the files next to it hold that it imports, is part of a run's hash; where it lies is not. Every run keeps a copy.
+"""
+
+import ast
+import hashlib
+import importlib.util
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from seedwise.errors import UserError, unknown
+
+#: Fields of a config that may hold a reference, each with the arguments that its function is given by position.
+FIELDS: Mapping[str, tuple[str, ...]] = {
+    'model.name': ('image_shape', 'classes'),
+    'optimizer.name': ('learning_rate',),
+    'loss.name': ('labels', 'logits'),
+}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """`file`: the Python file; `name`: what is meant in it."""
+
+    file: Path
+    name: str
+
+
+def is_reference(text: str) -> bool:
+    """Returns whether a name in a config is one in a user's file, and not a row of our tables."""
+    return ':' in text
+
+
+def of_config(config) -> dict[str, Reference]:
+    """Returns the references of a config by field."""
+    texts = {path: config[path.split('.')[0]][path.split('.')[1]] for path in FIELDS}
+    return {path: parse(text, path) for path, text in texts.items() if isinstance(text, str) and is_reference(text)}
+
+
+def parse(text: str, where: str) -> Reference:
+    """Returns the reference that a text names: 'FILE.py:NAME', relative to the current folder.
+
+    Raises:
+      UserError: it has another form, or there is no such file.
+    """
+    path, _, name = text.rpartition(':')
+    if not path.endswith('.py') or not name.isidentifier():
+        raise UserError(f"{where} is '{text}': it must be FILE.py:NAME, such as mine.py:{name or 'resnet'}")
+    file = Path(path).expanduser()
+    if not file.is_file():
+        near = [str(other) for other in file.parent.glob('*.py')] if file.parent.is_dir() else []
+        raise unknown(f'file in {where}', path, near) if near else UserError(f'{where}: {path} does not exist')
+    return Reference(file, name)
+
+
+def check(reference: Reference, where: str, given: Iterable[str], options: Mapping[str, Any]) -> None:
+    """Checks without running the file that it defines the name, and that this takes the options.
+
+    Args:
+      reference: what is meant.
+      where: the field that names it, for errors.
+      given: names of the arguments that are given by position or by us.
+      options: the user's own arguments.
+
+    Raises:
+      UserError: the file does not parse, or lacks the name or an argument.
+    """
+    file, name = reference.file, reference.name
+    try:
+        tree = ast.parse(file.read_bytes(), str(file))
+    except SyntaxError as error:
+        raise UserError(f'{file}, line {error.lineno}: SyntaxError: {error.msg}') from error
+    except (OSError, ValueError) as error:
+        raise UserError(f'{file} cannot be read: {error}') from error
+    defined = {found: node for node in tree.body for found in _names(node)}
+    if name not in defined:
+        raise unknown(f'name in {where}', name, defined)
+    takes = _arguments(defined[name])
+    if takes is None:
+        return
+    for option in options:
+        if option not in takes or option in given:
+            accepted = [argument for argument in takes if argument not in given]
+            raise unknown(f'option of {where}', option, accepted)
+
+
+def _names(node: ast.stmt) -> list[str]:
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        return [node.name]
+    if isinstance(node, ast.Assign):
+        return [target.id for target in node.targets if isinstance(target, ast.Name)]
+    if isinstance(node, ast.ImportFrom | ast.Import):
+        return [alias.asname or alias.name for alias in node.names if '.' not in (alias.asname or alias.name)]
+    return []
+
+
+def _arguments(node: ast.stmt) -> list[str] | None:
+    """Returns the names of the arguments that a function or a class takes; None: any, or not known without running it."""
+    if isinstance(node, ast.ClassDef):
+        inits = [part for part in node.body if isinstance(part, ast.FunctionDef) and part.name == '__init__']
+        if not inits:
+            return None
+        node = inits[0]
+    if not isinstance(node, ast.FunctionDef) or node.args.kwarg:
+        return None
+    arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+    return [argument.arg for argument in arguments if argument.arg != 'self']
+
+
+def files(file: Path) -> list[Path]:
+    """Returns the file, and the files next to it that it imports, directly or through each other."""
+    found, todo = {}, [file]
+    while todo:
+        one = todo.pop()
+        if one.name in found:
+            continue
+        found[one.name] = one
+        try:
+            tree = ast.parse(one.read_bytes())
+        except (SyntaxError, ValueError, OSError):
+            continue
+        for node in ast.walk(tree):
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            modules += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+            todo += [file.parent / f'{module.partition(".")[0]}.py' for module in modules if _is_next_to(file, module)]
+    return [found[name] for name in sorted(found)]
+
+
+def imports(file: Path, packages: Iterable[str]) -> bool:
+    """Returns whether a file, or one next to it that it imports, imports one of the packages."""
+    searched = set(packages)
+    for one in files(file):
+        try:
+            tree = ast.parse(one.read_bytes())
+        except (SyntaxError, ValueError, OSError):
+            continue
+        for node in ast.walk(tree):
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            modules += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+            if searched & {module.partition('.')[0] for module in modules}:
+                return True
+    return False
+
+
+def _is_next_to(file: Path, module: str) -> bool:
+    return (file.parent / f'{module.partition(".")[0]}.py').is_file()
+
+
+def digest(file: Path) -> str:
+    """Returns the SHA-256 of what a file and the files that it imports hold; their names count, their folder does not."""
+    content = hashlib.sha256()
+    for one in files(file):
+        content.update(f'{one.name} {hashlib.sha256(one.read_bytes()).hexdigest()}\n'.encode())
+    return content.hexdigest()
+
+
+def load(reference: Reference) -> Any:
+    """Imports the file, and returns what its name stands for.
+
+    Raises:
+      UserError: the file raises, or lacks the name. The user's own traceback is printed before.
+    """
+    module = call(_module, reference.file, file=reference.file)
+    if not hasattr(module, reference.name):
+        raise UserError(f'{reference.file} has no {reference.name}')
+    return getattr(module, reference.name)
+
+
+def _module(file: Path) -> ModuleType:
+    name = f'seedwise_source_{digest(file)[:12]}_{file.stem}'
+    if name in sys.modules:
+        return sys.modules[name]
+    folder = str(file.parent.resolve())
+    if folder not in sys.path:
+        sys.path.append(folder)  # last: none of its modules takes the place of a package
+    spec = importlib.util.spec_from_file_location(name, os.path.abspath(file))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def call(function: Callable, *arguments: Any, file: Path, **options: Any) -> Any:
+    """Calls a user's function.
+
+    Raises:
+      UserError: it raised, or called sys.exit; its traceback, from the user's first line on, is printed before.
+    """
+    try:
+        return function(*arguments, **options)
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [i for i, frame in enumerate(frames) if os.path.abspath(frame.filename) == os.path.abspath(file)]
+        line = f', line {frames[own[-1]].lineno}' if own else ''
+        if own:
+            print(''.join(traceback.format_list(frames[own[0] :])), end='', file=sys.stderr)
+        words = ' '.join(str(error).split())
+        raise UserError(f'{file}{line}: {type(error).__name__}{f": {words}" if words else ""}') from error
+
+
+def copy(references: Iterable[Reference], folder: Path) -> dict[str, str]:
+    """Keeps a copy of the files of references in `folder`; returns file name -> digest.
+
+    Raises:
+      UserError: the folder holds another version: the run was begun with other code.
+    """
+    digests = {}
+    for reference in references:
+        digests[reference.file.name] = digest(reference.file)
+        for one in files(reference.file):
+            kept, content = folder / one.name, one.read_bytes()
+            if kept.exists() and kept.read_bytes() != content:
+                raise UserError(
+                    f'{one} was edited since the run in {folder.parent} began (its version is in {folder}): undo that, or '
+                    'choose another --workdir'
+                )
+            folder.mkdir(parents=True, exist_ok=True)
+            kept.write_bytes(content)
+    return digests

@@ -1,0 +1,146 @@
+"""FILE.py:NAME: what is found without running the file, what counts for the hash, and what a user's fault looks like."""
+
+import hashlib
+import json
+import sys
+
+import pytest
+
+from configs import default
+from seedwise import references
+from seedwise.errors import UserError
+from trainer import check, results
+
+MINE = """
+import keras
+from parts import WIDTH
+
+def net(image_shape, classes, width=WIDTH, *, rate=0.1):
+    return None
+
+class Own(keras.optimizers.SGD):
+    pass
+
+def anything(labels, logits, **options):
+    return labels
+"""
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    (tmp_path / 'mine.py').write_text(MINE)
+    (tmp_path / 'parts.py').write_text('WIDTH = 16\n')
+    (tmp_path / 'other.py').write_text('nobody imports this\n')
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def config(**fields):
+    made = default.get_config()
+    made.model.name = 'mine.py:net'
+    made.unlock()
+    for path, value in fields.items():
+        section, _, name = path.partition('__')
+        made[section][name] = value
+    return made
+
+
+def test_what_is_right_is_accepted_without_running_the_file(mine):
+    check.check(config(model__options={'width': 3, 'rate': 0.5}))
+    check.check(config(optimizer__name='mine.py:Own', optimizer__options={'momentum': 0.9}))
+    check.check(config(loss__name='mine.py:anything', loss__options={'gamma': 2}))
+
+
+@pytest.mark.parametrize(
+    ('fields', 'words'),
+    [
+        ({'model__name': 'mine.py:nte'}, "unknown name in model.name 'nte'.*Did you mean 'net'"),
+        ({'model__name': 'mien.py:net'}, "unknown file in model.name 'mien.py'.*Did you mean 'mine.py'"),
+        ({'model__name': 'nowhere/mine.py:net'}, 'nowhere/mine.py does not exist'),
+        ({'model__name': 'mine:net'}, 'it must be FILE.py:NAME, such as mine.py:net'),
+        ({'model__name': 'mine.py:'}, 'it must be FILE.py:NAME'),
+        ({'model__options': {'widht': 3}}, "unknown option of model.name 'widht': accepted are rate, width.*'width'"),
+        ({'model__options': {'classes': 3}}, "unknown option of model.name 'classes'"),
+        ({'model__name': 'mlp', 'model__options': {'width': 3}}, 'model.options are for FILE.py:NAME'),
+        ({'optimizer__name': 'mine.py:Own', 'optimizer__beta_1': 0.5}, 'optimizer.beta_1 is set'),
+    ],
+)
+def test_what_is_wrong_is_one_line_with_the_nearest(mine, fields, words):
+    with pytest.raises(UserError, match=words) as error:
+        check.check(config(**fields))
+    assert '\n' not in str(error.value)
+
+
+def test_a_file_that_does_not_parse_is_named_with_its_line(mine):
+    (mine / 'mine.py').write_text('def net(:\n')
+    with pytest.raises(UserError, match=r'mine\.py, line 1: SyntaxError'):
+        check.check(config())
+
+
+def test_the_hash_is_of_what_the_files_hold_and_not_of_where_they_are(mine, tmp_path_factory, monkeypatch):
+    before = results.config_hash(config())
+    assert before == results.config_hash(config(model__name=f'{mine}/mine.py:net'))
+    (mine / 'other.py').write_text('x = 1\n')
+    assert results.config_hash(config()) == before
+    (mine / 'parts.py').write_text('WIDTH = 17\n')
+    assert results.config_hash(config()) != before
+    (mine / 'parts.py').write_text('WIDTH = 16\n')
+    assert results.config_hash(config()) == before
+    elsewhere = tmp_path_factory.mktemp('elsewhere')
+    for name in ('mine.py', 'parts.py'):
+        (elsewhere / name).write_text((mine / name).read_text())
+    monkeypatch.chdir(elsewhere)
+    assert results.config_hash(config()) == before
+
+
+def test_fields_that_are_new_change_no_hash_of_a_run_without_them():
+    made = default.get_config()
+    old = made.copy_and_resolve_references().unlock()
+    for section in ('model', 'loss', 'optimizer'):
+        assert results.ADDED[f'{section}.options'] == {}
+        del old[section]['options']
+    text = json.dumps(
+        {k: v for k, v in json.loads(old.to_json()).items() if k not in results.NOT_HASHED}, sort_keys=True
+    )
+    fields = json.loads(text)
+    for path in ('data_dir', 'manual_dir', 'fallback'):
+        del fields['data'][path]
+    assert results.config_hash(made) == hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def test_a_run_keeps_its_files_and_refuses_an_edit(mine):
+    folder = mine / 'run'
+    results.begin(folder, config())
+    assert (folder / 'sources' / 'mine.py').read_text() == MINE
+    assert {file.name for file in (folder / 'sources').iterdir()} == {'mine.py', 'parts.py'}
+    results.begin(folder, config())
+    (mine / 'parts.py').write_text('WIDTH = 17\n')
+    with pytest.raises(UserError, match=r'parts\.py was edited since the run in .*run began'):
+        results.begin(folder, config())
+
+
+def test_a_users_fault_is_shown_from_the_users_first_line_on(tmp_path, capsys):
+    file = tmp_path / 'bad.py'
+    file.write_text(
+        'def outer():\n    return inner()\n\n\ndef inner():\n    return 1 / 0\n\n\ndef leaves():\n    raise SystemExit(3)\n'
+    )
+    function = references.load(references.Reference(file, 'outer'))
+    with pytest.raises(UserError, match=r'bad\.py, line 6: ZeroDivisionError'):
+        references.call(function, file=file)
+    shown = capsys.readouterr().err
+    assert shown.splitlines()[0].strip().startswith(f'File "{file}", line 2, in outer')
+    assert 'references.py' not in shown
+    with pytest.raises(UserError, match=r'bad\.py, line 10: SystemExit'):
+        references.call(references.load(references.Reference(file, 'leaves')), file=file)
+
+
+def test_a_file_that_raises_while_it_is_imported_can_be_mended(tmp_path):
+    file = tmp_path / 'bad.py'
+    file.write_text('1 / 0\n')
+    with pytest.raises(UserError, match=r'bad\.py, line 1: ZeroDivisionError'):
+        references.load(references.Reference(file, 'x'))
+    file.write_text('x = 3\n')
+    assert references.load(references.Reference(file, 'x')) == 3
+    assert not [
+        name for name in sys.modules if name.endswith('_bad') and 'source' in name and sys.modules[name] is None
+    ]

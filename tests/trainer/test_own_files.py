@@ -1,0 +1,157 @@
+"""A user's own model, optimizer and loss under the promises: same weights twice, after a kill, on replicas and workers."""
+
+import json
+import signal
+import sys
+
+import pytest
+
+from tests.helpers import ROOT, command, last_checkpoint, run, wait_for
+
+MINE = """
+import keras
+from configs import default
+from parts import WIDTH
+
+
+def net(image_shape, classes, width=WIDTH, rate=0.2):
+    inside = keras.Sequential([keras.layers.Dense(width, 'relu'), keras.layers.Dropout(rate)])
+    image = keras.Input(image_shape)
+    x = keras.layers.Reshape((28, 28))(image)
+    x = keras.layers.MultiHeadAttention(2, 4, dropout=0.1)(x, x)
+    return keras.Model(image, keras.layers.Dense(classes)(inside(keras.layers.Flatten()(x))))
+
+
+class Momentum(keras.optimizers.SGD):
+    def __init__(self, learning_rate=0.05, rho=0.9, **kwargs):
+        super().__init__(learning_rate, momentum=rho, **kwargs)
+
+
+def focal(labels, logits, gamma=2.0):
+    p = keras.ops.take_along_axis(keras.ops.softmax(logits), labels[:, None], axis=-1)[:, 0]
+    return -((1 - p) ** gamma) * keras.ops.log(p + 1e-7)
+
+
+def get_config():
+    config = default.get_config()
+    config.data.name = 'digits'
+    config.epochs = 2
+    config.model.name = f'{__file__}:net'
+    config.model.options = {'width': 32}
+    config.optimizer.name = f'{__file__}:Momentum'
+    config.loss.name = f'{__file__}:focal'
+    config.threads = 1
+    return config
+"""
+
+
+@pytest.fixture
+def mine(tmp_path):
+    (tmp_path / 'mine.py').write_text(MINE)
+    (tmp_path / 'parts.py').write_text('WIDTH = 16\n')
+    return f'--config={tmp_path}/mine.py'
+
+
+def test_a_run_of_own_files_repeats_itself_and_keeps_them(tmp_path, mine):
+    first, second = (run(tmp_path / name, mine, '--config.epochs=1') for name in 'ab')
+    assert first['weights_sha256'] == second['weights_sha256']
+    # Attention with 2 heads of 4: three maps 28 -> 8 with 8 biases, and 8 -> 28 with 28: 3 * 232 + 252 = 948; then 784 x 32
+    # + 32 and 32 x 10 + 10.
+    assert first['parameters'] == 948 + 25_120 + 330
+    assert list(first['sources']) == ['mine.py']
+    assert {file.name for file in (tmp_path / 'a' / 'sources').iterdir()} == {'mine.py', 'parts.py'}
+    assert 'cpu_feature_guard' not in first['stderr']  # quiet, though the config file imports Keras
+    # A loss of one's own is the one that is trained: with gamma 0 it is cross-entropy.
+    (tmp_path / 'mine.py').write_text(MINE.replace('gamma=2.0', 'gamma=0.0'))
+    with_other = run(tmp_path / 'c', mine, '--config.epochs=1')
+    assert with_other['weights_sha256'] != first['weights_sha256']
+
+
+@pytest.mark.slow
+def test_killed_and_continued_on_one_device_two_replicas_and_two_workers(tmp_path, mine):
+    """Slow: eight processes that compile a model with attention."""
+    often = ('--config.checkpoint.every_seconds=0', '--config.checkpoint.every_steps=5', '--config.eval_every_steps=5')
+    often += ('--config.eval_every_epochs=None', '--config.epochs=30')
+    for name, extra, launch in (
+        ('one', (), 0),
+        ('mirrored', ('--config.strategy=mirrored', '--config.replicas=2'), 0),
+        ('workers', (), 2),
+    ):
+        whole = run(tmp_path / f'{name} whole', mine, *often, *extra, launch=launch)
+        killed = tmp_path / f'{name} killed'
+        process = command(mine, *often, *extra, f'--workdir={killed}', launch=launch, start_new_session=True)
+        wait_for(lambda killed=killed: last_checkpoint(killed) > 10)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        again = run(killed, mine, *often, *extra, launch=launch)
+        assert again['weights_sha256'] == whole['weights_sha256'], name
+
+
+@pytest.mark.slow
+def test_the_example_runs_and_is_judged(tmp_path):
+    """Slow: ten runs."""
+    import subprocess
+
+    done = subprocess.run(
+        [sys.executable, '-m', 'trainer.compare', '--study=examples/own_optimizer.py', f'--workdir={tmp_path}'],
+        cwd=ROOT, capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    claims = json.loads((tmp_path / 'report' / 'claims.json').read_text())
+    assert claims['claims'][0]['result'] in ('holds', 'does not hold', 'undecided')
+    assert 'Signum' in done.stdout
+
+
+BAD = """
+import sys
+import keras
+
+def none(image_shape, classes): pass
+def three(image_shape, classes):
+    return keras.Sequential([keras.Input(image_shape), keras.layers.Flatten(), keras.layers.Dense(3)])
+def penalised(image_shape, classes):
+    dense = keras.layers.Dense(classes, kernel_regularizer='l2')
+    return keras.Sequential([keras.Input(image_shape), keras.layers.Flatten(), dense])
+def raises(image_shape, classes): return 1 / 0
+def leaves(image_shape, classes): sys.exit(3)
+def batch_norm(image_shape, classes):
+    normalise = keras.layers.BatchNormalization()
+    return keras.Sequential([keras.Input(image_shape), keras.layers.Flatten(), normalise, keras.layers.Dense(classes)])
+def number(learning_rate=0.1): return 3
+def total(labels, logits): return keras.ops.sum(logits)
+"""
+
+FAULTS = {
+    'model.none': 'none returned NoneType: it must return a Keras model',
+    'model.three': 'it must return logits of shape (batch, 10)',
+    'model.penalised': 'adds losses of its own',
+    'model.raises': 'bad.py, line 11: ZeroDivisionError: division by zero',
+    'model.leaves': 'bad.py, line 12: SystemExit: 3',
+    'model.batch_norm': "layer 'batch_normalization' would normalise each replica's share by itself",
+    'optimizer.number': 'number made int: it must make a Keras optimizer',
+    'loss.total': 'total returned shape (): it must return one number an example',
+}
+
+
+def test_what_is_wrong_with_an_own_function_is_one_line(tmp_path, monkeypatch):
+    """In this process: each starts where a run would."""
+    from configs import default
+    from seedwise.errors import UserError
+    from trainer import losses, models, optimizers
+
+    (tmp_path / 'bad.py').write_text(BAD)
+    monkeypatch.chdir(tmp_path)
+    for name, words in FAULTS.items():
+        section, _, function = name.partition('.')
+        config = default.get_config()
+        config[section].name = f'bad.py:{function}'
+        with pytest.raises(UserError) as error:
+            if section == 'model':
+                models.build(config, (28, 28, 1), 10, 2 if function == 'batch_norm' else 1)
+            elif section == 'optimizer':
+                optimizers.build(config.optimizer, config.schedule, 10, 0, 'float32')
+            else:
+                import tensorflow as tf
+
+                losses.build(config.loss)(tf.constant([1]), tf.constant([[0.0, 1.0]]))
+        assert words in str(error.value), name
