@@ -45,7 +45,7 @@ def test_the_job_is_one_for_the_api(message):
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (('--accelerators=2', *TRAIN), '--accelerators wants --accelerator=TYPE'),
+        (('--accelerators=2', *TRAIN), '--accelerators needs --accelerator=TYPE'),
         (('--workers=2', '--', 'python', '-m', 'trainer.compare'), 'a study runs on one machine'),
         (('--region=moon', *TRAIN), 'us-central1'),
         ((*TRAIN, '\udcff'), 'not UTF-8'),

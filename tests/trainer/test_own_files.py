@@ -135,23 +135,23 @@ FAULTS = {
 
 def test_what_is_wrong_with_an_own_function_is_one_line(tmp_path, monkeypatch):
     """In this process: each starts where a run would."""
+    import tensorflow as tf
+
     from configs import default
     from seedwise.errors import UserError
     from trainer import losses, models, optimizers
 
     (tmp_path / 'bad.py').write_text(BAD)
     monkeypatch.chdir(tmp_path)
+    build = {
+        'model': lambda config, replicas: models.build(config, (28, 28, 1), 10, replicas),
+        'optimizer': lambda config, _: optimizers.build(config.optimizer, config.schedule, 10, 0, 'float32'),
+        'loss': lambda config, _: losses.build(config.loss)(tf.constant([1]), tf.constant([[0.0, 1.0]])),
+    }
     for name, words in FAULTS.items():
         section, _, function = name.partition('.')
         config = default.get_config()
         config[section].name = f'bad.py:{function}'
         with pytest.raises(UserError) as error:
-            if section == 'model':
-                models.build(config, (28, 28, 1), 10, 2 if function == 'batch_norm' else 1)
-            elif section == 'optimizer':
-                optimizers.build(config.optimizer, config.schedule, 10, 0, 'float32')
-            else:
-                import tensorflow as tf
-
-                losses.build(config.loss)(tf.constant([1]), tf.constant([[0.0, 1.0]]))
+            build[section](config, 2 if function == 'batch_norm' else 1)
         assert words in str(error.value), name

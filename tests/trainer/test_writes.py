@@ -30,6 +30,7 @@ ENDS = {
     'model.keras, a folder': ('/model.keras', 'Is a directory'),
     'result.json, full': ('/result.json', FULL),
     'result.json, a folder': ('/result.json', 'Is a directory'),
+    'test_correct.npy, a folder': ('/test_correct.npy', 'Is a directory'),
 }
 
 #: Case -> why there are no events; the run goes on.
@@ -64,7 +65,11 @@ def test_a_run_says_what_it_cannot_write_and_continues_to_the_same_weights(train
         assert f'/tensorboard cannot be written: {GOES_ON[case]}; the run goes on' in said
         assert len(said.splitlines()) == 1
     # Nothing torn takes up space, and what was saved before is still there.
-    expected = {'checkpoints, full at the second': ['step-4.index'], 'result.json, a folder': ['.result.json.partial']}
+    expected = {
+        'checkpoints, full at the second': ['step-4.index'],
+        'result.json, a folder': ['.result.json.partial'],
+        'test_correct.npy, a folder': ['.test_correct.npy.partial'],
+    }
     assert left == expected.get(case, [])
     assert later == ''
     assert sha == trained['undisturbed']

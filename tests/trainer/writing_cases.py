@@ -59,7 +59,9 @@ def main(folder: Path) -> None:
         'checkpoints, full at the second': (saving, lambda at: disk(at, PAGE_KIB + 100 + 3 * model)),
         'model.keras, full': (plain, lambda at: disk(at, 8)),
         'model.keras, a folder': (plain, lambda at: in_the_way(at / 'model.keras', folder=True)),
-        'result.json, full': (plain, lambda at: disk(at, PAGE_KIB + model)),
+        'test_correct.npy, a folder': (plain, lambda at: in_the_way(at / '.test_correct.npy.partial', folder=True)),
+        # config.json and test_correct.npy take a page each.
+        'result.json, full': (plain, lambda at: disk(at, 2 * PAGE_KIB + model)),
         'result.json, a folder': (plain, lambda at: in_the_way(at / '.result.json.partial', folder=True)),
         'tensorboard, full': (shown, lambda at: disk(at / 'tensorboard', 8)),
         'tensorboard, read-only': (shown, lambda at: disk(at / 'tensorboard', 4096, 'ro')),

@@ -56,7 +56,7 @@ def main() -> None:
     from seedwise import commands
     from trainer.compare import check, dashboard, runs  # noqa: F401
     from trainer.compare.engines import local  # noqa: F401
-    from trainer.compare.report import page, screen  # noqa: F401
+    from trainer.compare.report import page, plots, screen, tuning_plots, write  # noqa: F401
 
     for line in sys.stdin:
         task = json.loads(line)

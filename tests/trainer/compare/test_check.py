@@ -443,7 +443,7 @@ def result_of(spec: grid.RunSpec) -> dict:
         (TEXT.replace("{'o': ", "{'o': {None: {}}, 'p': ").encode(), "a name must not be None: write 'None'"),
         (TEXT.replace("{'a'", "{'0.1'").encode(), "the name '0.1' has a dot: write it as a number, 0.1"),
         (TEXT.replace("{'a'", "{'v1.5'").encode(), "the name 'v1.5' has a dot: write 'v1_5'"),
-        (TEXT.replace('config.seeds = 1', 'raise SystemExit').encode(), 'SystemExit'),
+        (TEXT.replace('config.seeds = 1', 'raise SystemExit').encode(), 'calls sys.exit'),
     ],
     ids=lambda value: '' if isinstance(value, bytes) else value,
 )

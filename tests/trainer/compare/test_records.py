@@ -24,8 +24,12 @@ def with_bits(runs: pd.DataFrame, examples: int = 1003) -> pd.DataFrame:
     return runs.assign(test_correct=[rng.uniform(size=examples) < 0.95 for _ in range(len(runs))])
 
 
-@pytest.mark.parametrize('name', ['behal_optimizers', 'tuned_optimizers', 'patna_simple_network'])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ('tuned_optimizers', 'patna_simple_network')]
+
+
+@pytest.mark.parametrize('name', ['behal_optimizers', *SLOW])
 def test_the_report_from_the_files_is_the_report_from_the_runs(tmp_path, name):
+    """Slow of large studies: each makes two reports."""
     study = load(name)
     runs, trials = with_bits(made_up(study)), made_up_trials(study)
     if name != 'behal_optimizers':  # of large studies a part is enough
