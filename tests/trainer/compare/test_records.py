@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 
 from seedwise.errors import UserError
+from tests.helpers import ROOT
 from tests.trainer.compare.report.test_page import load, made_up, made_up_trials
 from trainer.compare import records
 from trainer.compare.report.figures import STYLE
+from trainer.compare.report.page import page_of
 from trainer.compare.report.write import write_report
 
 
@@ -46,6 +48,20 @@ def test_the_report_from_the_files_is_the_report_from_the_runs(tmp_path, name):
         for x in 'ab'
     ]
     assert pages[0] == pages[1]
+
+
+SHIPPED = sorted((ROOT / 'docs' / 'studies').glob('*/runs.csv'))
+
+
+@pytest.mark.parametrize('file', SHIPPED, ids=lambda file: file.parent.name)
+def test_a_shipped_report_is_made_again_from_its_runs(file):
+    study, runs, trials, rest = records.read(file)
+    about = {key: rest[key] for key in ('study_name', 'dataset_name', 'unfinished')}
+    page = page_of(study, runs, trials, **about, draw=False)
+    table = page.table.to_csv(index=False, float_format='%.6g').rstrip()
+    assert table == file.with_name('table.csv').read_text().rstrip()
+    assert page.claims_as_data() == json.loads(file.with_name('claims.json').read_text())
+    assert '--workdir' not in rest['command']
 
 
 def test_bits_take_little_room_and_come_back():
