@@ -140,12 +140,10 @@ def what_matters(effects: Sequence[Effect], metric: str) -> str:
     words = [effect.axes[0].replace('_', ' ') for effect in main]
     (first, second), what = main[:2], metric.replace('_', ' ')
     text = f'The {words[0]} matters most: mean {what} has a standard deviation of {first.sd:.2g} over its values'
-    rest = [
-        f'{effect.sd:.2g} over those of the {name}'
-        if effect.low
-        else f'at most {effect.high:.2g} over those of the {name}'
-        for effect, name in zip(main[1:], words[1:], strict=True)
-    ]
+    rest = []
+    for effect, name in zip(main[1:], words[1:], strict=True):
+        size = f'{effect.sd:.2g}' if effect.low else f'at most {effect.high:.2g}' if effect.high else 'none'
+        rest.append(f'{size} over those of the {name}')
     text += f', {listed(rest)}'
     if first.low > second.high > 0:
         times = f'{first.sd / second.sd:.2g}' if second.low else f'at least {first.low / second.high:.2g}'

@@ -13,11 +13,12 @@ import pytest
 from seedwise.errors import CannotWrite
 from tests.helpers import ROOT
 from tests.trainer.disks import mounted
+from trainer.compare.analysis.factorial import Effect
 from trainer.compare.analysis.verdicts import verdict
 from trainer.compare.report import reproduce, screen, tables
 from trainer.compare.report.figures import DARK, STYLE
 from trainer.compare.report.layout import layout_of
-from trainer.compare.report.sentences import to_decide
+from trainer.compare.report.sentences import to_decide, what_matters
 from trainer.compare.report.write import write_report
 
 STUDIES = tuple(
@@ -256,6 +257,24 @@ def test_losses_that_should_be_the_same_and_are_not_raise_the_alarm(tmp_path):
     text = Reader(write(tmp_path, runs=runs)).text
     assert 'Variants that should be the same are not' in text
     assert 'compute the same thing' not in text
+
+
+def test_what_matters_is_said_with_its_size():
+    def effect(name: str, sd: float, low: float, high: float) -> Effect:
+        return Effect((name,), 2, 18, sd, low, high, None, 0.01)
+
+    sentence = what_matters(
+        [effect('optimizer', 0.02, 0.019, 0.021), effect('loss', 0.0005, 0.0004, 0.0006)], 'test_loss'
+    )
+    assert sentence == (
+        'The optimizer matters most: mean test loss has a standard deviation of 0.02 over its values, 0.0005 over those of '
+        'the loss: 40 times as much.'
+    )
+    unseen = [effect('optimizer', 0.02, 0.019, 0.021), effect('loss', 0.0, 0.0, 0.001), effect('layers', 0.0, 0.0, 0.0)]
+    assert 'at most 0.001 over those of the loss and none over those of the layers: at least 19 times' in what_matters(
+        unseen, 'test_loss'
+    )
+    assert what_matters(unseen[:1], 'test_loss') == ''
 
 
 def test_the_tables_agree(raj):
