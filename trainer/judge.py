@@ -67,6 +67,11 @@ def main(argv: list[str]) -> int:
     paths = [Path(path).expanduser() for path in flags.paths]
     study = _study_of(paths)
     if study:
+        for name in ('claim', 'metric', 'margin', 'goal', 'variant', 'seed'):
+            if getattr(flags, name):
+                raise UserError(
+                    f'--{name} is not for a study, which brings its own: judge its runs folder, or change the study file'
+                )
         page, guess = _of_study(study, flags.report)
     else:
         from trainer.judging.read import read

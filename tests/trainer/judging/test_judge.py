@@ -302,6 +302,17 @@ def test_many_rows_and_ten_thousand_variants(tmp_path):
     assert len(found['ranking']) == 10_000
 
 
+def test_a_study_is_judged_by_its_own_claims(capsys):
+    file = ROOT / 'docs' / 'studies' / 'raj_optimizers_losses' / 'runs.csv'
+    code, out, _ = command(capsys, file)
+    assert code == 0
+    assert 'Nadam beats 6 of 6 rivals' in out
+    assert command(capsys, file.parent) == (code, out, 'A study of seedwise: 210 runs.\n')
+    code, _, err = command(capsys, file, '--claim=Adam > SGD')
+    assert (code, err.count('\n')) == (2, 1)
+    assert '--claim is not for a study' in err
+
+
 def test_it_needs_no_tensorflow():
     code = (
         "import sys; [sys.modules.__setitem__(name, None) for name in ('tensorflow', 'keras', 'tensorflow_datasets')]\n"
