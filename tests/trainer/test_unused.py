@@ -11,6 +11,9 @@ from trainer.compare import grid
 
 OFF = {'tensorboard__enabled': False}
 
+#: A model, and for these rules a loss, from a file.
+OWN = f'{ROOT}/examples/own_optimizer.py:network'
+
 
 def config(**changes):
     made = default.get_config()
@@ -40,6 +43,20 @@ def config(**changes):
         ({'data__name': 'digits', 'data__memory_limit_mb': 1}, ['data.memory_limit_mb'], {'data__name': 'mnist'}),
         ({'strategy': 'one_device', 'tpu': 'mine'}, ['tpu'], {'strategy': 'tpu'}),
         ({'strategy': 'tpu', 'threads': 2}, ['threads'], {'strategy': 'auto'}),
+        *(
+            ({'model__name': OWN, f'model__{field}': value}, [f'model.{field}'], {'model__name': 'mlp'})
+            for field, value in (
+                ('hidden', (5,)),
+                ('kernel_initializer', 'he_normal'),
+                ('batch_norm', 'every'),
+                ('dropout', 'every'),
+            )
+        ),
+        (
+            {'loss__name': OWN, 'loss__label_smoothing': 0.1},
+            ['loss.label_smoothing'],
+            {'loss__name': 'kl_divergence'},
+        ),
         (OFF | {'tensorboard__profile_steps': 2}, ['tensorboard.profile_steps'], {'tensorboard__enabled': True}),
         (OFF | {'tensorboard__images': False}, ['tensorboard.images'], {'tensorboard__enabled': True}),
         (OFF | {'tensorboard__hparams': False}, ['tensorboard.hparams'], {'tensorboard__enabled': True}),
