@@ -73,6 +73,8 @@ def test_commands_exist_with_their_flags(page):
         if module in ('venv', 'pip', 'seedwise'):
             continue
         own = flags_of(module)
+        if module == 'trainer.compare':
+            own |= flags_of('trainer.compare.quick')
         if module == 'launch' and rest and not rest[0].isupper():
             own |= flags_of(f'launch.{rest[0]}') | flags_of('launch.script')
         if '--' in rest:

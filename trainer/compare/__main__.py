@@ -2,6 +2,11 @@
 
 python -m trainer.compare --study=configs/studies/raj_optimizers_losses.py [--study.seeds=3 --study.base.epochs=1 ...]
 
+Without a study file, a config and what varies:
+
+python -m trainer.compare --config=configs/mlp_adam.py --vary=optimizer.name=Adam,SGD,Muon [--seeds=5]
+    [--vary=optimizer.learning_rate=1e-3:1e-1:log5] [--claim="Adam > SGD by 0.002"] [--margin=0.001] [--save=FILE]
+
 The same command continues a study that was stopped, and makes the report of a finished one again. Exit codes: 0 done (also
 if runs diverged: that is a result), 1 a run failed, 2 the command or the study is wrong, 75 stopped and saved.
 """
@@ -20,7 +25,7 @@ from seedwise import commands, config_files, paths
 from seedwise.errors import Interrupted, UserError, unknown
 from seedwise.signals import stop_requests
 from trainer import hardware, results, unused
-from trainer.compare import grid, study
+from trainer.compare import grid, quick, study
 from trainer.compare.analysis.words import count
 from trainer.compare.engines import ENGINES
 from trainer.compare.grid import RunSpec
@@ -46,6 +51,7 @@ _HOW = re.compile(r'--?(workers|shard|engine|(no)?report([_-]only)?|(no)?aa)\b')
 
 def main(argv: list[str]) -> int:
     """Runs the command and returns its exit code."""
+    argv = quick.from_argv(argv)
     config = commands.parse(
         [re.sub('^--report-only', '--report_only', argument) for argument in argv],
         __doc__,

@@ -1,0 +1,88 @@
+"""A study without a file: what the flags stand for, and what is wrong with them."""
+
+import importlib.util
+
+import pytest
+
+from seedwise.errors import UserError
+from tests.helpers import ROOT
+from trainer.compare import grid, quick
+
+CONFIG = f'--config={ROOT}/configs/mlp_adam.py'
+
+
+def study_of(file):
+    spec = importlib.util.spec_from_file_location('study_of_flags', file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config = module.get_config()
+    grid.prepare(config)
+    return config
+
+
+def made(tmp_path, *flags):
+    argv = quick.from_argv(['compare', CONFIG, f'--save={tmp_path}/s.py', *flags])
+    assert argv == ['compare', f'--study={tmp_path}/s.py']
+    return study_of(tmp_path / 's.py')
+
+
+def test_values_and_ranges_make_a_grid(tmp_path, capsys):
+    study = made(
+        tmp_path,
+        '--vary=optimizer.name=Adam,SGD',
+        '--vary=optimizer.learning_rate=1e-3:1e-1:log3',
+        '--vary=model.hidden=(64,),(32, 16)',
+        '--config.data.name=digits',
+        '--seeds=3',
+        '--margin=0.01',
+        '--claim=Adam > SGD by 0.002',
+    )
+    variants = grid.variants_of(study)
+    assert len(variants) == 2 * 3 * 2
+    assert {v.config.optimizer.learning_rate for v in variants} == {0.001, 0.01, 0.1}
+    assert {tuple(v.config.model.hidden) for v in variants} == {(64,), (32, 16)}
+    assert {v.config.data.name for v in variants} == {'digits'}
+    assert grid.seeds_of(study) == [0, 1, 2]
+    assert study.margins.to_dict() == {'test_accuracy': 0.01}
+    assert study.claims[0]['a'] == {'optimizer': 'Adam'}
+    assert 'the study that this command stands for' in capsys.readouterr().out
+
+
+def test_without_save_the_file_is_named_by_its_content(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first, again, other = (
+        quick.from_argv(['compare', CONFIG, f'--vary=optimizer.name={names}'])[-1]
+        for names in ('Adam,SGD', 'Adam,SGD', 'Adam,Muon')
+    )
+    assert first == again != other
+    assert study_of(first.partition('=')[2]).seeds == 5
+
+
+def test_other_commands_stay_as_they_are():
+    argv = ['compare', '--study=x.py', '--study.seeds=3', '--report_only']
+    assert quick.from_argv(argv) == argv
+
+
+@pytest.mark.parametrize(
+    ('flags', 'words'),
+    [
+        (['--vary=optimizer.nam=Adam,SGD'], "unknown field of --vary 'optimizer.nam'.*Did you mean 'optimizer.name'"),
+        (['--vary=optimizer.name'], 'it must be FIELD=A,B,C'),
+        (['--vary=optimizer.name=Adam'], 'two values or more'),
+        (['--vary=epochs=1,many'], 'many is not a whole number'),
+        (['--vary=optimizer.learning_rate=-1:1:log3'], 'must be above 0'),
+        (['--vary=optimizer.name=Adam,SGD', '--claim=Adm > SGD'], "unknown value in --claim 'Adm'.*'Adam'"),
+        (['--vary=optimizer.name=Adam,SGD', '--claim=better'], '--claim is'),
+        (['--vary=optimizer.name=Adam,SGD', '--seeds=few'], '--seeds is few'),
+        (['--vary=optimizer.name=Adam,SGD', '--margin=small'], '--margin is'),
+        (['--vary=optimizer.name=Adam,SGD', '--config.epoch=3'], "unknown field of --config 'epoch'"),
+        (['--vary=optimizer.name=Adam,SGD', '--study=x.py'], 'either --study, or --config'),
+        ([], 'is one run'),
+    ],
+)
+def test_a_wrong_flag_is_one_line(tmp_path, flags, words):
+    with pytest.raises(UserError, match=words) as error:
+        quick.from_argv(['compare', CONFIG, f'--save={tmp_path}/s.py', *flags])
+    assert '\n' not in str(error.value)
+    with pytest.raises(UserError, match='add --config'):
+        quick.from_argv(['compare', '--vary=optimizer.name=Adam,SGD'])

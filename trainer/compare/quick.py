@@ -1,0 +1,217 @@
+"""A study without a file: the command line says what varies, and this writes the study file that it stands for.
+
+python -m trainer.compare --config=configs/mlp_adam.py --vary=optimizer.name=Adam,SGD,Muon --seeds=5
+
+--vary=FIELD=A,B,C             an axis with these values
+--vary=FIELD=1e-3:1e-1:log5    five values at equal factors; lin5: at equal steps
+--claim="Adam > SGD by 0.002"  as of `trainer.judge`, about values of an axis
+"""
+
+import ast
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from configs import default
+from seedwise import config_files, dotted
+from seedwise.commands import KINDS
+from seedwise.errors import UserError, unknown, writing
+from trainer.numbers import of_field
+
+#: 'first:last:log5'.
+RANGE = re.compile(r'([-+.\deE]+):([-+.\deE]+):(log|lin)(\d+)')
+
+CLAIM = re.compile(r'\s*(.+?)\s*([<>=])\s*(.+?)(?:\s+(?:by|within)\s+([-+.\deE]+))?(?:\s+on\s+(\w+))?\s*')
+
+
+def axis(text: str) -> tuple[str, dict[str, Any]]:
+    """Returns the field and the values by name of a --vary.
+
+    Raises:
+      UserError: it has another form, the field does not exist, or a value is not one of it.
+    """
+    field, equals, values = text.partition('=')
+    known = dotted.types(default.get_config())
+    if not equals or not values:
+        raise UserError(f"--vary is '{text}': it must be FIELD=A,B,C or FIELD=1e-3:1e-1:log5")
+    if field not in known:
+        raise unknown('field of --vary', field, known)
+    match = RANGE.fullmatch(values)
+    if match:
+        first, last, count = float(match[1]), float(match[2]), int(match[4])
+        if match[3] == 'log' and not (first > 0 and last > 0):
+            raise UserError(f"--vary is '{text}': a log range must be above 0")
+        space = np.geomspace if match[3] == 'log' else np.linspace
+        words = [f'{number:.6g}' for number in space(first, last, count)]
+    else:
+        words = _split(values)
+    values_of = (of_field(field, known[field], _value(word, known[field])) for word in words)
+    found = {
+        str(value) if isinstance(value, float) else word: value for word, value in zip(words, values_of, strict=True)
+    }
+    for word, value in found.items():
+        if value is not None and not isinstance(value, known[field]):
+            raise UserError(f"--vary is '{text}': {word} is not {KINDS[known[field]]}")
+    if len(found) < 2:
+        raise UserError(f"--vary is '{text}': an axis needs two values or more")
+    return field, found
+
+
+def _split(values: str) -> list[str]:
+    """Splits at commas outside of brackets: '(64,),(128, 64)' are two values."""
+    return [word.strip() for word in re.split(r',(?![^(]*\))', values) if word.strip()]
+
+
+def _value(word: str, kind: type) -> Any:
+    if kind is str:
+        return word
+    try:
+        return ast.literal_eval({'true': 'True', 'false': 'False', 'none': 'None'}.get(word.lower(), word))
+    except (ValueError, SyntaxError):
+        return word
+
+
+def study_text(
+    config: str,
+    overrides: Mapping[str, Any],
+    vary: Sequence[str],
+    seeds: int,
+    claims: Sequence[str] = (),
+    margins: Mapping[str, float] | None = None,
+) -> str:
+    """Returns the text of the study file that the flags stand for.
+
+    Args:
+      config: the file of the base run.
+      overrides: fields of the base run that the command line sets.
+      vary: the --vary flags.
+      seeds: how many.
+      claims: the --claim flags.
+      margins: metric -> the largest difference that does not matter.
+    """
+    axes = dict(axis(text) for text in vary)
+    names = _names(list(axes))
+    lines = [
+        '"""'
+        + ', '.join(f'{names[field]}: {", ".join(values)}' for field, values in axes.items())
+        + f', on {config}."""',
+        '',
+        'from pathlib import Path',
+        '',
+        'import ml_collections',
+        '',
+        'from seedwise import config_files',
+        '',
+        '',
+        'def get_config():',
+        '    config = ml_collections.ConfigDict()',
+        f'    config.base = config_files.load(Path({str(Path(config).resolve())!r}), [])',
+        *(f'    config.base.{path} = {value!r}' for path, value in overrides.items()),
+        '    config.axes = {',
+        *(
+            f'        {names[field]!r}: {{'
+            + ', '.join(f'{_key(name, value)}: {dotted.nest({field: value})!r}' for name, value in values.items())
+            + '},'
+            for field, values in axes.items()
+        ),
+        '    }',
+        f'    config.seeds = {seeds}',
+        *([f'    config.margins = {dict(margins)!r}'] if margins else []),
+        *(['    config.claims = ('] if claims else []),
+        *(f'        {_claim(text, i, axes, names)!r},' for i, text in enumerate(claims)),
+        *(['    )'] if claims else []),
+        '    return config',
+        '',
+    ]
+    return '\n'.join(lines)
+
+
+def _key(name: str, value: Any) -> str:
+    """A value's name as a key of a ConfigDict, where text must not have a dot."""
+    return repr(value) if isinstance(value, float) else repr(name)
+
+
+def _names(fields: Sequence[str]) -> dict[str, str]:
+    """Names axes by what they vary: 'optimizer' for optimizer.name, 'learning_rate' for optimizer.learning_rate."""
+    short = {field: field.split('.')[-2] if field.endswith('.name') else field.split('.')[-1] for field in fields}
+    taken = list(short.values())
+    return {field: name if taken.count(name) == 1 else field.replace('.', '_') for field, name in short.items()}
+
+
+def _claim(text: str, number: int, axes: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) -> dict[str, Any]:
+    match = CLAIM.fullmatch(text)
+    if not match:
+        raise UserError(f'--claim is \'{text}\': it must be such as "A > B by 0.002" or "A = B within 0.002"')
+    a, sign, b, margin, metric = match.groups()
+    values = {value: field for field, found in axes.items() for value in found}
+    for name in (a, b):
+        if name not in values:
+            raise unknown('value in --claim', name, values)
+    if sign == '<':
+        a, b = b, a
+    claim: dict[str, Any] = {'id': f'claim_{number + 1}', 'kind': 'equal' if sign == '=' else 'better', 'quote': text}
+    claim |= {'a': {names[values[a]]: a}, 'b': {names[values[b]]: b}}
+    return claim | ({'margin': float(margin)} if margin else {}) | ({'metric': metric} if metric else {})
+
+
+def from_argv(argv: list[str]) -> list[str]:
+    """Returns a command line with --study in place of --config and the flags of this module; others stay.
+
+    The study file is printed, and written to --save, or else below runs/studies/ by its content.
+
+    Raises:
+      UserError: --study is given too, or a flag is wrong.
+    """
+    own: dict[str, list[str]] = {name: [] for name in ('config', 'vary', 'claim', 'margin', 'seeds', 'save')}
+    overrides, rest, words = {}, [argv[0]], iter(argv[1:])
+    known = dotted.types(default.get_config())
+    for word in words:
+        name, equals, value = word.lstrip('-').partition('=')
+        if word.startswith('-') and name in own:
+            own[name].append(value if equals else next(words, ''))
+        elif word.startswith('-') and name.startswith('config.'):
+            path = name.removeprefix('config.')
+            if path not in known:
+                raise unknown('field of --config', path, known)
+            overrides[path] = of_field(path, known[path], _value(value, known[path]))
+        else:
+            rest.append(word)
+    if not own['config']:
+        if any(own[name] for name in own):
+            given = next(name for name in own if own[name])
+            raise UserError(f'--{given} is for a study without a file: add --config=FILE and --vary=FIELD=A,B')
+        return argv
+    if any(word.lstrip('-').startswith('study') for word in rest[1:]):
+        raise UserError('give either --study, or --config with --vary')
+    for name in ('config', 'seeds', 'save'):
+        if len(set(own[name])) > 1:
+            raise UserError(f"--{name} is given twice, as '{own[name][0]}' and '{own[name][1]}': give one")
+    if not own['vary']:
+        raise UserError(
+            '--config without --vary is one run: python -m trainer.main; add --vary=optimizer.name=Adam,SGD'
+        )
+    seeds = (own['seeds'] or ['5'])[0]
+    if not seeds.isdigit():
+        raise UserError(f'--seeds is {seeds}: it must be a whole number')
+    margins = dict(_margin(text) for text in own['margin'])
+    file = config_files.find(Path(own['config'][0]), 'config', 'configs/cnn_nadam.py')
+    text = study_text(str(file), overrides, own['vary'], int(seeds), own['claim'], margins)
+    name = f'{file.stem}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.py'
+    saved = Path(own['save'][0]) if own['save'] else Path('runs') / 'studies' / name.replace('-', '_')
+    with writing(saved):
+        saved.parent.mkdir(parents=True, exist_ok=True)
+        saved.write_text(text, encoding='utf-8')
+    print(f'{text}\n{saved}: the study that this command stands for')
+    return [*rest, f'--study={saved}']
+
+
+def _margin(text: str) -> tuple[str, float]:
+    metric, equals, number = text.rpartition('=')
+    try:
+        return metric if equals else 'test_accuracy', float(number)
+    except ValueError as error:
+        raise UserError(f"--margin is '{text}': it must be METRIC=NUMBER, or a number") from error
