@@ -90,8 +90,10 @@ def prepare(folder, queue):
     queue.put(dataset.fingerprint)
 
 
+@pytest.mark.slow
 @needs_files
 def test_two_processes_preparing_the_same_dataset_do_no_harm(tmp_path, mnist):
+    """Slow: both import TensorFlow and TFDS, and one prepares MNIST: a minute."""
     context = multiprocessing.get_context('spawn')
     queue = context.Queue()
     processes = [context.Process(target=prepare, args=(str(tmp_path), queue)) for _ in range(2)]
