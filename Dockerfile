@@ -2,7 +2,7 @@
 # For NVIDIA GPUs: docker build --build-arg=EXTRA=gpu --tag=IMAGE .
 FROM python:3.11-slim
 
-# Not root: what the `restricted` Pod Security Standard wants. The number is launch/kubernetes.py's USER.
+# Not root, as the `restricted` Pod Security Standard requires. The number is launch/kubernetes.py's USER.
 RUN useradd --uid=1000 --create-home seedwise
 
 WORKDIR /app

@@ -1,4 +1,4 @@
-# make train | test | lint | clean | help. Each sets up $(VENV) first if need be.
+# make train | test | lint | docs | clean | help. Each sets up $(VENV) first if necessary.
 #
 # Whatever exit code a command ends with, make itself ends with 2 and prints the code ("Error 75").
 
@@ -9,7 +9,7 @@ CONFIG = configs/cnn_nadam.py
 ARGS =
 
 BIN = $(VENV)/bin
-# Newer than these files: the environment is as they want it.
+# The environment is up to date if this file is newer than the files that say what to install.
 STAMP = $(VENV)/.installed
 DOCS_STAMP = $(VENV)/.installed-docs
 PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
@@ -45,10 +45,10 @@ $(DOCS_STAMP): $(STAMP) requirements-docs.txt
 	@$(PIP) install -r requirements-docs.txt
 	@touch $@
 
-# An environment that lost its pip half-way through is made again on top of what is there.
+# If an environment lost its pip half-way through, it is made again in the same place.
 $(STAMP): requirements.txt setup.py
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
-		{ echo 'error: $(PYTHON) is no Python >= 3.11: name one that is, such as PYTHON=python3.12' >&2; exit 1; }
+		{ echo 'error: $(PYTHON) is not Python 3.11 or newer: name one that is, such as PYTHON=python3.12' >&2; exit 1; }
 	@"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null || \
 		{ echo 'error: $(PYTHON) lacks the venv module: install it (Debian, Ubuntu: the package python3-venv)' >&2; exit 1; }
 	@echo 'Installing into $(VENV) (once, about a minute)...'
@@ -59,4 +59,4 @@ $(STAMP): requirements.txt setup.py
 
 clean:
 	@rm -rf .venv .ci-venv build dist docs/_build *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	@find benchmarks configs data_pipeline launch seedwise tests trainer -name __pycache__ -prune -exec rm -rf {} +
+	@find benchmarks configs data_pipeline docs examples launch seedwise tests trainer -name __pycache__ -prune -exec rm -rf {} +

@@ -1,22 +1,33 @@
-"""README and docs/: links lead somewhere, commands exist with their flags, and lines are of a length that diffs can show."""
+"""README and docs/: links lead somewhere, commands parse, code runs, and lines are of a length that diffs can show."""
 
 import ast
 import importlib.util
 import re
 import shlex
+import shutil
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 
 from configs import default
-from seedwise import dotted
+from launch.slurm import HANDED_ON
+from seedwise import config_files, dotted
+from seedwise.__main__ import COMMANDS
 from tests.helpers import ROOT
+from trainer import judge
+from trainer.check import check
+from trainer.compare import grid, quick
+from trainer.compare.check import check_report
+from trainer.compare.normalize import normalize
 
 PAGES = sorted([ROOT / 'README.md', *(ROOT / 'docs').glob('*.md'), ROOT / 'docs' / 'studies' / 'README.md'])
-LONGEST = 130
+LONGEST = 120
 
-#: Flags that absl or argparse give every command.
-EVERYWHERE = {'help'}
+#: Links that lead nowhere, each of another kind: a page, a heading, a file, a heading of the same page, a picture.
+DEAD = ('gone.md', 'index.md#gone', '../gone.py', '#gone', 'gone.png')
 
 
 def names(page) -> str:
@@ -40,62 +51,138 @@ def test_links_lead_somewhere(page):
 @pytest.mark.parametrize('page', PAGES, ids=names)
 def test_lines_are_not_too_long(page):
     for number, line in enumerate(page.read_text(encoding='utf-8').splitlines(), start=1):
-        is_prose = not line.startswith(('|', '    ', '!')) and 'http' not in line
-        assert len(line) <= LONGEST or not is_prose, f'{page.name}:{number} has {len(line)} columns'
+        assert len(line) <= LONGEST or line.startswith('|'), f'{page.name}:{number} has {len(line)} columns'
 
 
-def commands(page) -> list[list[str]]:
-    """Returns the words of every `python -m` and `seedwise` command of a page."""
+def commands(page) -> list[tuple[str, list[str]]]:
+    """Returns (module, arguments) of every command of a page, those behind a launcher's `--` too."""
     found = []
-    for line in re.findall(r'(?:python -m|^    seedwise) [^`\n|]+', page.read_text(encoding='utf-8'), re.MULTILINE):
-        line = re.sub(r'\[|\]|\.\.\.', ' ', line.split('#')[0]).strip().rstrip('.,;:)')
-        found.append(shlex.split(line))
+    text = page.read_text(encoding='utf-8')
+    for line in re.findall(r'(?:python -m|^    seedwise) [^`\n|]+', text, re.MULTILINE):
+        line = re.sub(r'\[|\]|\.\.\.', ' ', line.split('#')[0].split('&&')[0]).strip().rstrip('.,;:)')
+        for part in re.split(r' -- (?:COMMAND)?', line):
+            words = shlex.split(part)
+            if not words:
+                continue
+            module, rest = (words[2], words[3:]) if words[0] == 'python' else (COMMANDS[words[1]], words[2:])
+            if module not in ('venv', 'pip'):
+                found.append((module, rest))
     return found
 
 
-def flags_of(module: str) -> set[str]:
-    """Returns every text in a module's source, the flags that it defines among them."""
+def defined(module: str) -> set[str]:
+    """Returns the flags that a module's source defines."""
     spec = importlib.util.find_spec(module)
     assert spec is not None, f'{module} does not exist'
-    file = spec.origin
-    if spec.submodule_search_locations:
-        file = importlib.util.find_spec(f'{module}.__main__').origin
-    constants = [n for n in ast.walk(ast.parse(Path(file).read_bytes())) if isinstance(n, ast.Constant)]
-    words = {constant.value for constant in constants if isinstance(constant.value, str)}
-    return {word.lstrip('-').replace('-', '_') for word in words}
+    file = importlib.util.find_spec(f'{module}.__main__').origin if spec.submodule_search_locations else spec.origin
+    calls = [node for node in ast.walk(ast.parse(Path(file).read_bytes())) if isinstance(node, ast.Call)]
+    found = set()
+    for call in calls:
+        name = getattr(call.func, 'attr', getattr(call.func, 'id', ''))
+        first = call.args[0] if call.args else None
+        if re.match('DEFINE_|define_config|add_argument', name) and isinstance(first, ast.Constant):
+            found.add(first.value.lstrip('-'))
+    return found
 
 
 @pytest.mark.parametrize('page', PAGES, ids=names)
-def test_commands_exist_with_their_flags(page):
-    fields = set(dotted.types(default.get_config()))
-    for words in commands(page):
-        module, rest = (words[2], words[3:]) if words[0] == 'python' else ('seedwise', words[1:])
-        if module in ('venv', 'pip', 'seedwise'):
+def test_commands_parse(page, tmp_path, monkeypatch):
+    for module, words in commands(page):
+        if module == 'trainer.judge' and words and '<' not in words[0]:
+            judge.parser().parse_args(words)
             continue
-        own = flags_of(module)
+        flags = defined(module) | {'help'}
         if module == 'trainer.compare':
-            own |= flags_of('trainer.compare.quick')
-        if module == 'launch' and rest and not rest[0].isupper():
-            own |= flags_of(f'launch.{rest[0]}') | flags_of('launch.script')
-        if '--' in rest:
-            rest = rest[: rest.index('--')]
-        for word in rest:
-            if not word.startswith('--') or word.isupper():
-                continue
-            flag = word[2:].partition('=')[0]
+            monkeypatch.chdir(tmp_path)  # a study without a file is written
+            words = quick.from_argv([module, *words])[1:]
+            monkeypatch.chdir(ROOT)
+        if module == 'launch' and words and not words[0].isupper():
+            flags |= defined(f'launch.{words[0]}') | defined('launch.script')
+            flags |= {*HANDED_ON} if words[0] == 'slurm' else set()
+        given = {word[2:].partition('=')[0]: word.partition('=')[2] for word in words if word.startswith('--')}
+        for flag in given:
             section, _, path = flag.partition('.')
-            if section == 'config' and path:
-                assert path in fields or any(field.startswith(path) for field in fields) or '<' in path, word
-            elif section == 'study' and path:
-                head, _, inner = path.partition('.')
-                assert head in ('seeds', 'tune') or (head == 'base' and (not inner or inner in fields)), word
+            if section == 'study' and path and (ROOT / given.get('study', '').partition(':')[0]).is_file():
+                assert path in study_fields(given['study']), f'--{flag} of {given["study"]}'
+            elif section in ('config', 'study') and path:
+                path = path.removeprefix('base.')
+                assert path in dotted.types(default.get_config()) or path == 'seeds', f'--{flag} of {module}'
             else:
-                assert flag.replace('-', '_') in own | EVERYWHERE, f'{word} of {module}'
+                assert flag in flags, f'--{flag} of {module}'
+        for value in given.values():
+            if re.match(r'(configs|examples)/', value):
+                assert (ROOT / value.partition(':')[0]).is_file(), value
+
+
+def study_fields(text: str) -> set[str]:
+    """Returns the dotted fields of a study file, FILE or FILE:TEXT."""
+    file, colon, argument = text.partition(':')
+    study = config_files.load(ROOT / file, [argument] if colon else [])
+    normalize(study)
+    return {*dotted.types(study)}
+
+
+def blocks() -> list:
+    """Returns the Python code of every page, a parameter each."""
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding='utf-8')
+        code = [textwrap.dedent(match) for match in re.findall(r'(?:^(?:    .*)?\n)+', text, re.MULTILINE)]
+        own = [block for block in code if re.search(r'^(import|from) \w', block, re.MULTILINE)]
+        found += [pytest.param(block, id=f'{names(page)}-{i}') for i, block in enumerate(own)]
+    return found
+
+
+@pytest.mark.parametrize('code', blocks())
+def test_code_of_pages_is_python_and_its_configs_pass_every_check(code, tmp_path):
+    code = re.sub(r'^(python -m|seedwise) .*$', '', code, flags=re.MULTILINE)  # a command may follow at once
+    compile(code, 'page', 'exec')
+    if 'def get_config' not in code:
+        return
+    file = tmp_path / 'mine.py'
+    file.write_text(code, encoding='utf-8')
+    config = config_files.load(file, [])
+    if 'base' not in config:
+        check(config)
+        return
+    normalize(config)
+    grid.prepare(config, [])
+    variants = grid.variants_of(config)
+    assert len(variants) > 1
+    check_report(config, variants)
+
+
+def test_the_site_is_strict_about_dead_links(tmp_path):
+    pytest.importorskip('sphinx', reason='the site is built with requirements-docs.txt')
+    pages = tmp_path / 'docs'
+    pages.mkdir()
+    shutil.copy(ROOT / 'docs' / 'conf.py', pages)
+    links = '\n\n'.join(f'{"!" if link.endswith("png") else ""}[text]({link})' for link in DEAD)
+    (pages / 'index.md').write_text(f'# Title\n\n{links}\n', encoding='utf-8')
+    command = [
+        sys.executable,
+        '-m',
+        'sphinx',
+        '-q',
+        '-W',
+        '--keep-going',
+        '-b',
+        'html',
+        str(pages),
+        str(tmp_path / 'html'),
+    ]
+    # As `make docs` calls it: the flags are part of what is tested.
+    assert ' '.join(command[1:8]) in (ROOT / 'Makefile').read_text(encoding='utf-8')
+    done = subprocess.run(command, capture_output=True, encoding='utf-8', timeout=120)
+    assert done.returncode == 1
+    warned = [line for line in done.stderr.splitlines() if 'WARNING' in line]
+    assert len(warned) == len(DEAD), done.stderr
 
 
 def test_every_module_folder_is_on_the_map():
     text = (ROOT / 'README.md').read_text(encoding='utf-8')
     listed = set(re.findall(r'^\| `([\w/]+)/` \|', text, re.MULTILINE))
-    folders = {path.parent.name for path in ROOT.glob('*/__init__.py')} | {'docs', 'notebooks', 'benchmarks', 'tests'}
+    folders = {path.parent.name for path in ROOT.glob('*/__init__.py')}
+    folders |= {'benchmarks', 'docs', 'examples', 'notebooks', 'tests'}
     assert folders <= listed
     assert all((ROOT / folder).is_dir() for folder in listed)

@@ -72,17 +72,32 @@ def texts(path) -> list[tuple[int, str]]:
     return found + comments
 
 
-FOLDERS = ('seedwise', 'configs', 'data_pipeline', 'trainer', 'launch', 'benchmarks', 'tests', 'docs')
+FOLDERS = (
+    *(
+        'seedwise',
+        'configs',
+        'data_pipeline',
+        'trainer',
+        'launch',
+        'benchmarks',
+        'examples',
+        'tests',
+        'docs',
+        'notebooks',
+    ),
+)
 FILES = sorted(
     [
         *(
             path
             for folder in FOLDERS
-            for pattern in ('*.py', '*.j2', '*.md')
+            for pattern in ('*.py', '*.j2', '*.md', '*.ipynb')
             for path in (ROOT / folder).rglob(pattern)
             if '_build' not in path.parts
         ),
         *(ROOT / name for name in ('README.md', 'CHANGELOG.md', 'Makefile', 'setup.py', '.ci/run', 'pyproject.toml')),
+        *(ROOT / name for name in ('Dockerfile', '.dockerignore', '.gitignore')),
+        *ROOT.glob('requirements*.txt'),
     ]
 )
 
