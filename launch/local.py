@@ -28,6 +28,7 @@ import portpicker
 
 from launch.script import Parser, whole_number
 from seedwise.errors import UserError
+from seedwise.signals import unblock
 
 SAVED = os.EX_TEMPFAIL  # 75
 FINAL = (2, 3, SAVED)  # what a restart would only repeat, or must leave to whoever asked to stop
@@ -47,6 +48,7 @@ def main(argv: list[str]) -> int:
     if not shutil.which(command[0]):
         raise UserError(f'command not found: {command[0]!r}')
 
+    unblock()
     signals = Signals()
     restarts = 0
     with contextlib.closing(Guard()) as guard:

@@ -11,7 +11,7 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from seedwise import config_files, dotted, paths, streams
+from seedwise import config_files, dotted, paths, signals, streams
 from seedwise.errors import FILE_SYSTEM_ERRORS, Interrupted, LostWorker, UserError, unknown
 from seedwise.process import exit_now
 
@@ -47,6 +47,7 @@ def overrides(name: str) -> list[str]:
 
 def run(main: Callable[[list[str]], int]) -> int:
     """Calls `main` with the command line; a user's mistake becomes one line and exit code 2."""
+    signals.unblock()
     streams.open_closed()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -27,6 +27,12 @@ def deliver_by_thread() -> None:
         threading.Thread(target=_deliver, name='signals', daemon=True).start()
 
 
+def unblock() -> None:
+    """Lets the signals through that whoever started this process had blocked, as a process with TensorFlow does."""
+    if not _waiting.is_set():
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP)
+
+
 _waiting = threading.Event()
 
 

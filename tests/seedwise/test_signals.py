@@ -1,0 +1,37 @@
+"""Signals at their ends: how a command starts. What a run makes of them: tests/trainer/test_resume.py."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from seedwise import signals
+from tests.helpers import ROOT
+
+WAITING = """
+import time
+from seedwise import commands
+commands.run(lambda argv: [print('ready', flush=True), time.sleep(60)])
+"""
+
+
+@pytest.mark.parametrize(
+    'command', [['-c', WAITING], ['-m', 'launch', 'local', '--', 'sh', '-c', 'echo ready; exec sleep 60']]
+)
+def test_a_command_hears_signals_that_its_parent_has_blocked(command):
+    """A script that has trained in its own process blocks them, and what it starts afterwards inherits that."""
+    process = subprocess.Popen(
+        [sys.executable, *command],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, 'PYTHONUNBUFFERED': '1'},
+        preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, signals.STOP),  # noqa: PLW1509
+    )
+    assert process.stdout.readline() == 'ready\n'  # type: ignore[union-attr]
+    process.terminate()
+    process.communicate(timeout=20)
+    assert process.returncode
