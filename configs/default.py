@@ -30,8 +30,17 @@ def get_config() -> ml_collections.ConfigDict:
     config.global_batch_size = 128
 
     config.data = ml_collections.ConfigDict()
-    # Any TFDS image-classification dataset (mnist, fashion_mnist, cifar10, ...), or the bundled 'digits'.
+    # Any TFDS image-classification dataset (mnist, fashion_mnist, cifar10, ...), the bundled 'digits', or your own data:
+    # folder:PATH (<class>/<image>, or train/<class>/<image> and test/...), PATH.npz (x_train, y_train, x_test, y_test),
+    # PATH.npy with option `labels`, PATH.csv, or FILE.py:NAME, a function of (data_dir, **options) that returns
+    # {'train': (inputs, labels), 'test': ...} or tf.data.
     config.data.name = 'mnist'
+    # How your own data are read (docs/extending.md has all), such as resize=(32, 32) of a folder, label='species' of a
+    # table, or the arguments of a function; test_share=0.2 is held out as the test split where the data have none.
+    config.data.options = ml_collections.ConfigDict()
+    # 'standard': inputs minus the mean, divided by the standard deviation, of each channel or feature of the training
+    # examples. 'none': as they are, in [0, 1] for images. 'auto': 'standard' for your own numbers that are not in [0, 1].
+    config.data.normalize = 'auto'
     # Folder of TFDS's prepared datasets. '': TFDS's own choice ($TFDS_DATA_DIR, else ~/tensorflow_datasets).
     config.data.data_dir = ''
     # Folder with the dataset's original files, for machines that cannot download. '': none.
@@ -40,7 +49,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.data.fallback = 'digits'
     # Training examples held out for validation, drawn by the seed's own stream (why: data_pipeline/sources.py). 0: none.
     config.data.validation = 0
-    # Largest dataset kept in memory as uint8, in MiB; a larger one is streamed from its TFDS shards.
+    # Largest dataset kept in memory as uint8, in MiB; a larger one is streamed from disk.
     config.data.memory_limit_mb = 4096
     # Augmentation of training images, drawn again for each example and epoch. 0: off.
     config.data.augment = ml_collections.ConfigDict()

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from data_pipeline import decoded, download, folders
 from data_pipeline.dataset import Location
+from data_pipeline.own import assemble
 from seedwise.errors import UserError
 from seedwise.shadowing import python_module
 
@@ -73,6 +74,8 @@ def prepare_apart(location: Location, memory_limit_mb: int) -> Location:
     Raises:
       NotAvailable, UserError: as `sources.load`.
     """
+    if location.source == 'own':
+        return assemble.prepare(location, memory_limit_mb)
     folder = folders.find(location.name, location.data_dir) if location.source != 'bundled' else None
     if location.source == 'bundled' or (folder and decoded.checked(folder)):
         return location

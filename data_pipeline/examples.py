@@ -6,13 +6,16 @@ A key names an example: its index in memory, or its serialized record. Order, sh
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from data_pipeline.checks import Form, usable_in_graph
+
+#: Examples that are looked at at a time.
+AT_A_TIME = 1000
 
 # Streams of random numbers; each is used for one thing, so that none repeats another's numbers.
 _ORDER, _SHARD_ORDER, _SPLIT, AUGMENT = range(4)
@@ -63,7 +66,7 @@ class InMemory:
         """Returns two parts: the remaining examples, and `held_out` randomly chosen ones."""
         order = permutation(self.count, draw_seed(seed, _SPLIT)).numpy()
         parts = self.indices[np.sort(order[held_out:])], self.indices[np.sort(order[:held_out])]
-        return self._part(parts[0]), self._part(parts[1])
+        return self.part(parts[0]), self.part(parts[1])
 
     def shuffled(self, seed: int, epoch: tf.Tensor) -> tf.data.Dataset:
         """Returns the keys of one epoch, in its order, in batches of any size."""
@@ -83,10 +86,19 @@ class InMemory:
         images, labels = self._tensors
         return tf.gather(images, keys), tf.gather(labels, keys)
 
-    def _part(self, indices: np.ndarray) -> 'InMemory':
-        part = InMemory(self.images, self.labels, indices)
+    def part(self, indices: np.ndarray) -> 'InMemory':
+        """Returns those of the examples, int32 indices of the arrays."""
+        part = type(self)(self.images, self.labels, indices)
         part._tensors = self._tensors  # not copied once more
         return part
+
+    @functools.cached_property
+    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of each channel or feature over the examples, float64; see `moments_of`."""
+        return moments_of(self._some(self.indices[i : i + AT_A_TIME]) for i in range(0, self.count, AT_A_TIME))
+
+    def _some(self, indices: np.ndarray) -> np.ndarray:
+        return self.images[indices]
 
     @functools.cached_property
     def _tensors(self):
@@ -97,6 +109,59 @@ class InMemory:
     def _keys(self):
         with tf.init_scope(), tf.device('CPU:0'):
             return tf.constant(self.indices)
+
+
+class OnDisk(InMemory):
+    """A split, or a part of one, whose inputs are read from a memory-mapped array when they are needed."""
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray, indices: np.ndarray | None = None):
+        """As `InMemory`; images may be of any type that `handed_on` takes."""
+        super().__init__(images, labels, indices)
+        self.image_bytes = handed_on(images[:1]).nbytes
+
+    def fetch(self, keys: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the images and labels of keys of any shape."""
+        labels = tf.gather(self._tensors, keys)
+        images = tf.numpy_function(self._read, [keys], handed_on(self.images[:1]).dtype)
+        return tf.ensure_shape(images, [*keys.shape, *self.images.shape[1:]]), labels
+
+    def _read(self, keys: np.ndarray) -> np.ndarray:
+        flat, position = np.unique(keys, return_inverse=True)  # read in the order in which they lie
+        return handed_on(self.images[flat])[position].reshape(*keys.shape, *self.images.shape[1:])
+
+    def _some(self, indices: np.ndarray) -> np.ndarray:
+        return handed_on(self.images[indices])
+
+    @functools.cached_property
+    def _tensors(self):
+        with tf.init_scope(), tf.device('CPU:0'):
+            return tf.constant(self.labels)
+
+
+def handed_on(array: np.ndarray) -> np.ndarray:
+    """Returns inputs as models get them: uint8, or float32; whole numbers of 16 bits are scaled to [0, 1]."""
+    if array.dtype == np.uint8:
+        return np.ascontiguousarray(array)
+    if array.dtype == np.uint16:
+        return array.astype(np.float32) / np.float32(65535)
+    return np.ascontiguousarray(array, np.float32)
+
+
+def moments_of(arrays: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the mean and the standard deviation of the last axis over all others, float64 [channels].
+
+    Those of uint8 are of numbers in [0, 1], as models get them. A deviation of 0 is given as 1.
+    """
+    count, mean, spread = 0, np.zeros(()), np.zeros(())
+    for array in arrays:
+        some = array.reshape(-1, array.shape[-1]).astype(np.float64) / (255 if array.dtype == np.uint8 else 1)
+        # Two groups merged by their means and sums of squares: Chan, Golub & LeVeque 1983, equation 2.1.
+        more, its_mean = len(some), some.mean(0)
+        step, count = its_mean - mean, count + more
+        spread = spread + ((some - its_mean) ** 2).sum(0) + step**2 * (count - more) * more / count
+        mean = mean + step * more / count
+    deviation = np.sqrt(spread / count)
+    return np.asarray(mean), np.where(deviation > 0, deviation, 1.0)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -157,6 +222,11 @@ class Sharded:
         images, labels = tf.map_fn(self._decode, tf.reshape(keys, [-1]), fn_output_signature=signature)
         images, labels = usable_in_graph(self.name, images, labels, self.form.classes)
         return tf.reshape(images, tf.concat([tf.shape(keys), shape], 0)), tf.reshape(labels, tf.shape(keys))
+
+    @functools.cached_property
+    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of each channel over the examples, float64; see `moments_of`."""
+        return moments_of(handed_on(images) for images, _ in self.read(AT_A_TIME))
 
     def read(self, at_a_time: int = 10_000) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yields all examples in the source's order: images [n, height, width, channels] as stored, labels int32 [n]."""

@@ -72,7 +72,7 @@ def errors_explained(location: Location) -> Iterator[None]:
     try:
         yield
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError) as error:
-        folder = folders.find(location.name, location.data_dir) if location.source != 'bundled' else None
+        folder = folders.find(location.name, location.data_dir) if location.source not in ('bundled', 'own') else None
         if folder and (refusal := checks.refusal(location.name, error.message)):
             raise refusal from error
         if folder and (isinstance(error, tf.errors.DataLossError) or 'IteratorGetNext' in error.message):

@@ -1,4 +1,5 @@
-"""Where examples come from: a TFDS dataset prepared earlier, files on disk, a download, or the bundled digits.
+"""Where examples come from: a TFDS dataset prepared earlier, files on disk, a download, the bundled digits, or the user's
+own data.
 
 `locate` decides which, without TensorFlow and within seconds also without a network; `load` then reads it.
 
@@ -10,11 +11,14 @@ variants are compared seed by seed, and those of one seed share its split.
 
 import dataclasses
 import os
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from data_pipeline import builders, download, folders, known, prepared
 from data_pipeline.dataset import Dataset, Location
+from data_pipeline.own import assemble, names
 from seedwise import paths
 from seedwise.errors import UserError, unknown
 
@@ -27,15 +31,31 @@ def default_data_dir() -> str:
     return os.environ.get('TFDS_DATA_DIR', '') or os.path.expanduser('~/tensorflow_datasets')
 
 
-def locate(name: str, data_dir: str = '', manual_dir: str = '', fallback: str = '') -> Location:
+def locate(
+    name: str,
+    data_dir: str = '',
+    manual_dir: str = '',
+    fallback: str = '',
+    options: Mapping[str, Any] | None = None,
+) -> Location:
     """Returns where to read `name` from: prepared copy, else files in `manual_dir`, else a download, else `fallback`.
+
+    Args:
+      name: of a dataset of TFDS, 'digits', or the user's own data (`own.names`).
+      data_dir: folder of prepared datasets.
+      manual_dir: folder with the dataset's original files; '': none.
+      fallback: name of the dataset to take instead of one that is not available; '': none.
+      options: for the user's own data.
 
     Raises:
       NotAvailable: the dataset is not here, its download does not begin, and `fallback` is ''.
       UserError: there is no such dataset, or `manual_dir` is missing files or holds others.
     """
-    check = paths.local if name == 'digits' else paths.folder  # which is bundled, and needs no folder
+    own = names.kind_of(name)
+    check = paths.local if name == 'digits' or own else paths.folder  # which need no folder
     data_dir = os.path.abspath(check(data_dir or default_data_dir(), 'data.data_dir (or TFDS_DATA_DIR)'))
+    if own:
+        return assemble.locate(name, data_dir, options or {})
     manual_dir = os.path.abspath(check(manual_dir, 'data.manual_dir')) if manual_dir else ''
     if name == 'digits':
         return Location('digits', 'bundled', data_dir, '', train=DIGITS_TRAIN)
@@ -68,6 +88,8 @@ def ensure_downloaded(location: Location, fallback: str = '', *, memory_limit_mb
       NotAvailable: the download failed, and `fallback` is ''.
       UserError: the dataset could not be prepared for another reason.
     """
+    if location.source == 'own':
+        return assemble.prepare(location, memory_limit_mb)
     if location.source != 'download':
         return location
     try:
@@ -125,9 +147,12 @@ def load(location: Location, *, seed: int = 0, validation: int = 0, memory_limit
       UserError: it could not be prepared, is damaged, is not what its name says, is not one of equally sized images with
         one label each, or `validation` leaves nothing.
     """
-    dataset = (
-        _digits() if location.name == 'digits' else prepared.read(location, builders.prepare(location), memory_limit_mb)
-    )
+    if location.source == 'own':
+        dataset = assemble.load(location, memory_limit_mb)
+    elif location.name == 'digits':
+        dataset = _digits()
+    else:
+        dataset = prepared.read(location, builders.prepare(location), memory_limit_mb)
     return hold_out(dataset, seed=seed, validation=validation)
 
 

@@ -1,7 +1,9 @@
 """What the commands share: flags, configs from files, and errors in one line."""
 
+import ast
 import contextlib
 import io
+import itertools
 import os
 import re
 import sys
@@ -206,12 +208,39 @@ class _ConfigFile(flags.ArgumentParser):
         given = [match[1] for match in matches if match]
         if self._normalize:
             self._normalize(config, given)
+        _add_options(config, self._name, self._argv)
         known = dotted.types(config)
         self._kinds |= {f'{self._name}.{field}': kind for field, kind in known.items()}
         for field in given:
             if field not in known:
                 raise unknown_field(f'field of --{self._name}', field, known)
         return config.lock()
+
+
+def _add_options(config: ml_collections.ConfigDict, name: str, argv: Sequence[str]) -> None:
+    """Adds the fields of free sections, called `options`, that the command line sets and the file does not.
+
+    A value is what Python makes of its text (a number, a tuple, True), or else the text itself.
+    """
+    words = [*argv, '']
+    for word, following in itertools.pairwise(words):
+        match = re.match(rf'--?{name}\.((?:\w+\.)*options)\.(\w+)(=?)(.*)', word, re.DOTALL)
+        if not match:
+            continue
+        try:
+            section = dotted.get(config, match[1])
+        except (KeyError, TypeError):
+            continue  # refused later, as a field that does not exist
+        if not isinstance(section, ml_collections.ConfigDict) or match[2] in section:
+            continue
+        text = match[4] if match[3] else following
+        try:
+            value = ast.literal_eval(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            value = text
+        value = tuple(value) if isinstance(value, list) else value
+        with section.unlocked():
+            section[match[2]] = value if isinstance(value, bool | int | float | str | tuple) else text
 
 
 def unknown_field(what: str, path: str, known: Mapping[str, type]) -> UserError:

@@ -1,4 +1,4 @@
-"""`FILE.py:NAME`: a model, an optimizer or a loss in a user's own file, named in a config. Needs no TensorFlow.
+"""`FILE.py:NAME`: a model, an optimizer, a loss or data in a user's own file, named in a config. Needs no TensorFlow.
 
 A reference is text, so that it survives JSON, the command line, study axes and worker processes. What FILE holds, and what
 the files next to it hold that it imports, is part of a run's hash; where it lies is not. Every run keeps a copy.
@@ -23,6 +23,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     'model.name': ('image_shape', 'classes'),
     'optimizer.name': ('learning_rate',),
     'loss.name': ('labels', 'logits'),
+    'data.name': ('data_dir',),
 }
 
 
@@ -42,7 +43,13 @@ def is_reference(text: str) -> bool:
 def of_config(config) -> dict[str, Reference]:
     """Returns the references of a config by field."""
     texts = {path: config[path.split('.')[0]][path.split('.')[1]] for path in FIELDS}
-    return {path: parse(text, path) for path, text in texts.items() if isinstance(text, str) and is_reference(text)}
+    return {path: parse(text, path) for path, text in texts.items() if _refers(path, text)}
+
+
+def _refers(path: str, text: Any) -> bool:
+    if path == 'data.name':  # other colons: mnist:3.0.1, folder:PATH
+        return isinstance(text, str) and '.py:' in text
+    return isinstance(text, str) and is_reference(text)
 
 
 def parse(text: str, where: str) -> Reference:

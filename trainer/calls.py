@@ -49,7 +49,7 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path, *, show: bool 
     if finished is not None:
         return finished
     data = config.data
-    location = sources.locate(data.name, data.data_dir, data.manual_dir)
+    location = sources.locate(data.name, data.data_dir, data.manual_dir, options=dict(data.options))
     location = sources.ensure_downloaded(location, memory_limit_mb=data.memory_limit_mb)
     if location.train is not None:
         sources.check_validation(location.name, location.train, data.validation)

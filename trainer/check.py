@@ -8,6 +8,7 @@ import ml_collections
 
 from configs import default
 from configs.default import OPTIONAL_PAIRS, PAIRS
+from data_pipeline.own import names
 from seedwise import references
 from seedwise.commands import KINDS, unknown_field
 from seedwise.dotted import get, types
@@ -17,6 +18,7 @@ from trainer.cluster import Cluster
 from trainer.hardware import has_gpu
 from trainer.losses import LOSSES
 
+NORMALIZE = ('auto', 'none', 'standard')
 STRATEGIES = ('auto', 'one_device', 'mirrored', 'multi_worker', 'tpu')
 PRECISIONS = ('float32', 'float64', 'mixed_bfloat16', 'mixed_float16')
 CLIPS = ('clipvalue', 'clipnorm', 'global_clipnorm')
@@ -37,9 +39,13 @@ def check(config: ml_collections.ConfigDict) -> None:
         references.check(reference, path, references.FIELDS[path], section.options)
     for path in references.FIELDS:
         section = config[path.split('.')[0]]
-        if path not in own and section.options:
-            raise UserError(f"{path.split('.')[0]}.options are for FILE.py:NAME, and {path} is '{section.name}'")
+        if path not in own and section.options and not (path == 'data.name' and names.kind_of(section.name)):
+            what = 'your own data' if path == 'data.name' else 'FILE.py:NAME'
+            raise UserError(f"{path.split('.')[0]}.options are for {what}, and {path} is '{section.name}'")
+    if names.kind_of(config.data.name) in names.FILED:
+        names.check(config.data.name, config.data.options)
     for path, accepted in {
+        'data.normalize': NORMALIZE,
         'model.name': models.MODELS,
         'model.activation': models.ACTIVATIONS,
         'model.kernel_initializer': models.INITIALIZERS,
@@ -89,6 +95,16 @@ def check_cluster(config: ml_collections.ConfigDict, cluster: Cluster | None) ->
         raise UserError(f'replicas is {config.replicas}: it must be a multiple of the {workers} workers')
     if config.global_batch_size % workers:
         raise batch_not_divisible(config.global_batch_size, workers)
+
+
+def check_images(config: ml_collections.ConfigDict, name: str, shape: tuple[int, ...]) -> None:
+    """Raises `UserError` if the config needs images, and the examples of dataset `name` are rows of features."""
+    if len(shape) == 3:
+        return
+    augment = any(config.data.augment.values())
+    for needs, what in ((config.model.name == 'cnn', "model.name 'cnn'"), (augment, 'data.augment')):
+        if needs:
+            raise UserError(f"{what} is for images, and the examples of '{name}' have {shape[0]:,} features: use 'mlp'")
 
 
 def check_length(config: ml_collections.ConfigDict, total_steps: int) -> None:

@@ -20,7 +20,8 @@ class Outcomes:
 
     Attributes:
       confusion: [classes, classes], number of examples by label (row) and predicted class (column).
-      images: [n, height, width, channels] uint8, the most confidently wrong, n <= `WRONG`, the most confident first.
+      images: [n, height, width, channels] uint8, the most confidently wrong, n <= `WRONG`, the most confident first; or
+        [n, features].
       labels, predicted: [n], theirs.
       confidence: [n], the probability of the predicted class.
     """
@@ -53,21 +54,21 @@ def outcomes(
     """Returns the outcomes of examples.
 
     Args:
-      images: [..., height, width, channels], uint8 or float32 in [0, 1].
+      images: [..., height, width, channels], uint8 or float32 in [0, 1]; or [..., features].
       labels: [...].
       mask: [...]; examples outside of it do not count.
       predicted: [...].
       confidence: [...].
       classes: number of them.
     """
-    images = images.reshape(-1, *images.shape[-3:])
+    images = images.reshape(-1, *images.shape[labels.ndim :])
     labels, mask, predicted, confidence = (array.ravel() for array in (labels, mask, predicted, confidence))
     counts = np.bincount((labels * classes + predicted)[mask], minlength=classes**2)
     wrong = np.flatnonzero(mask & (predicted != labels))
     wrong = wrong[np.argsort(-confidence[wrong], kind='stable')[:WRONG]]
     shown, *parts = (x[wrong] for x in (images, labels, predicted, confidence))
     if shown.dtype != np.uint8:
-        shown = np.round(255 * shown).astype(np.uint8)
+        shown = np.round(255 * shown.clip(0, 1)).astype(np.uint8)
     return Outcomes(counts.reshape(classes, classes), shown, *parts)
 
 
@@ -96,11 +97,13 @@ def confusion_matrix(confusion: np.ndarray) -> Image.Image:
 
 def most_confidently_wrong(found: Outcomes) -> Image.Image:
     """Returns the most confidently wrong examples as an image, each with its label, prediction and confidence."""
-    shown, channels = len(found.images), found.images.shape[-1]
+    drawable = found.images.ndim == 4 and found.images.shape[-1] in (1, 3)  # neither features nor infrared
+    shown, channels = (len(found.images), found.images.shape[-1]) if drawable else (0, 1)
     width, height = EXAMPLE + 8, EXAMPLE + 32
     canvas = np.full((max(1, -(-shown // COLUMNS)) * height, COLUMNS * width, channels), 255, np.uint8)
     if not shown:
-        _write(canvas, width * COLUMNS // 2, height // 2, 'none is wrong')
+        text = 'these are not images' if len(found.images) else 'none is wrong'
+        _write(canvas, width * COLUMNS // 2, height // 2, text)
     for k in range(shown):
         x, y = k % COLUMNS * width + 4, k // COLUMNS * height
         example = Image.fromarray(_drawable(found.images[k])).resize((EXAMPLE, EXAMPLE), Image.Resampling.NEAREST)

@@ -41,7 +41,7 @@ def main(argv: list[str]) -> int:
     result = None if evaluation_only else results.read_result(workdir, config)
     if result is None:
         data = config.data
-        location = sources.locate(data.name, data.data_dir, data.manual_dir, data.fallback)
+        location = sources.locate(data.name, data.data_dir, data.manual_dir, data.fallback, dict(data.options))
         location = sources.ensure_downloaded(location, data.fallback, memory_limit_mb=data.memory_limit_mb)
         if location.warning:
             config.data.name = location.name
@@ -49,6 +49,9 @@ def main(argv: list[str]) -> int:
             workdir = _workdir(config)
             if chief:
                 warn(location.warning)
+        if chief:
+            for note in location.notes:
+                warn(note)
         if location.train is not None:
             sources.check_validation(location.name, location.train, config.data.validation)
         results.check_workdir(workdir, config, ignored=('epochs', 'steps') if evaluation_only else ())

@@ -120,7 +120,7 @@ def _head(x, fields: Mapping[str, Any], classes: int, layers: Layers, first_inde
     return layers.dense(x, classes, 'logits')
 
 
-def mlp(fields: Mapping[str, Any], image_shape: tuple[int, int, int], classes: int, seed: int, synchronized: bool):
+def mlp(fields: Mapping[str, Any], image_shape: tuple[int, ...], classes: int, seed: int, synchronized: bool):
     """Multi-layer perceptron: the image flattened, `hidden` dense layers, logits."""
     import keras
 
@@ -129,7 +129,7 @@ def mlp(fields: Mapping[str, Any], image_shape: tuple[int, int, int], classes: i
     return keras.Model(image, _head(image, fields, classes, layers, 0), name='mlp')
 
 
-def cnn(fields: Mapping[str, Any], image_shape: tuple[int, int, int], classes: int, seed: int, synchronized: bool):
+def cnn(fields: Mapping[str, Any], image_shape: tuple[int, ...], classes: int, seed: int, synchronized: bool):
     """Convolutions, each with 2x2 max pooling, then dense layers, logits.
 
     With filters (32, 64), kernels of 3x3 and one hidden layer of 128 units on 28x28x1 images this is the network of
@@ -150,7 +150,7 @@ def cnn(fields: Mapping[str, Any], image_shape: tuple[int, int, int], classes: i
 MODELS: dict[str, Callable] = {'mlp': mlp, 'cnn': cnn}
 
 
-def build(config, image_shape: tuple[int, int, int], classes: int, replicas: int):
+def build(config, image_shape: tuple[int, ...], classes: int, replicas: int):
     """Returns the Keras model of `config`, [batch, height, width, channels] in [0, 1] -> logits [batch, classes]."""
     import keras
 
@@ -171,7 +171,7 @@ def build(config, image_shape: tuple[int, int, int], classes: int, replicas: int
         keras.config.set_dtype_policy(previous)
 
 
-def _from_file(config, image_shape: tuple[int, int, int], classes: int, replicas: int):
+def _from_file(config, image_shape: tuple[int, ...], classes: int, replicas: int):
     import keras
 
     reference = references.parse(config.model.name, 'model.name')
@@ -213,7 +213,7 @@ def has_convolutions(model) -> bool:
     return any(isinstance(layer, BaseConv | BaseDepthwiseConv) for layer in layers_of(model))
 
 
-def _check_output(model, image_shape: tuple[int, int, int], classes: int) -> None:
+def _check_output(model, image_shape: tuple[int, ...], classes: int) -> None:
     """Raises `UserError` if a model returns something else than one number for each class."""
     import numpy as np
 

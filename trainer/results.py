@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import filelock
 
 from data_pipeline import identity
+from data_pipeline.own import names
 from seedwise import machine, references
 from seedwise.errors import CannotWrite, UserError, writing
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 #: Folder of a run's folder: the user's files that its config names.
 SOURCES = 'sources'
 
+#: File of `SOURCES`: SHA-256 of the user's own data.
+DATA = 'data.sha256'
+
 #: File of a run's folder: which test examples it got right, a bit each.
 CORRECT = 'test_correct.npy'
 
@@ -34,7 +38,10 @@ NOT_HASHED = ('checkpoint', 'tensorboard', 'data.data_dir', 'data.manual_dir', '
 
 #: Fields that were added to configs/default.py after version 0.1.0, with their defaults. They are hashed where they differ
 #: from them, so that a new field changes the hash, and with it the folder, of no finished run.
-ADDED: dict[str, Any] = {'model.options': {}, 'loss.options': {}, 'optimizer.options': {}}
+ADDED: dict[str, Any] = {
+    **{f'{section}.options': {} for section in ('model', 'loss', 'optimizer', 'data')},
+    'data.normalize': 'auto',
+}
 
 
 def is_hashed(path: str) -> bool:
@@ -50,6 +57,9 @@ def config_hash(config) -> str:
         fields[section][name] = (
             f'{references.digest(reference.file)}:{reference.name}'  # what it holds, not where it is
         )
+    if names.kind_of(config.data.name) in names.FILED:
+        options = fields['data']['options']
+        fields['data'] |= {'name': names.digest(config.data.name, options), 'options': names.without_paths(options)}
     for path in (*NOT_HASHED, *ADDED):
         *parents, key = path.split('.')
         section = functools.reduce(lambda inner, parent: inner.get(parent, {}), parents, fields)
@@ -69,12 +79,21 @@ def default_workdir(config_file: str, config) -> Path:
 
 
 def begin(workdir: Path, config) -> None:
-    """Writes config.json, and keeps a copy of the user's files that the config names in sources/.
+    """Writes config.json, and keeps a copy of the user's files that the config names in sources/; of data, their digest.
 
     Raises:
       UserError: the run in the folder was begun with another version of them.
     """
     references.copy(references.of_config(config).values(), workdir / SOURCES)
+    if names.kind_of(config.data.name) in names.FILED:
+        digest, kept = names.digest(config.data.name, config.data.options), workdir / SOURCES / DATA
+        if kept.exists() and kept.read_text(encoding='utf-8').strip() != digest:
+            raise UserError(
+                f'{names.path_of(config.data.name)} has changed since the run in {workdir} began: undo that, or choose '
+                'another --workdir'
+            )
+        (workdir / SOURCES).mkdir(parents=True, exist_ok=True)
+        write_bytes(kept, f'{digest}\n'.encode())
     write_json(workdir / 'config.json', to_json(config))
 
 
@@ -146,12 +165,19 @@ def _differences(
         path = f'{prefix}{key}'
         if path in ignored or not is_hashed(path):
             continue
-        before, now = (fields.get(key, ADDED.get(path)) for fields in (old, new))
+        before, now = (_without_folder(path, fields.get(key, ADDED.get(path))) for fields in (old, new))
         if isinstance(before, Mapping) and isinstance(now, Mapping):
             found += _differences(before, now, ignored, f'{path}.')
         elif before != now:
             found.append(f'{path} was {before!r}, is {now!r}')
     return found
+
+
+def _without_folder(path: str, value: Any) -> Any:
+    """Returns the value of a field; of one that names a user's file, what is left without its folder."""
+    if path not in references.FIELDS or not isinstance(value, str):
+        return value
+    return value if value.startswith(names.FOLDER) and not os.path.basename(value) else os.path.basename(value)
 
 
 class InUse(UserError):

@@ -57,6 +57,9 @@ class Trained:
     stop: bool
 
 
+#: Mean and standard deviation of each channel or feature, float64 [channels].
+Moments = tuple[np.ndarray, np.ndarray]
+
 #: Called with a block of evaluated examples, arrays [steps, batch, ...]: images, labels, mask, predicted class and its
 #: probability.
 OnBlock = Callable[[Any, Any, Any, Any, Any], None]
@@ -69,12 +72,21 @@ class Program:
       model: the Keras model, images in [0, 1] -> logits.
       optimizer: the Keras optimizer, built.
       workers: number of worker processes.
+      moments: mean and standard deviation, by which inputs are normalised; None: they are not.
     """
 
     def __init__(
-        self, config, devices, image_shape: tuple[int, int, int], classes: int, *, total_steps: int, warmup_steps: int
+        self,
+        config,
+        devices,
+        image_shape: tuple[int, ...],
+        classes: int,
+        moments: Moments | None = None,
+        *,
+        total_steps: int,
+        warmup_steps: int,
     ):
-        """`devices`: the `tf.distribute.Strategy`."""
+        """`devices`: the `tf.distribute.Strategy`; `moments`: by which inputs are normalised, None: they are not."""
         self._devices = devices
         self._image_shape, self._classes = image_shape, classes
         self._total_steps, self._warmup_steps = total_steps, warmup_steps
@@ -85,7 +97,10 @@ class Program:
         self._loss = losses.build(config.loss)
         # Sums are kept in float64; TPUs have none.
         self._sum_dtype = tf.float32 if isinstance(devices, tf.distribute.TPUStrategy) else tf.float64
+        self.moments = moments
         with devices.scope():
+            # Variables, so that the compiled steps can be used for other training examples.
+            self._normalization = [tf.Variable(x, dtype=_dtype(config), trainable=False) for x in moments or ()]
             self.model, self.optimizer = self._make(config)
             self.optimizer.build(self.model.trainable_variables)
         self._to_save = self.model
@@ -107,12 +122,16 @@ class Program:
         self._evaluate_block = tf.function(self._eval_steps, autograph=False)
         self._longest = 0
 
-    def reset(self, config) -> None:
+    def reset(self, config, moments: Moments | None = None) -> None:
         """Makes this the program of another run, without compiling it again.
 
         Args:
           config: differs from this program's in its seed, and in a constant learning rate, and in nothing else.
+          moments: of the run's training examples, if inputs are normalised.
         """
+        self.moments = moments
+        for variable, value in zip(self._normalization, moments or (), strict=True):
+            variable.assign(value)
         with self._devices.scope():
             model, optimizer = self._make(config)
             optimizer.build(model.trainable_variables)
@@ -229,7 +248,7 @@ class Program:
     def _train_step(self, images, labels, seed, step, is_last):
         """One step of one replica on its share of a global batch: images [batch, ...] and int32 labels [batch]."""
         with tf.GradientTape() as tape, self._seeds.at(seed, step):
-            logits = self.model(_to_unit_range(images, self.model), training=True)
+            logits = self.model(self._inputs(images), training=True)
             loss = self._loss(labels, _loss_precision(logits))
             mean = tf.reduce_sum(loss) / self._batch  # the share in the mean over the global batch
             scaled = self.optimizer.scale_loss(mean)
@@ -286,11 +305,19 @@ class Program:
         return totals, *(array.stack() for array in arrays)
 
     def _eval_step(self, images, labels, mask, i):
-        logits = self.model(_to_unit_range(images[i], self.model), training=False)
+        logits = self.model(self._inputs(images[i]), training=False)
         loss = self._loss(labels[i], _loss_precision(logits))
         probabilities = tf.nn.softmax(tf.cast(logits, tf.float32))
         totals = self._totals(loss, logits, labels[i], mask[i])
         return totals, tf.argmax(logits, -1, tf.int32), tf.reduce_max(probabilities, -1)
+
+    def _inputs(self, images):
+        """Returns what the model is given: images in [0, 1], normalised if they are to be."""
+        inputs = _to_unit_range(images, self.model)
+        if self._normalization:
+            mean, deviation = self._normalization
+            inputs = (inputs - mean) / deviation
+        return inputs
 
     def _totals(self, loss, logits, labels, mask) -> Totals:
         """The totals over the examples in the mask; loss, labels and mask are [batch]."""
@@ -371,6 +398,10 @@ def _to_unit_range(images, model):
     """Images in [0, 1] in the dtype that the model takes: uint8 is divided by 255, and float32 is in [0, 1] already."""
     scaled = tf.cast(images, model.compute_dtype if model.compute_dtype == 'float64' else 'float32')
     return scaled / 255 if images.dtype == tf.uint8 else scaled
+
+
+def _dtype(config) -> str:
+    return 'float64' if config.precision == 'float64' else 'float32'
 
 
 def _loss_precision(logits):

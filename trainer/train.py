@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -17,12 +18,12 @@ from seedwise.errors import Interrupted, UserError
 from seedwise.signals import stop_requests
 from trainer import results, strategy
 from trainer.blocks import Blocks
-from trainer.check import check_length
+from trainer.check import check_images, check_length
 from trainer.checkpoints import Checkpoints, load_model, save_model, weights_sha256
 from trainer.cluster import Cluster, lost_worker, wait_for_all
 from trainer.images import Outcomes
 from trainer.images import outcomes as outcomes_of
-from trainer.progress import Progress
+from trainer.progress import Progress, warn
 from trainer.steps import OnBlock, Program, Totals
 from trainer.summaries import Summaries
 
@@ -72,6 +73,9 @@ def train(
             validation=config.data.validation,
             memory_limit_mb=config.data.memory_limit_mb,
         )
+        if chief and show and not location.notes:  # of a function, which was not called before
+            for note in dataset.notes:
+                warn(note)
         with prepared.errors_explained(location):
             return Run(config, devices, dataset, workdir, chief=chief).complete(started, show=show and chief)
     except tf.errors.OpError as error:
@@ -92,7 +96,8 @@ def evaluate(config, location: sources.Location, workdir: Path) -> dict:
     model = load_model(workdir / 'model.keras')
     with tensorflow_import.stderr_held_back():
         devices = strategy.start(config, None)
-    dataset = sources.load(location, seed=config.seed, memory_limit_mb=config.data.memory_limit_mb)
+    held_out = config.data.validation  # what inputs are normalised by does not count it
+    dataset = sources.load(location, seed=config.seed, validation=held_out, memory_limit_mb=config.data.memory_limit_mb)
     with tempfile.TemporaryDirectory() as scratch:
         run = Run(config, devices, dataset, Path(scratch))
         run.model.set_weights(model.get_weights())
@@ -119,13 +124,16 @@ class Run:
         self.blocks = Blocks(config, devices, dataset)
         self.total_steps = self.blocks.total_steps
         check_length(config, self.total_steps)
+        check_images(config, dataset.name, dataset.image_shape)
+        moments = dataset.train.moments if normalizes(config, dataset) else None
         if program:
-            program.reset(config)
+            program.reset(config, moments)
         self.program = program or Program(
             config,
             devices,
             dataset.image_shape,
             dataset.classes,
+            moments,
             total_steps=self.total_steps,
             warmup_steps=config.schedule.warmup_steps or self.blocks.step_of_epoch(config.schedule.warmup_epochs or 0),
         )
@@ -335,6 +343,7 @@ class Run:
                 'train': self.dataset.train.count,
                 'validation': self.dataset.validation.count if self.dataset.validation is not None else 0,
                 'test': self.dataset.test.count,
+                **self._own_data(),
             },
             'strategy': {
                 'name': strategy.name_of(self.devices),
@@ -355,6 +364,14 @@ class Run:
             save_model(self.program.model_to_save(), self.workdir / 'model.keras')
             results.write_json(self.workdir / 'result.json', result)
         return result
+
+    def _own_data(self) -> dict[str, Any]:
+        """What else is to be known to use the model: the names of the classes, and what inputs are normalised by."""
+        names: dict[str, Any] = {'class_names': self.dataset.class_names, 'notes': self.dataset.notes}
+        if self.program.moments is not None:
+            mean, deviation = (array.tolist() for array in self.program.moments)
+            names['normalization'] = {'mean': mean, 'deviation': deviation}
+        return {key: value for key, value in names.items() if value}
 
     def _sources(self) -> dict:
         """The SHA-256 of the user's files, if the config names any."""
@@ -380,3 +397,8 @@ class Run:
 
     def _ask_to_stop(self, number: int) -> None:
         self.asked_to_stop = True
+
+
+def normalizes(config, dataset: sources.Dataset) -> bool:
+    """Returns whether inputs are normalised by the moments of the training examples."""
+    return config.data.normalize == 'standard' or (config.data.normalize == 'auto' and dataset.unscaled)

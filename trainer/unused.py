@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from configs import default
+from data_pipeline.own.names import kind_of
 from seedwise import dotted, references
 from trainer import optimizers
 
@@ -55,6 +56,11 @@ RULES: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
         ('data.manual_dir', 'data.memory_limit_mb'),
         lambda config: config.data.name == 'digits',
         "data.name is 'digits', which is bundled",
+    ),
+    (
+        ('data.manual_dir',),
+        lambda config: bool(kind_of(config.data.name)),
+        'the data are your own',
     ),
     (('tpu',), _not('strategy', 'auto', 'tpu'), "strategy is neither 'auto' nor 'tpu'"),
     (('threads',), lambda config: config.strategy == 'tpu', "strategy is 'tpu'"),

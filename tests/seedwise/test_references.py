@@ -99,6 +99,9 @@ def test_fields_that_are_new_change_no_hash_of_a_run_without_them():
     for section in ('model', 'loss', 'optimizer'):
         assert results.ADDED[f'{section}.options'] == {}
         del old[section]['options']
+    for field, default_value in (('options', {}), ('normalize', 'auto')):
+        assert results.ADDED[f'data.{field}'] == default_value
+        del old.data[field]
     text = json.dumps(
         {k: v for k, v in json.loads(old.to_json()).items() if k not in results.NOT_HASHED}, sort_keys=True
     )

@@ -36,6 +36,8 @@ def worker_bytes(location: Location, memory_limit_mb: int) -> int:
 
 def image_bytes(location: Location) -> int:
     """Returns the size of a dataset's images as uint8, from what TFDS noted when it prepared them; 0: not known."""
+    if location.source == 'own':
+        return location.image_bytes
     name, _, version = location.name.partition(':')
     sizes = [0]
     for folder in Path(location.data_dir, name).glob(version or '*'):

@@ -19,6 +19,7 @@ from trainer.compare.engines.base import Engine, Event
 from trainer.compare.engines.worker import program_key
 from trainer.compare.grid import RunSpec, Variant
 from trainer.compare.progress import Board
+from trainer.progress import warn
 
 if TYPE_CHECKING:
     from trainer.compare.dashboard import Dashboard
@@ -142,10 +143,14 @@ def train(
     plan.check_folder()
     base = plan.variants[0].config
     try:
-        location = sources.locate(base.data.name, base.data.data_dir, base.data.manual_dir)
+        location = sources.locate(
+            base.data.name, base.data.data_dir, base.data.manual_dir, options=dict(base.data.options)
+        )
         location = builders.prepare_apart(location, base.data.memory_limit_mb)
     except UserError as error:
         raise UserError(str(error).replace('--config.', '--study.base.')) from error
+    for note in location.notes:
+        warn(note)
     if location.train is not None:
         for variant in plan.variants:
             sources.check_validation(location.name, location.train, variant.config.data.validation)
