@@ -93,9 +93,9 @@ def evaluate(config, location: sources.Location, workdir: Path) -> dict:
     result = results.read_result(workdir)
     if result is None:
         raise UserError(f'{workdir} has a model but no result.json: its run has not ended; continue it first')
-    model = load_model(workdir / 'model.keras')
     with tensorflow_import.stderr_held_back():
-        devices = strategy.start(config, None)
+        devices = strategy.start(config, None)  # first: loading a model settles the number of threads
+    model = load_model(workdir / 'model.keras')
     held_out = config.data.validation  # what inputs are normalised by does not count it
     dataset = sources.load(location, seed=config.seed, validation=held_out, memory_limit_mb=config.data.memory_limit_mb)
     with tempfile.TemporaryDirectory() as scratch:

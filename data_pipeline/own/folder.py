@@ -115,11 +115,8 @@ def _classes(path: Path) -> tuple[list[tuple[Path, str]], list[str]]:
         )
         raise UserError(f'{path} has {what}: it must have <class>/<image>, or train/<class>/<image>')
     empty = {folder.name for folder in folders} - {label for _, label in found}
-    notes = (
-        [f'{path.name} has {others:,} {"files that are not images" if others > 1 else "file that is not an image"}']
-        if others
-        else []
-    )
+    what = 'files that are not images' if others > 1 else 'file that is not an image'
+    notes = [f'{path.name} has {others:,} {what}'] if others else []
     return found, notes + [f"class '{name}' has no image in {path.name}" for name in sorted(empty)]
 
 
