@@ -29,8 +29,8 @@ def test_a_run_without_standard_streams_is_a_run(tmp_path, closed):
 def test_a_closed_terminal_saves_and_ends_unless_it_is_ignored(tmp_path, nohup):
     arguments = ['--config=configs/mlp_dropout.py', '--config.data.name=digits', '--config.data.validation=100']
     arguments += [f'--config.epochs={40 if nohup else 400}', f'--workdir={tmp_path / "run"}']
-    ignore = (lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) if nohup else None
-    process = command(*arguments, preexec_fn=ignore)
+    handler = signal.SIG_IGN if nohup else signal.SIG_DFL  # whatever the tests were started with
+    process = command(*arguments, preexec_fn=lambda: signal.signal(signal.SIGHUP, handler))
     while not (tmp_path / 'run' / 'tensorboard' / 'validation').exists():
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
