@@ -145,7 +145,7 @@ def usable(
     if len(bad):
         raise _bad_label(name, split, bad[0], classes)
     if images.dtype == np.uint16:
-        images = images.astype(np.float32) / np.float32(65535)
+        images = handed_on(images)
     elif images.dtype == np.float32 and not (images.min() >= 0 and images.max() <= 1):  # NaN is neither
         nan = np.isnan(images)
         raise _bad_pixels(name, split, images[~nan].min(initial=1), images[~nan].max(initial=0), nan.any())
@@ -169,6 +169,20 @@ def usable_in_graph(
         if images.dtype == tf.uint16:
             return tf.cast(images, tf.float32) / 65535, tf.identity(labels)
         return tf.identity(images), tf.identity(labels)
+
+
+def handed_on(array: np.ndarray) -> np.ndarray:
+    """Returns inputs as models get them: uint8, or float32; whole numbers of 16 bits are scaled to [0, 1]."""
+    if array.dtype == np.uint8:
+        return np.ascontiguousarray(array)
+    if array.dtype == np.uint16:
+        return array.astype(np.float32) / np.float32(65535)
+    return np.ascontiguousarray(array, np.float32)
+
+
+def handed_on_bytes(*images: np.ndarray) -> int:
+    """Returns the bytes that images take as they are handed on: uint8, or float32."""
+    return sum(array.size * (1 if array.dtype == np.uint8 else 4) for array in images)
 
 
 def refusal(name: str, message: str) -> UserError | None:

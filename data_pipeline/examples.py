@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from data_pipeline.checks import Form, usable_in_graph
+from data_pipeline.checks import Form, handed_on, usable_in_graph
 
 #: Examples that are looked at at a time.
 AT_A_TIME = 1000
@@ -136,15 +136,6 @@ class OnDisk(InMemory):
     def _tensors(self):
         with tf.init_scope(), tf.device('CPU:0'):
             return tf.constant(self.labels)
-
-
-def handed_on(array: np.ndarray) -> np.ndarray:
-    """Returns inputs as models get them: uint8, or float32; whole numbers of 16 bits are scaled to [0, 1]."""
-    if array.dtype == np.uint8:
-        return np.ascontiguousarray(array)
-    if array.dtype == np.uint16:
-        return array.astype(np.float32) / np.float32(65535)
-    return np.ascontiguousarray(array, np.float32)
 
 
 def moments_of(arrays: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,7 +29,8 @@ def read(location: Location, folder: Path, memory_limit_mb: int) -> Dataset:
     if not decoded.checked(folder):
         identity.check_twins(location.name, folder, location.data_dir)
     arrays = decoded.read(folder, _NAMES)
-    if arrays is None or not _fits(arrays['train_images'], arrays['test_images'], limit=memory_limit_mb):
+    limit = memory_limit_mb * 2**20
+    if arrays is None or checks.handed_on_bytes(arrays['train_images'], arrays['test_images']) > limit:
         return _read_shards(location, folder, memory_limit_mb)
     dataset = in_memory(location.name, location.source, arrays)
     identity.check(location.name, folder, dataset.fingerprint)
@@ -160,8 +161,3 @@ def _damaged(name: str, folder: Path, splits: 'tuple[Sharded, Sharded]') -> User
                 continue
         return folders.damaged(name, folder, Path(shard.paths[0]).name)
     return folders.damaged(name, folder, 'one of its files')
-
-
-def _fits(*images: Any, limit: int) -> bool:
-    """Whether images, as they are handed on, take at most `limit` MiB."""
-    return sum(array.size * (1 if array.dtype == np.uint8 else 4) for array in images) <= limit * 2**20

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from data_pipeline import checks
 from data_pipeline.dataset import Dataset, Location
 from data_pipeline.own import function, names, store
 from data_pipeline.own.raw import Raw
@@ -34,8 +35,14 @@ def prepare(location: Location, memory_limit_mb: int) -> Location:
     if names.kind_of(location.path) == 'function':
         return location
     settled = _settled(location, memory_limit_mb)
-    size = handed_on_bytes(settled.inputs)
-    return dataclasses.replace(location, train=len(settled.train), notes=settled.notes, image_bytes=size)
+    size = checks.handed_on_bytes(settled.inputs)
+    return dataclasses.replace(
+        location,
+        train=len(settled.train),
+        notes=settled.notes,
+        image_shape=settled.inputs.shape[1:],
+        image_bytes=size,
+    )
 
 
 def load(location: Location, memory_limit_mb: int) -> Dataset:
@@ -44,12 +51,12 @@ def load(location: Location, memory_limit_mb: int) -> Dataset:
     Raises:
       UserError: they cannot be read, or are not examples of classes.
     """
-    from data_pipeline.examples import InMemory, OnDisk, handed_on
+    from data_pipeline.examples import InMemory, OnDisk
 
     settled = _settled(location, memory_limit_mb)
     inputs = settled.inputs
-    fits = handed_on_bytes(inputs) <= memory_limit_mb * 2**20
-    whole = InMemory(handed_on(np.asarray(inputs)), settled.labels) if fits else OnDisk(inputs, settled.labels)
+    fits = checks.handed_on_bytes(inputs) <= memory_limit_mb * 2**20
+    whole = InMemory(checks.handed_on(np.asarray(inputs)), settled.labels) if fits else OnDisk(inputs, settled.labels)
     train, test = whole.part(settled.train.astype(np.int32)), whole.part(settled.test.astype(np.int32))
     return Dataset(
         location.name,
@@ -64,11 +71,6 @@ def load(location: Location, memory_limit_mb: int) -> Dataset:
         notes=settled.notes,
         unscaled=settled.outside,
     )
-
-
-def handed_on_bytes(array: np.ndarray) -> int:
-    """Returns the bytes of inputs as they are handed on."""
-    return array.size * (1 if array.dtype == np.uint8 else 4)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,11 +89,8 @@ def _settled(location: Location, memory_limit_mb: int) -> _Settled:
     options = dict(location.options)
     share = options.pop('test_share', TEST_SHARE) if names.kind_of(location.path) != 'function' else TEST_SHARE
     key = json.dumps(options, sort_keys=True)
-    return _read(location.path, location.name, location.data_dir, key, share, memory_limit_mb, _stamp(location))
-
-
-def _stamp(location: Location) -> str:
-    return names.digest(location.path, location.options)
+    digest = names.digest(location.path, location.options)
+    return _read(location.path, location.name, location.data_dir, key, share, memory_limit_mb, digest)
 
 
 @functools.lru_cache(maxsize=1)
