@@ -79,7 +79,9 @@ def locate(
 
 
 def ensure_downloaded(location: Location, fallback: str = '', *, memory_limit_mb: int = 4096) -> Location:
-    """Downloads, prepares and checks what `locate` found to be downloadable; needs no TensorFlow in this process.
+    """Downloads, prepares and checks what `locate` found to be downloadable, and reads the user's own data.
+
+    Needs no TensorFlow in this process.
 
     Returns:
       The location, with the number of training examples, or that of `fallback`.
@@ -88,9 +90,7 @@ def ensure_downloaded(location: Location, fallback: str = '', *, memory_limit_mb
       NotAvailable: the download failed, and `fallback` is ''.
       UserError: the dataset could not be prepared for another reason.
     """
-    if location.source == 'own':
-        return assemble.prepare(location, memory_limit_mb)
-    if location.source != 'download':
+    if location.source not in ('download', 'own'):
         return location
     try:
         return builders.prepare_apart(location, memory_limit_mb)
@@ -127,10 +127,10 @@ def check_validation(name: str, train: int, validation: int) -> None:
 def _check_name(name: str) -> None:
     import tensorflow_datasets as tfds  # its list of datasets needs no TensorFlow
 
-    names = tfds.list_builders(with_community_datasets=False)
-    if download.base_name(name) not in names:
-        few = tuple(known.DATASETS)
-        raise unknown('dataset (data.name)', name, [*few, 'or any other image classification dataset of TFDS'], names)
+    of_tfds = tfds.list_builders(with_community_datasets=False)
+    if download.base_name(name) not in of_tfds:
+        others = f'or any other image classification dataset of TFDS, or your own data ({names.FORMS})'
+        raise unknown('dataset (data.name)', name, [*known.DATASETS, others], [*of_tfds, *names.near(name)])
 
 
 def load(location: Location, *, seed: int = 0, validation: int = 0, memory_limit_mb: int = 4096) -> Dataset:

@@ -218,29 +218,28 @@ class _ConfigFile(flags.ArgumentParser):
 
 
 def _add_options(config: ml_collections.ConfigDict, name: str, argv: Sequence[str]) -> None:
-    """Adds the fields of free sections, called `options`, that the command line sets and the file does not.
-
-    A value is what Python makes of its text (a number, a tuple, True), or else the text itself.
-    """
-    words = [*argv, '']
-    for word, following in itertools.pairwise(words):
-        match = re.match(rf'--?{name}\.((?:\w+\.)*options)\.(\w+)(=?)(.*)', word, re.DOTALL)
+    """Adds the fields of free sections, called `options`, that the command line sets and the file does not."""
+    for word, following in itertools.pairwise([*argv, '']):
+        match = re.match(rf'--?{name}\.([\w.]*\boptions)\.(\w+)(=?)(.*)', word, re.DOTALL)
         if not match:
             continue
         try:
             section = dotted.get(config, match[1])
         except (KeyError, TypeError):
             continue  # refused later, as a field that does not exist
-        if not isinstance(section, ml_collections.ConfigDict) or match[2] in section:
-            continue
-        text = match[4] if match[3] else following
-        try:
-            value = ast.literal_eval(text)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            value = text
-        value = tuple(value) if isinstance(value, list) else value
-        with section.unlocked():
-            section[match[2]] = value if isinstance(value, bool | int | float | str | tuple) else text
+        if isinstance(section, ml_collections.ConfigDict) and match[2] not in section:
+            with section.unlocked():
+                section[match[2]] = option_value(match[4] if match[3] else following)
+
+
+def option_value(text: str) -> bool | int | float | str | tuple:
+    """Returns what Python makes of the text of an option: a number, a tuple, True; or else the text itself."""
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
+    value = tuple(value) if isinstance(value, list) else value
+    return value if isinstance(value, bool | int | float | str | tuple) else text
 
 
 def unknown_field(what: str, path: str, known: Mapping[str, type]) -> UserError:

@@ -18,6 +18,11 @@ def put(config: Any, path: str, value: Any) -> None:
     get(config, parent)[key] = value
 
 
+def is_option(path: str) -> bool:
+    """Returns whether a path is in a free section, such as 'model.options.width': what it means knows its names."""
+    return '.options.' in path
+
+
 def types(config: ml_collections.ConfigDict, prefix: str = '') -> dict[str, type]:
     """Returns the type of each field by its path; without keys that have a dot themselves."""
     found: dict[str, type] = {}

@@ -106,8 +106,8 @@ def test_commands_parse(page, tmp_path, monkeypatch):
                 assert path in study_fields(given['study']), f'--{flag} of {given["study"]}'
             elif section in ('config', 'study') and path:
                 path = path.removeprefix('base.')
-                free = '.options.' in path  # of what the config names
-                assert free or path in dotted.types(default.get_config()) or path == 'seeds', f'--{flag} of {module}'
+                known = path == 'seeds' or dotted.is_option(path) or path in dotted.types(default.get_config())
+                assert known, f'--{flag} of {module}'
             else:
                 assert flag in flags, f'--{flag} of {module}'
         for value in given.values():

@@ -11,7 +11,7 @@ from data_pipeline import sources
 from seedwise import paths, tensorflow_import
 from seedwise.errors import UserError
 from trainer import results
-from trainer.check import check
+from trainer.check import check, check_data
 from trainer.numbers import settle_numbers
 
 if TYPE_CHECKING:
@@ -51,8 +51,7 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path, *, show: bool 
     data = config.data
     location = sources.locate(data.name, data.data_dir, data.manual_dir, options=dict(data.options))
     location = sources.ensure_downloaded(location, memory_limit_mb=data.memory_limit_mb)
-    if location.train is not None:
-        sources.check_validation(location.name, location.train, data.validation)
+    check_data(config, location)
     results.check_workdir(folder, config)
     with results.locked(folder):
         results.begin(folder, config)

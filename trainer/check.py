@@ -8,10 +8,11 @@ import ml_collections
 
 from configs import default
 from configs.default import OPTIONAL_PAIRS, PAIRS
+from data_pipeline import sources
 from data_pipeline.own import names
 from seedwise import references
 from seedwise.commands import KINDS, unknown_field
-from seedwise.dotted import get, types
+from seedwise.dotted import get, is_option, types
 from seedwise.errors import UserError, unknown
 from trainer import models, optimizers
 from trainer.cluster import Cluster
@@ -97,14 +98,23 @@ def check_cluster(config: ml_collections.ConfigDict, cluster: Cluster | None) ->
         raise batch_not_divisible(config.global_batch_size, workers)
 
 
+def check_data(config: ml_collections.ConfigDict, location: sources.Location) -> None:
+    """Raises `UserError` if the config cannot be trained on the data, as far as they are known before they are read."""
+    if location.train is not None:
+        sources.check_validation(location.name, location.train, config.data.validation)
+    check_images(config, location.name, location.image_shape)
+
+
 def check_images(config: ml_collections.ConfigDict, name: str, shape: tuple[int, ...]) -> None:
-    """Raises `UserError` if the config needs images, and the examples of dataset `name` are rows of features."""
-    if len(shape) == 3:
+    """Raises `UserError` if the config needs images, and the examples of dataset `name` have the shape [features]."""
+    if len(shape) != 1:
         return
-    augment = any(config.data.augment.values())
-    for needs, what in ((config.model.name == 'cnn', "model.name 'cnn'"), (augment, 'data.augment')):
-        if needs:
-            raise UserError(f"{what} is for images, and the examples of '{name}' have {shape[0]:,} features: use 'mlp'")
+    features = f"is for images, and the examples of '{name}' have {shape[0]:,} features"
+    if config.model.name == 'cnn':
+        raise UserError(f"model.name 'cnn' {features}: use 'mlp'")
+    for field, value in config.data.augment.items():
+        if value:
+            raise UserError(f'data.augment.{field} {features}: set it to 0')
 
 
 def check_length(config: ml_collections.ConfigDict, total_steps: int) -> None:
@@ -135,7 +145,7 @@ def _check_schema(config: ml_collections.ConfigDict) -> None:
         if not (isinstance(value, kind) and isinstance(value, bool) == (kind is bool) or (value is None and optional)):
             raise UserError(f'{path} is {value!r}: it must be {KINDS[kind]}{" or None" * optional}')
     for path in given:
-        if '.options.' not in path and path not in required:
+        if not is_option(path) and path not in required:
             raise unknown_field('field', path, required)
 
 

@@ -13,7 +13,7 @@ from configs.default import OPTIONAL_PAIRS, PAIRS
 from data_pipeline import sources
 from seedwise import commands, paths, tensorflow_import
 from trainer import cluster, hardware, results, unused
-from trainer.check import check, check_cluster
+from trainer.check import check, check_cluster, check_data
 from trainer.numbers import settle_numbers
 from trainer.progress import warn
 from trainer.report import print_summary
@@ -52,8 +52,7 @@ def main(argv: list[str]) -> int:
         if chief:
             for note in location.notes:
                 warn(note)
-        if location.train is not None:
-            sources.check_validation(location.name, location.train, config.data.validation)
+        check_data(config, location)
         results.check_workdir(workdir, config, ignored=('epochs', 'steps') if evaluation_only else ())
         if evaluation_only:
             result = _evaluate(config, location, workdir)

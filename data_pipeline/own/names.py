@@ -19,6 +19,9 @@ from seedwise.errors import UserError, unknown
 
 FOLDER = 'folder:'
 
+#: What is accepted, for errors.
+FORMS = 'folder:PATH, PATH.npz, PATH.npy, PATH.csv, FILE.py:NAME'
+
 #: Forms of data that are files, not code.
 FILED = ('folder', 'arrays', 'table')
 
@@ -46,6 +49,12 @@ def path_of(name: str) -> Path:
     if kind_of(name) == 'function':
         return references.parse(name, 'data.name').file
     return Path(name.removeprefix(FOLDER)).expanduser()
+
+
+def near(name: str) -> list[str]:
+    """Returns the files next to what a name may mean that are data, for errors."""
+    folder = Path(name).expanduser().parent
+    return [str(file) for file in folder.glob('*.*') if kind_of(file.name)]
 
 
 def title_of(name: str) -> str:

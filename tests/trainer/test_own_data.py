@@ -1,13 +1,17 @@
 """Runs and studies on a user's own data under the promises. The forms of data: tests/data_pipeline/own/."""
 
 import json
+import shutil
 import signal
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from configs import default
+from seedwise.errors import UserError
 from tests.helpers import ROOT, STUDY, command, finish, last_checkpoint, results_of, run, wait_for
+from trainer import results
 
 OFTEN = ('--config.checkpoint.every_seconds=0', '--config.checkpoint.every_steps=3', '--config.eval_every_steps=3')
 
@@ -100,9 +104,9 @@ def test_a_study_of_own_data(folder, tmp_path):
         f'--workdir={tmp_path}/study',
     )  # fmt: skip
     assert said.count('halves has no test split') == 1
-    results = results_of(tmp_path / 'study')
-    means = {run: result['dataset']['normalization']['mean'] for run, result in results.items()}
-    assert len(results) == 4
+    of_run = results_of(tmp_path / 'study')
+    means = {run: result['dataset']['normalization']['mean'] for run, result in of_run.items()}
+    assert len(of_run) == 4
     assert means['SGD/0'] == means['ScheduleFreeAdamW/0'] != means['SGD/1']
     [config] = (tmp_path / 'study').glob('SGD/1/config.json')
     assert json.loads(config.read_text())['data']['name'].startswith('folder:')
@@ -113,4 +117,34 @@ def test_what_is_for_images_is_refused_for_a_table(table, tmp_path):
     said = run(tmp_path / 'a', *MLP, '--config.model.name=cnn', *words, code=2)['stderr']
     assert "error: model.name 'cnn' is for images, and the examples of 'points.csv' have 2 features: use 'mlp'" in said
     said = run(tmp_path / 'b', *MLP, *words, '--config.data.augment.shift=2.0', code=2)['stderr']
-    assert 'data.augment is for images' in said
+    assert "data.augment.shift is for images, and the examples of 'points.csv' have 2 features: set it to 0" in said
+    said = finish(
+        MLP[0], *words, '--config.data.augment.shift=1.0',
+        '--vary=optimizer.name=SGD,Adam', f'--workdir={tmp_path}/c', code=2,
+    )  # fmt: skip
+    assert said.count('data.augment.shift is for images') == 1
+    assert not list((tmp_path / 'c').glob('*/*/error.txt'))  # before a run was tried
+
+
+def test_what_data_hold_counts_and_not_their_place(table, tmp_path):
+    (tmp_path / 'elsewhere').mkdir()
+    moved = tmp_path / 'elsewhere' / 'points.csv'
+
+    def config(path):
+        made = default.get_config()
+        made.data.name = str(path)
+        with made.data.options.unlocked():
+            made.data.options.label = 'way'
+        return made
+
+    here = config(tmp_path / 'points.csv')
+    before = results.config_hash(here)
+    results.begin(tmp_path / 'run', here)
+    shutil.copy(tmp_path / 'points.csv', moved)
+    assert results.config_hash(config(moved)) == before
+    results.check_workdir(tmp_path / 'run', config(moved))
+    results.begin(tmp_path / 'run', config(moved))
+    moved.write_text(moved.read_text().replace('up', 'down', 1))
+    assert results.config_hash(config(moved)) != before
+    with pytest.raises(UserError, match='has changed since the run'):
+        results.begin(tmp_path / 'run', config(moved))

@@ -194,7 +194,7 @@ def overridden(
     for nested in overrides:
         flat = dict(dotted.flatten(nested))
         for path, value in flat.items():
-            if '.options.' in path:  # of a user's own function, which knows its types
+            if dotted.is_option(path):
                 with config.unlocked():
                     dotted.put(config, path, value)
                 continue

@@ -18,7 +18,7 @@ import numpy as np
 
 from configs import default
 from seedwise import config_files, dotted
-from seedwise.commands import KINDS
+from seedwise.commands import KINDS, option_value
 from seedwise.errors import UserError, unknown, writing
 from trainer.numbers import of_field
 
@@ -38,7 +38,7 @@ def axis(text: str) -> tuple[str, dict[str, Any]]:
     known = dotted.types(default.get_config())
     if not equals or not values:
         raise UserError(f"--vary is '{text}': it must be FIELD=A,B,C or FIELD=1e-3:1e-1:log5")
-    if field not in known:
+    if field not in known and not dotted.is_option(field):
         raise unknown('field of --vary', field, known)
     match = RANGE.fullmatch(values)
     if match:
@@ -49,12 +49,12 @@ def axis(text: str) -> tuple[str, dict[str, Any]]:
         words = [f'{number:.6g}' for number in space(first, last, count)]
     else:
         words = _split(values)
-    values_of = (of_field(field, known[field], _value(word, known[field])) for word in words)
+    values_of = (_field_value(field, word, known) for word in words)
     found = {
         str(value) if isinstance(value, float) else word: value for word, value in zip(words, values_of, strict=True)
     }
     for word, value in found.items():
-        if value is not None and not isinstance(value, known[field]):
+        if value is not None and field in known and not isinstance(value, known[field]):
             raise UserError(f"--vary is '{text}': {word} is not {KINDS[known[field]]}")
     if len(found) < 2:
         raise UserError(f"--vary is '{text}': an axis needs two values or more")
@@ -64,6 +64,11 @@ def axis(text: str) -> tuple[str, dict[str, Any]]:
 def _split(values: str) -> list[str]:
     """Splits at commas outside of brackets: '(64,),(128, 64)' are two values."""
     return [word.strip() for word in re.split(r',(?![^(]*\))', values) if word.strip()]
+
+
+def _field_value(path: str, word: str, known: Mapping[str, type]) -> Any:
+    """Returns the value of a field, or of an option, from its text on the command line."""
+    return option_value(word) if path not in known else of_field(path, known[path], _value(word, known[path]))
 
 
 def _value(word: str, kind: type) -> Any:
@@ -110,7 +115,7 @@ def study_text(
         'def get_config():',
         '    config = ml_collections.ConfigDict()',
         f'    config.base = config_files.load(Path({str(Path(config).resolve())!r}), [])',
-        *(f'    config.base.{path} = {value!r}' for path, value in overrides.items()),
+        *(f'    {_assignment(path, value)}' for path, value in overrides.items()),
         '    config.axes = {',
         *(
             f'        {names[field]!r}: {{'
@@ -128,6 +133,14 @@ def study_text(
         '',
     ]
     return '\n'.join(lines)
+
+
+def _assignment(path: str, value: Any) -> str:
+    """Returns the statement that sets a field of the base run, or an option, which may be new."""
+    if not dotted.is_option(path):
+        return f'config.base.{path} = {value!r}'
+    section, _, option = f'config.base.{path}'.rpartition('.')
+    return f'{section} = {{**{section}, {option!r}: {value!r}}}'
 
 
 def _key(name: str, value: Any) -> str:
@@ -175,9 +188,9 @@ def from_argv(argv: list[str]) -> list[str]:
             own[name].append(value if equals else next(words, ''))
         elif word.startswith('-') and name.startswith('config.'):
             path = name.removeprefix('config.')
-            if path not in known:
+            if path not in known and not dotted.is_option(path):
                 raise unknown('field of --config', path, known)
-            overrides[path] = of_field(path, known[path], _value(value, known[path]))
+            overrides[path] = _field_value(path, value if equals else next(words, ''), known)
         else:
             rest.append(word)
     if not own['config']:

@@ -14,6 +14,7 @@ import ml_collections
 from data_pipeline import builders, sources
 from seedwise.errors import CannotWrite, UserError, is_of_file_system, writing
 from trainer import results
+from trainer.check import check_data
 from trainer.compare import engines, folder, grid, tuning
 from trainer.compare.engines.base import Engine, Event
 from trainer.compare.engines.worker import program_key
@@ -151,9 +152,8 @@ def train(
         raise UserError(str(error).replace('--config.', '--study.base.')) from error
     for note in location.notes:
         warn(note)
-    if location.train is not None:
-        for variant in plan.variants:
-            sources.check_validation(location.name, location.train, variant.config.data.validation)
+    for variant in plan.variants:
+        check_data(variant.config, location)
     folder.check_writable(plan.workdir)
     if report:
         folder.check_writable(plan.workdir / 'report' / 'plots')

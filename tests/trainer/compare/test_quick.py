@@ -48,6 +48,18 @@ def test_values_and_ranges_make_a_grid(tmp_path, capsys):
     assert 'the study that this command stands for' in capsys.readouterr().out
 
 
+def test_options_are_set_and_varied(tmp_path):
+    (tmp_path / 'wine.csv').write_text('a,way\n1,0\n')
+    network = f'--config.model.name={ROOT}/examples/own_optimizer.py:network'
+    study = made(
+        tmp_path, network, f'--config.data.name={tmp_path}/wine.csv', '--config.data.options.label=way', '--config.data.options.shape=(1, 2, 3)',
+        '--vary=model.options.width=8,16',
+    )  # fmt: skip
+    variants = grid.variants_of(study)
+    assert [v.config.model.options.width for v in variants] in ([8, 16], [16, 8])
+    assert variants[0].config.data.options.to_dict() == {'label': 'way', 'shape': (1, 2, 3)}
+
+
 def test_without_save_the_file_is_named_by_its_content(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     first, again, other = (
