@@ -52,7 +52,8 @@ def test_options_are_set_and_varied(tmp_path):
     (tmp_path / 'wine.csv').write_text('a,way\n1,0\n')
     network = f'--config.model.name={ROOT}/examples/own_optimizer.py:network'
     study = made(
-        tmp_path, network, f'--config.data.name={tmp_path}/wine.csv', '--config.data.options.label=way', '--config.data.options.shape=(1, 2, 3)',
+        tmp_path, network, f'--config.data.name={tmp_path}/wine.csv', '--config.data.options.label=way',
+        '--config.data.options.shape=(1, 2, 3)',
         '--vary=model.options.width=8,16',
     )  # fmt: skip
     variants = grid.variants_of(study)
