@@ -58,10 +58,13 @@ def get_config() -> ml_collections.ConfigDict:
     config.data.augment.zoom = 0.0  # largest relative change of scale, in [0, 1): 0.1 scales by 0.9 to 1.1
 
     config.model = ml_collections.ConfigDict()
-    # 'mlp' (dense layers), 'cnn' (convolutions, each followed by 2x2 max pooling, then dense layers), or FILE.py:NAME: a
-    # function of (image_shape, classes, **options) that returns a Keras model with logits [batch, classes].
+    # 'mlp' (dense layers) and 'cnn' (convolutions, each followed by 2x2 max pooling, then dense layers), which the fields
+    # below describe; 'resnet' (He et al. 2016, section 4.2), 'vit' (small vision transformer), keras.applications.NAME, or
+    # FILE.py:NAME: a function of (image_shape, classes, **options) that returns a Keras model with logits [batch, classes].
     config.model.name = 'mlp'
-    # Arguments of a model from a file; the fields below are for the built-in ones.
+    # Of all models but mlp and cnn: the arguments of your own function; depth=20, filters=16 of resnet; patch_size=4,
+    # width=64, depth=6, heads=4, mlp_width=128, dropout=0.0 of vit; weights=FILE, frozen=True, resize=(96, 96) of
+    # keras.applications, and alpha=0.35 of its MobileNets.
     config.model.options = ml_collections.ConfigDict()
     # cnn: number of filters of each convolution, input side first.
     config.model.filters = (32, 64)

@@ -40,14 +40,17 @@ def check(config: ml_collections.ConfigDict) -> None:
         references.check(reference, path, references.FIELDS[path], section.options)
     for path in references.FIELDS:
         section = config[path.split('.')[0]]
-        if path not in own and section.options and not (path == 'data.name' and names.kind_of(section.name)):
+        if path in own or not section.options or path == 'model.name':
+            continue
+        if not (path == 'data.name' and names.kind_of(section.name)):
             what = 'your own data' if path == 'data.name' else 'FILE.py:NAME'
             raise UserError(f"{path.split('.')[0]}.options are for {what}, and {path} is '{section.name}'")
+    if 'model.name' not in own:
+        models.check_name(config.model.name, config.model.options)
     if names.kind_of(config.data.name) in names.FILED:
         names.check(config.data.name, config.data.options)
     for path, accepted in {
         'data.normalize': NORMALIZE,
-        'model.name': models.MODELS,
         'model.activation': models.ACTIVATIONS,
         'model.kernel_initializer': models.INITIALIZERS,
         'model.batch_norm': models.WHERE,
@@ -106,12 +109,11 @@ def check_data(config: ml_collections.ConfigDict, location: sources.Location) ->
 
 
 def check_images(config: ml_collections.ConfigDict, name: str, shape: tuple[int, ...]) -> None:
-    """Raises `UserError` if the config needs images, and the examples of dataset `name` have the shape [features]."""
+    """Raises `UserError` if the config needs other examples than those of dataset `name`, which have this shape."""
+    models.check_shape(config.model.name, config.model.options, name, shape)
     if len(shape) != 1:
         return
     features = f"is for images, and the examples of '{name}' have {shape[0]:,} features"
-    if config.model.name == 'cnn':
-        raise UserError(f"model.name 'cnn' {features}: use 'mlp'")
     for field, value in config.data.augment.items():
         if value:
             raise UserError(f'data.augment.{field} {features}: set it to 0')
@@ -161,7 +163,7 @@ def _check_widths(model: ml_collections.ConfigDict) -> None:
                     f'model.{path} has {units:,} before {more:,}: that makes {units * more * area:,} weights, '
                     f'and a layer may have {MOST_WEIGHTS:,}'
                 )
-    if references.is_reference(model.name):
+    if models.has_options(model.name):
         return
     if not model.hidden and (model.name == 'mlp' or not model.filters):
         for path in ('batch_norm', 'dropout'):

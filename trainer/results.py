@@ -20,6 +20,7 @@ from data_pipeline import identity
 from data_pipeline.own import names
 from seedwise import machine, references
 from seedwise.errors import CannotWrite, UserError, writing
+from trainer import models
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 #: Folder of a run's folder: the user's files that its config names.
 SOURCES = 'sources'
 
-#: File of `SOURCES`: SHA-256 of the user's own data.
-DATA = 'data.sha256'
+#: Files of `SOURCES`: SHA-256 of the user's own data, and of the initial weights of a model of keras.applications.
+DATA, WEIGHTS = 'data.sha256', 'weights.sha256'
 
 #: File of a run's folder: which test examples it got right, a bit each.
 CORRECT = 'test_correct.npy'
@@ -60,6 +61,8 @@ def config_hash(config) -> str:
     if names.kind_of(config.data.name) in names.FILED:
         options = fields['data']['options']
         fields['data'] |= {'name': names.digest(config.data.name, options), 'options': names.without_paths(options)}
+    if weights := models.weights_file(config.model.name, config.model.options):
+        fields['model']['options']['weights'] = _digest_of(weights)
     for path in (*NOT_HASHED, *ADDED):
         *parents, key = path.split('.')
         section = functools.reduce(lambda inner, parent: inner.get(parent, {}), parents, fields)
@@ -79,22 +82,34 @@ def default_workdir(config_file: str, config) -> Path:
 
 
 def begin(workdir: Path, config) -> None:
-    """Writes config.json, and keeps a copy of the user's files that the config names in sources/; of data, their digest.
+    """Writes config.json, and keeps a copy of the user's files that the config names in sources/; of data and
+    initial weights, their digests.
 
     Raises:
       UserError: the run in the folder was begun with another version of them.
     """
     references.copy(references.of_config(config).values(), workdir / SOURCES)
     if names.kind_of(config.data.name) in names.FILED:
-        digest, kept = names.digest(config.data.name, config.data.options), workdir / SOURCES / DATA
-        if kept.exists() and kept.read_text(encoding='utf-8').strip() != digest:
-            raise UserError(
-                f'{names.path_of(config.data.name)} has changed since the run in {workdir} began: undo that, or choose '
-                'another --workdir'
-            )
-        (workdir / SOURCES).mkdir(parents=True, exist_ok=True)
-        write_bytes(kept, f'{digest}\n'.encode())
+        digest = names.digest(config.data.name, config.data.options)
+        _keep_digest(workdir, DATA, names.path_of(config.data.name), digest)
+    if weights := models.weights_file(config.model.name, config.model.options):
+        _keep_digest(workdir, WEIGHTS, weights, _digest_of(weights))
     write_json(workdir / 'config.json', to_json(config))
+
+
+def _keep_digest(workdir: Path, name: str, path: Path, digest: str) -> None:
+    kept = workdir / SOURCES / name
+    if kept.exists() and kept.read_text(encoding='utf-8').strip() != digest:
+        raise UserError(f'{path} has changed since the run in {workdir} began: undo that, or choose another --workdir')
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(kept, f'{digest}\n'.encode())
+
+
+def _digest_of(weights: Path) -> str:
+    try:
+        return names.digest_of(weights)
+    except OSError as error:
+        raise UserError(f'model.options.weights: {weights} cannot be read: {error.strerror}') from error
 
 
 def read_result(workdir: Path, config=None) -> dict | None:
@@ -175,7 +190,7 @@ def _differences(
 
 def _without_folder(path: str, value: Any) -> Any:
     """Returns the value of a field; of one that names a user's file, what is left without its folder."""
-    if path not in references.FIELDS or not isinstance(value, str):
+    if path not in (*references.FIELDS, 'model.options.weights') or not isinstance(value, str):
         return value
     return value if value.startswith(names.FOLDER) and not os.path.basename(value) else os.path.basename(value)
 

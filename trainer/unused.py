@@ -6,7 +6,7 @@ from typing import Any
 from configs import default
 from data_pipeline.own.names import kind_of
 from seedwise import dotted, references
-from trainer import optimizers
+from trainer import models, optimizers
 
 
 def _not(path: str, *values: str) -> Callable[[Any], bool]:
@@ -29,7 +29,7 @@ RULES: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
         'optimizer.momentum is 0',
     ),
     (('model.dropout_rate',), lambda config: config.model.dropout == 'none', "model.dropout is 'none'"),
-    (('model.filters', 'model.kernel_size'), lambda config: config.model.name != 'cnn', "model.name is not 'cnn'"),
+    (('model.filters', 'model.kernel_size'), lambda config: config.model.name == 'mlp', "model.name is not 'cnn'"),
     (
         ('loss.label_smoothing',),
         lambda config: references.is_reference(config.loss.name),
@@ -37,8 +37,8 @@ RULES: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
     ),
     (
         tuple(f'model.{field}' for field in default.get_config().model if field not in ('name', 'options')),
-        lambda config: references.is_reference(config.model.name),
-        'the model is from a file',
+        lambda config: models.has_options(config.model.name),
+        "such a model has model.options, and only 'mlp' and 'cnn' have fields",
     ),
     (('schedule.final_fraction',), _not('schedule.name', 'cosine'), "schedule.name is not 'cosine'"),
     (('schedule.decay_rate',), _not('schedule.name', 'exponential'), "schedule.name is not 'exponential'"),
@@ -49,7 +49,10 @@ RULES: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
     ),
     (
         ('model.activation',),
-        lambda config: not config.model.hidden and (config.model.name == 'mlp' or not config.model.filters),
+        lambda config: (
+            not (config.model.hidden or models.has_options(config.model.name))
+            and (config.model.name == 'mlp' or not config.model.filters)
+        ),
         'the model has no hidden layer',
     ),
     (

@@ -126,6 +126,11 @@ def digest(name: str, options: Mapping[str, Any]) -> str:
         raise UserError(f'data.name: {error.filename} cannot be read: {error.strerror}') from error
 
 
+def digest_of(file: Path) -> str:
+    """Returns the SHA-256 of the content of one file, of whatever kind. Raises `OSError`."""
+    return _digest(_facts([file]), '')
+
+
 def files(folder: Path) -> Iterator[Path]:
     """Yields the files of a folder in the order of their paths, hidden ones left out."""
     for root, folders, names in os.walk(folder, followlinks=True):

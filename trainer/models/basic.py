@@ -1,15 +1,8 @@
-"""Models by name. Each returns logits (no softmax: the losses take logits, which is the stable form).
-
-A model is a function of (fields of `config.model`, image shape, number of classes, `Layers`) that returns a Keras model;
-adding one is that function and a line in `MODELS`. Importing this module does not import Keras.
-"""
+"""Multi-layer perceptron and convolutional network, which the fields of `config.model` describe."""
 
 import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
-
-from seedwise import references
-from seedwise.errors import UserError
 
 #: Keras activations that make sense on a hidden layer, and maxout (`tests/trainer/test_models.py` holds it against Keras).
 ACTIVATIONS = (
@@ -145,82 +138,3 @@ def cnn(fields: Mapping[str, Any], image_shape: tuple[int, ...], classes: int, s
         x = keras.layers.MaxPooling2D(2, padding='same', name=f'pooling_{i}')(x)
         x = layers.dropout(x, i - 1, f'convolution_{i}')
     return keras.Model(image, _head(x, fields, classes, layers, len(filters)), name='cnn')
-
-
-MODELS: dict[str, Callable] = {'mlp': mlp, 'cnn': cnn}
-
-
-def build(config, image_shape: tuple[int, ...], classes: int, replicas: int):
-    """Returns the Keras model of `config`, [batch, height, width, channels] in [0, 1] -> logits [batch, classes]."""
-    import keras
-
-    # Not restored: Keras makes an optimizer's learning rate in floatx when the optimizer is built, after the model, and a
-    # schedule reads it while a step is traced. Each run of a process sets it here, before either.
-    dtypes = {'float32': 'float32', 'float64': 'float64'}
-    keras.config.set_floatx(dtypes.get(config.precision, 'float32'))
-    previous = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(config.precision)
-    try:
-        if references.is_reference(config.model.name):
-            model = _from_file(config, image_shape, classes, replicas)
-        else:
-            model = MODELS[config.model.name](config.model, image_shape, classes, config.seed, replicas > 1)
-        _check_output(model, image_shape, classes)
-        return model
-    finally:
-        keras.config.set_dtype_policy(previous)
-
-
-def _from_file(config, image_shape: tuple[int, ...], classes: int, replicas: int):
-    import keras
-
-    reference = references.parse(config.model.name, 'model.name')
-    function = references.load(reference)
-    keras.utils.set_random_seed(config.seed)  # initial weights without a seed of their own are the run's too
-    model = references.call(function, image_shape, classes, file=reference.file, **dict(config.model.options))
-    what = f'{reference.file}: {reference.name}'
-    if not isinstance(model, keras.Model):
-        raise UserError(f'{what} returned {type(model).__name__}: it must return a Keras model')
-    _check_output(model, image_shape, classes)
-    layers = layers_of(model)
-    if replicas > 1:
-        for layer in layers:
-            if isinstance(layer, keras.layers.BatchNormalization) and not layer.synchronized:
-                raise UserError(
-                    f"{what}: layer '{layer.name}' would normalise each replica's share by itself: make it with "
-                    'BatchNormalization(synchronized=True)'
-                )
-    if model.losses or any(getattr(layer, 'activity_regularizer', None) for layer in layers):
-        raise UserError(
-            f'{what} adds losses of its own (regularizers, add_loss), which are not counted: use a loss from a file, or '
-            'weight decay of the optimizer'
-        )
-    return model
-
-
-def layers_of(model) -> list:
-    """Returns all layers inside of a model, those of the model itself first, in the order in which they were made."""
-    # Keras has no public way to the layers inside of layers.
-    every = {id(layer): layer for layer in [*model.layers, *model._flatten_layers(include_self=True, recursive=True)]}
-    return [*every.values()]
-
-
-def has_convolutions(model) -> bool:
-    """Returns whether a model has convolutions, also inside of nested models."""
-    from keras.src.layers.convolutional.base_conv import BaseConv
-    from keras.src.layers.convolutional.base_depthwise_conv import BaseDepthwiseConv
-
-    return any(isinstance(layer, BaseConv | BaseDepthwiseConv) for layer in layers_of(model))
-
-
-def _check_output(model, image_shape: tuple[int, ...], classes: int) -> None:
-    """Raises `UserError` if a model returns something else than one number for each class."""
-    import numpy as np
-
-    if hasattr(model, 'output'):
-        shape = model.output_shape
-    else:  # a subclassed model has no shape, and no weights, before its first call
-        output = model(np.zeros((1, *image_shape), 'float32'))
-        shape = tuple(output.shape) if hasattr(output, 'shape') else type(output).__name__
-    if not isinstance(shape, tuple) or tuple(shape)[1:] != (classes,):
-        raise UserError(f"model '{model.name}' returns {shape}: it must return logits of shape (batch, {classes})")
