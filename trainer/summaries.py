@@ -226,20 +226,29 @@ def _type(value: bool | float | str) -> 'api_pb2.DataType.ValueType':
 
 
 def _graph(model: keras.Model) -> GraphDef:
-    """One node for each layer: the graph of the compiled steps has thousands. Layers of a subclassed model have no edges."""
+    """One node for each layer, and for each operation between layers: the graph of the compiled steps has thousands.
+
+    Layers of a subclassed model have no edges.
+    """
     graph = GraphDef()
     if not hasattr(model, 'output'):
         for layer in model.layers:
             graph.node.add(name=layer.name, op=type(layer).__name__).attr['parameters'].i = layer.count_params()
         return graph
-    made_by = {id(tensor): layer.name for layer in model.layers for tensor in keras.tree.flatten(layer.output)}
-    for layer in model.layers:
-        node = graph.node.add(name=layer.name, op=type(layer).__name__)
-        if not isinstance(layer, keras.layers.InputLayer):
-            node.input.extend(made_by[id(tensor)] for tensor in keras.tree.flatten(layer.input))
-        shape = TensorShapeProto(dim=[TensorShapeProto.Dim(size=size or -1) for size in layer.output.shape])
-        node.attr['_output_shapes'].CopyFrom(AttrValue(list=AttrValue.ListValue(shape=[shape])))
-        node.attr['parameters'].i = layer.count_params()
+    names = {operation.name for operation in model.operations}
+    for operation in model.operations:
+        node = graph.node.add(name=operation.name, op=type(operation).__name__)
+        # A nested model's own input and output are tensors inside of it: its calls know those of this model.
+        calls = operation._inbound_nodes
+        made_by = [tensor._keras_history.operation.name for call in calls for tensor in call.input_tensors]
+        node.input.extend(name for name in dict.fromkeys(made_by) if name in names)
+        shapes = [
+            TensorShapeProto(dim=[TensorShapeProto.Dim(size=size or -1) for size in tensor.shape])
+            for tensor in calls[-1].output_tensors
+        ]
+        node.attr['_output_shapes'].CopyFrom(AttrValue(list=AttrValue.ListValue(shape=shapes)))
+        if isinstance(operation, keras.Layer):
+            node.attr['parameters'].i = operation.count_params()
     return graph
 
 

@@ -10,7 +10,7 @@ import pytest
 from configs import default
 from seedwise.errors import UserError
 from tests.helpers import relative_l2, run, weights
-from trainer import models
+from trainer import models, summaries
 from trainer.check import check, check_images
 from trainer.models import applications
 from trainer.results import config_hash
@@ -171,6 +171,18 @@ def test_a_shape_that_does_not_fit_is_one_line(name, options, shape, words):
     with pytest.raises(UserError) as error:
         check_images(config(name, **options), 'x', shape)
     assert words in str(error.value)
+
+
+@pytest.mark.parametrize('name', ['resnet', 'keras.applications.MobileNetV2'])
+def test_the_graph_on_the_board_connects_operations_and_nested_models(name):
+    model = build(name, shape=(32, 32, 1))
+    nodes = {node.name: list(node.input) for node in summaries._graph(model).node}
+    assert [name for name, inputs in nodes.items() if not inputs] == ['image']
+    reached, todo = set(), ['logits']
+    while todo:
+        reached.add(one := todo.pop())
+        todo += [name for name in nodes[one] if name not in reached]
+    assert reached == set(nodes)
 
 
 @pytest.mark.slow

@@ -57,8 +57,15 @@ def check_name(name: str, options: Mapping[str, Any]) -> None:
 
 
 def check_shape(name: str, options: Mapping[str, Any], data: str, shape: tuple[int, ...]) -> None:
-    """Raises `UserError` if a built-in model does not take examples of this shape; `data`: their dataset."""
-    if name == 'mlp' or references.is_reference(name):
+    """Raises `UserError` if a built-in model does not take examples of this shape.
+
+    Args:
+      name: of the model.
+      options: of the model.
+      data: name of the dataset, for errors.
+      shape: of an example; (): not known yet.
+    """
+    if name == 'mlp' or references.is_reference(name) or not shape:
         return
     if len(shape) == 1:
         raise UserError(
