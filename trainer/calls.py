@@ -101,12 +101,16 @@ def compare(
       UserError: the study is wrong, or runs failed.
     """
     from trainer.compare import check as checks
-    from trainer.compare import grid, records, runs
+    from trainer.compare import datasets, grid, records, runs
     from trainer.compare import study as studies
     from trainer.compare.report.write import write_report
 
     study, folder = study.copy_and_resolve_references(), paths.folder(str(workdir), 'workdir')
     grid.prepare(study)
+    if axis := datasets.axis_of(study):
+        raise UserError(
+            f"the axis '{axis}' names data sets: call compare once for each of them, or use python -m trainer.compare"
+        )
     plan = studies.Plan(study, folder, 0, 1)
     checks.check_report(study, plan.everything())
     with contextlib.redirect_stdout(None):

@@ -16,6 +16,7 @@ import re
 import shlex
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import ml_collections
@@ -25,11 +26,11 @@ from seedwise import commands, config_files, paths
 from seedwise.errors import Interrupted, UserError, unknown
 from seedwise.signals import stop_requests
 from trainer import hardware, results, unused
-from trainer.compare import grid, quick, study
+from trainer.compare import datasets, grid, quick, study
 from trainer.compare.analysis.words import count
 from trainer.compare.engines import ENGINES
 from trainer.compare.grid import RunSpec
-from trainer.compare.normalize import normalize
+from trainer.compare.normalize import file_name, normalize
 from trainer.progress import warn
 
 _STUDY = commands.define_config('study', 'configs/studies/*.py: what to compare; --study.x=y sets a field of it.')
@@ -70,44 +71,86 @@ def _compare(config: ml_collections.ConfigDict, argv: list[str]) -> int:
     """Trains what is not finished and reports; returns the exit code."""
     typed = commands.config_file('study')
     workdir = paths.folder(_WORKDIR.value, '--workdir') if _WORKDIR.value else grid.default_workdir(typed, config)
-    plan = study.Plan(config, workdir, *_shard(_SHARD.value))
     file = config_files.find(Path(typed.partition(':')[0]).expanduser(), 'study', EXAMPLE)
-    about = _docstring(file)
+    about, shard = _docstring(file), _shard(_SHARD.value)
+    plans = {
+        name: study.Plan(part, workdir / file_name(name) if name else workdir, *shard)
+        for name, part in datasets.split(config).items()
+    }
     from trainer.compare import check  # pandas and SciPy take a second, which a mistyped flag need not wait for
 
-    check.check_report(config, plan.everything())
+    for plan in plans.values():
+        check.check_report(plan.config, plan.everything())
     if _REPORT.value or _REPORT_ONLY.value:
         check.check_libraries()
     if not _REPORT_ONLY.value:
-        configs = {variant.name: variant.config for variant in plan.variants}
+        configs = {variant.name: variant.config for plan in plans.values() for variant in plan.variants}
         for line in [*unused.warnings(configs), hardware.slow_precision(config.base.precision)]:
             warn(line)
+    failed = [spec for name, plan in plans.items() for spec in _one(plan, name, file.stem, about, argv)]
+    if len(plans) > 1 and (_REPORT_ONLY.value or _REPORT.value):
+        _report_over_datasets(plans, workdir, file.stem, about, argv)
+    if failed:
+        names = '; '.join([*(spec.name for spec in failed[:3]), *(['...'] if len(failed) > 3 else [])])
+        print(f'{count(len(failed), "run")} failed: {names}. See error.txt in the folder of each under {workdir}')
+    return 1 if failed else 0
+
+
+def _one(plan: study.Plan, dataset: str, name: str, about: str, argv: list[str]) -> list[RunSpec]:
+    """Trains and reports a study on one data set; returns the runs that failed. `dataset`: '' if it is the only one."""
+    if dataset:
+        print(f'{dataset}:')
     dashboard = None
-    if config.base.tensorboard.enabled is not False:
+    if plan.config.base.tensorboard.enabled is not False:
         from trainer.compare.dashboard import Dashboard
 
-        dashboard = Dashboard(file.stem, grid.seeds_of(config), workdir)
+        dashboard = Dashboard(name, grid.seeds_of(plan.config), plan.workdir)
     failed: list[RunSpec] = []
     if not _REPORT_ONLY.value:
         started = time.monotonic()
         failed = study.train(plan, _ENGINE.value, _WORKERS.value, dashboard, report=_REPORT.value)
         print(f'trained in {time.monotonic() - started:.1f} s: {plan.workdir}')
     if _REPORT_ONLY.value or _REPORT.value:
-        if not workdir.is_dir():
-            raise UserError(f'there is no finished run in {workdir}')
-        with results.locked_file(workdir / '.report.lock'):  # of shards that end together, one reports
+        if not plan.workdir.is_dir():
+            raise UserError(f'there is no finished run in {plan.workdir}')
+        with results.locked_file(plan.workdir / '.report.lock'):  # of shards that end together, one reports
             specs = plan.runs()
             if _REPORT_ONLY.value or plan.reports(specs, about):
-                finished = _report(plan, specs, file.stem, about, argv)
+                finished = _report(plan, specs, name, about, argv)
                 if dashboard:
-                    figure = workdir / 'report' / 'plots' / 'overview.png'
+                    figure = plan.workdir / 'report' / 'plots' / 'overview.png'
                     dashboard.begin(plan.compared(), figure.read_bytes() if finished else None, plan.tuned)
     if dashboard:
         print(f'TensorBoard: {dashboard.command}')
-    if failed:
-        names = '; '.join([*(spec.name for spec in failed[:3]), *(['...'] if len(failed) > 3 else [])])
-        print(f'{count(len(failed), "run")} failed: {names}. See error.txt in the folder of each under {workdir}')
-    return 1 if failed else 0
+    return failed
+
+
+def _report_over_datasets(
+    plans: Mapping[str, study.Plan], workdir: Path, name: str, about: str, argv: list[str]
+) -> None:
+    """Reports what holds over the data sets; of shards, all that find everything finished do."""
+    from trainer.compare import runs
+    from trainer.compare.report.over_datasets import write_over_datasets
+    from trainer.compare.report.page import page_of
+
+    pages = {}
+    for dataset, plan in plans.items():
+        frame, unfinished = runs.read(plan.runs())
+        if unfinished and _SHARD.value:
+            return
+        trials = runs.read_trials(plan.config, plan.trials) if plan.trials else None
+        pages[dataset] = page_of(
+            plan.config, frame, trials, study_name=name, dataset_name=dataset, unfinished=unfinished, draw=False
+        )
+    with results.locked_file(workdir / '.report.lock'):
+        lines = write_over_datasets(pages, workdir / 'report', study_name=name, about=about, command=_command(argv))
+    for line in lines:
+        print(line)
+    print(f'report over the data sets: {workdir / "report" / "index.html"}')
+
+
+def _command(argv: list[str]) -> str:
+    return shlex.join(['python', '-m', 'trainer.compare', *(word for word in argv[1:] if not _HOW.match(word))])
 
 
 def _report(plan: study.Plan, specs: list[RunSpec], name: str, about: str, argv: list[str]) -> bool:
@@ -127,7 +170,7 @@ def _report(plan: study.Plan, specs: list[RunSpec], name: str, about: str, argv:
         'dataset_name': frame['dataset'].iloc[0]['name'],
         'unfinished': unfinished,
         'about': about,
-        'command': shlex.join(['python', '-m', 'trainer.compare', *(a for a in argv[1:] if not _HOW.match(a))]),
+        'command': _command(argv),
     }
     page = write_report(plan.config, frame, trials, report, **rest)
     records.write(report, plan.config, frame, trials, **rest)

@@ -162,10 +162,12 @@ def variants_of(study: ml_collections.ConfigDict) -> list[Variant]:
             raise UserError(
                 f'the variants differ in {path}: all runs of a study use the same devices; make two studies'
             )
-    if len({variant.config.data.name for variant in variants}) > 1:
-        raise UserError(
-            'the variants differ in data.name: results on different datasets do not compare; make two studies'
-        )
+    for field in ('name', 'options'):
+        if len({json.dumps(json.loads(variant.config.data.to_json())[field]) for variant in variants}) > 1:
+            raise UserError(
+                f'the variants differ in data.{field}: results on different data sets do not compare; give the data sets an '
+                'axis of their own'
+            )
     return variants
 
 

@@ -130,18 +130,23 @@ def _words(metric: Any) -> str:
 
 def template() -> jinja2.Template:
     """Returns the template of the page."""
-    environment = jinja2.Environment(
+    return environment().get_template('report.html.j2')
+
+
+def environment() -> jinja2.Environment:
+    """Returns what templates are read and filled in with."""
+    made = jinja2.Environment(
         loader=jinja2.PackageLoader('trainer.compare.report'),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {
+    made.filters |= {
         'number': tables.number,
         'p_value': _p_value,
         'upper_first': lambda text: text[:1].upper() + text[1:],
         'counted': count,
         'words': _words,
     }
-    return environment.get_template('report.html.j2')
+    return made

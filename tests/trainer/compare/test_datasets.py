@@ -1,0 +1,134 @@
+"""A study on several data sets is a study on each, and a page over them."""
+
+import csv
+import json
+import re
+from urllib.parse import unquote
+
+import ml_collections
+import pytest
+
+from configs import default
+from seedwise.errors import UserError
+from tests.helpers import finish
+from trainer.compare import datasets, grid
+from trainer.compare.normalize import normalize
+
+TWO = {'digits': {'data': {'name': 'digits'}}, 'mnist': {'data': {'name': 'mnist'}}}
+OPTIMIZERS = {name: {'optimizer': {'name': name}} for name in ('Adam', 'SGD')}
+
+
+def study(axes, **fields):
+    made = ml_collections.ConfigDict({'base': default.get_config(), 'axes': axes, 'seeds': 2, **fields})
+    normalize(made)
+    grid.prepare(made)
+    return made
+
+
+def claim(**fields):
+    return {
+        'id': 'x',
+        'quote': 'q',
+        'metric': 'test_accuracy',
+        'a': {'optimizer': 'Adam'},
+        'b': {'optimizer': 'SGD'},
+    } | fields
+
+
+def test_each_data_set_has_a_study_without_that_axis():
+    whole = study({'data': TWO, 'optimizer': OPTIMIZERS})
+    parts = datasets.split(whole)
+    assert {name: part.base.data.name for name, part in parts.items()} == {'digits': 'digits', 'mnist': 'mnist'}
+    assert [[v.name for v in grid.variants_of(part)] for part in parts.values()] == [['Adam', 'SGD']] * 2
+    assert datasets.split(study({'optimizer': OPTIMIZERS})).keys() == {''}
+    assert datasets.axis_of(study({'normalize': {n: {'data': {'normalize': n}} for n in ('none', 'standard')}})) is None
+
+
+def test_claims_go_where_they_say():
+    claims = (claim(), claim(id='y', where={'data': 'mnist'}), claim(id='z', where={'data': ('digits', 'mnist')}))
+    parts = datasets.split(study({'data': TWO, 'optimizer': OPTIMIZERS}, claims=claims))
+    assert {name: [c['id'] for c in part.claims] for name, part in parts.items()} == {
+        'digits': ['x', 'z'],
+        'mnist': ['x', 'y', 'z'],
+    }
+    assert all('data' not in (c.get('where') or {}) for part in parts.values() for c in part.claims)
+
+
+@pytest.mark.parametrize(
+    ('axes', 'claims', 'words'),
+    [
+        ({'data': TWO}, (), "no axis but 'data', which names data sets"),
+        (
+            {'data': TWO, 'more': {'a': {'data': {'options': {'x': 1}}}}},
+            (),
+            "the axes 'data' and 'more' both name data",
+        ),
+        ({'data': TWO, 'optimizer': OPTIMIZERS}, (claim(a={'data': 'mnist'}),), "claim 1 compares data sets: .* 'a'"),
+    ],
+)
+def test_what_does_not_compare_is_refused(axes, claims, words):
+    with pytest.raises(UserError, match=words):
+        datasets.split(study(axes, claims=claims))
+
+
+def test_variants_by_name_must_share_their_data():
+    made = ml_collections.ConfigDict({'base': default.get_config(), 'seeds': 1})
+    made.variants = {name: {'labels': {'data': name}, 'overrides': overrides} for name, overrides in TWO.items()}
+    grid.prepare(made)
+    with pytest.raises(UserError, match=r'differ in data\.name: .* give the data sets an axis of their own'):
+        grid.variants_of(made)
+
+
+STUDY = """
+import ml_collections
+from configs import default
+
+def half(data_dir, start=0):
+    from sklearn.datasets import load_digits
+    x, y = load_digits(return_X_y=True)
+    x = (x / 16).astype('float32')[start::2]
+    return {'train': (x[:600], y[start::2][:600]), 'test': (x[600:], y[start::2][600:])}
+
+def get_config():
+    config = ml_collections.ConfigDict()
+    config.base = default.get_config()
+    config.base.epochs = 1
+    config.base.model.hidden = ()
+    config.base.tensorboard.enabled = False
+    config.axes = {
+        'data': {f'half {i}': {'data': {'name': f'{__file__}:half', 'options': {'start': i}}} for i in (0, 1)},
+        'optimizer': {name: {'optimizer': {'name': name}} for name in ('Adam', 'SGD')},
+    }
+    config.seeds = 2
+    config.claims = [{
+        'id': 'adam', 'quote': 'Adam <b> beats SGD', 'metric': 'test_loss', 'a': {'optimizer': 'Adam'},
+        'b': {'optimizer': 'SGD'}, 'kind': 'better',
+    }]
+    return config
+"""
+
+
+def test_a_study_on_two_data_sets_of_a_users_own(tmp_path):
+    (tmp_path / 'halves.py').write_text(STUDY)
+    words = (f'--study={tmp_path}/halves.py', f'--workdir={tmp_path}/out')
+    said = finish(*words, '--workers=1')
+    assert 'Over 2 data sets, each counted once' in said
+    assert 'with 2 variants it takes 5 data sets to show it' in ' '.join(said.split())
+    rows = list(csv.DictReader((tmp_path / 'out' / 'report' / 'table.csv').open()))
+    fingerprints = set()
+    for half in ('half 0', 'half 1'):
+        (folder,) = (f for f in (tmp_path / 'out').iterdir() if f.name.replace('_', ' ') == half)
+        results = [json.loads(file.read_text()) for file in folder.glob('Adam/*/result.json')]
+        mean = sum(result['test']['accuracy'] for result in results) / 2
+        (own,) = (row for row in rows if row['variant'] == 'Adam')
+        assert float(own[f'test_accuracy_{half}']) == pytest.approx(mean, abs=1e-5)
+        fingerprints.add(results[0]['dataset']['fingerprint'])
+        assert (folder / 'report' / 'index.html').exists()
+    assert len(fingerprints) == 2
+    page = (tmp_path / 'out' / 'report' / 'index.html').read_text()
+    assert 'Adam &lt;b&gt; beats SGD' in page
+    links = re.findall(r'href="(\.\./[^"]*)"', page)
+    assert len(links) == 2
+    assert all((tmp_path / 'out' / 'report' / unquote(link)).resolve().exists() for link in links)
+    again = finish(*words, '--report-only')
+    assert 'Over 2 data sets' in again

@@ -1,0 +1,185 @@
+"""The page of a study on several data sets: a table and the claims by data set, and what holds over them."""
+
+import math
+import textwrap
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pandas as pd
+from markupsafe import Markup
+
+from seedwise.errors import writing
+from trainer.compare.analysis.over_datasets import NEAR, OverDatasets, over_datasets
+from trainer.compare.analysis.ranking import BEHIND, BEST
+from trainer.compare.analysis.words import count, listed
+from trainer.compare.normalize import file_name
+from trainer.compare.report import figures, reproduce, tables
+from trainer.compare.report.page import Page
+from trainer.compare.report.screen import WIDTH
+from trainer.compare.report.sentences import Ranked
+from trainer.compare.report.write import environment
+from trainer.results import write_json
+
+#: What a cell of the table of claims says where a data set's study does not judge the claim.
+NOT_ASKED = '–'
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is ranked over the data sets: of one model, if the study has several."""
+
+    name: str
+    metric: str
+    seeds: int
+    found: OverDatasets
+    cells: Mapping[str, Mapping[str, str]]
+    sentence: str
+
+
+def write_over_datasets(
+    pages: Mapping[str, Page], folder: Path, *, study_name: str, about: str, command: str
+) -> list[str]:
+    """Writes the page over data sets, and returns what it says on the screen, one line an element.
+
+    Files: `index.html`, which links to the page of each data set, and `table.csv`.
+
+    Args:
+      pages: data set -> its report, which is in the folder `../<data set's folder>/report`.
+      folder: where to; it is made if it does not exist.
+      study_name: name of the study's file, without `.py`.
+      about: the study file's docstring, Markdown.
+      command: what makes the report.
+
+    Raises:
+      CannotWrite: a file cannot be written.
+    """
+    unfinished = sum(page.unfinished for page in pages.values())
+    workloads = [] if unfinished else _workloads(pages)
+    html = (
+        environment()
+        .get_template('over_datasets.html.j2')
+        .render(
+            css=Markup(figures.adaptive_css()),
+            title=reproduce.title_of(about) or study_name.replace('_', ' ').capitalize(),
+            study_name=study_name,
+            about=reproduce.as_html(about),
+            command=command,
+            now=time.strftime('%Y-%m-%d %H:%M:%S %z'),
+            links={name: f'../{quote(file_name(name))}/report/index.html' for name in pages},
+            unfinished=unfinished,
+            workloads=workloads,
+            claims=_claims(pages),
+            near=NEAR,
+        )
+    )
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / 'table.csv', _table(workloads).to_csv(index=False, float_format='%.6g').rstrip())
+    write_json(folder / 'index.html', html)
+    return [line for workload in workloads for line in _lines(workload)]
+
+
+def _workloads(pages: Mapping[str, Page]) -> list[Workload]:
+    by_workload: dict[str, dict[str, Ranked]] = {}
+    for name, page in pages.items():
+        for ranked in page.rankings:
+            by_workload.setdefault(ranked.workload, {})[name] = ranked
+    made = []
+    for workload, each in by_workload.items():
+        if len(each) < len(pages) or len({frozenset(one.values.columns) for one in each.values()}) > 1:
+            continue  # tuning chose on some of them alone
+        first = next(iter(each.values()))
+        found = over_datasets(
+            {name: one.values for name, one in each.items()}, first.goal, error=first.metric.endswith('accuracy')
+        )
+        cells: dict[str, dict[str, str]] = {}
+        for data, one in each.items():
+            for place in one.places:
+                own = place.estimate
+                text = f'{tables.number(own.mean)} {tables.interval(own.low, own.high)}'.rstrip() if own else 'diverged'
+                diverged = f', {place.diverged} diverged' if own and place.diverged else ''
+                cells.setdefault(place.name, {})[data] = f'{text}{diverged}'
+        seeds = min(one.seeds for one in each.values())
+        made.append(Workload(workload, first.metric, seeds, found, cells, _sentence(workload, found)))
+    return made
+
+
+def _sentence(workload: str, found: OverDatasets) -> str:
+    """Returns what holds over the data sets."""
+    n, first = len(found.datasets), found.rows[0]
+    where = f'Among {workload}s, ' if workload else ''
+    wins = f'{where}{first.name} has the best mean rank over {count(n, "data set")}, {first.rank:.2g}'
+    wins += f', and the best mean on {first.best} of them'
+    behind = [row.name for row in found.rows if row.standing == BEHIND]
+    if len(found.rows) < 2:
+        return f'{wins}.'
+    if n < found.needed:
+        return (
+            f'{wins}. Whether it is better on data sets of this kind is undecided, and would be whatever the numbers: with '
+            f'{count(len(found.rows), "variant")} it takes {found.needed} data sets to show it.'
+        )
+    leads = next(row for row in found.rows if row.standing not in (BEHIND, ''))
+    if leads.standing == BEST:
+        return f'{wins}. It is better than {listed(behind)} on data sets of this kind.'
+    rest = [row.name for row in found.rows if row.standing not in (BEHIND, leads.standing)]
+    more = f' {listed(behind)} {"is" if len(behind) == 1 else "are"} shown not to be the best.' if behind else ''
+    return f'{wins}. Whether {listed(rest, 3)} may be as good on data sets of this kind is undecided.{more}'
+
+
+def _claims(pages: Mapping[str, Page]) -> list[dict[str, Any]]:
+    """Returns a row a claim: what it says, and its verdict on each data set."""
+    rows: dict[str, dict[str, Any]] = {}
+    for name, page in pages.items():
+        for verdict in page.verdicts:
+            claim = verdict.claim
+            row = rows.setdefault(claim.id, {'quote': claim.quote, 'results': dict.fromkeys(pages, NOT_ASKED)})
+            row['results'][name] = verdict.result
+    for row in rows.values():
+        judged = [result for result in row['results'].values() if result != NOT_ASKED]
+        row['holds'] = f'{judged.count("holds")} of {len(judged)}'
+    return [*rows.values()]
+
+
+def _table(workloads: list[Workload]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                'workload': workload.name,
+                'variant': row.name,
+                **{f'{workload.metric}_{data}': mean for data, mean in row.means.items()},
+                'mean_rank': row.rank,
+                'best_on': row.best,
+                'near_best': row.near,
+                'profile_score': row.score,
+                'difference': row.difference.mean if row.difference else None,
+                'difference_low': row.difference.low if row.difference else None,
+                'difference_high': row.difference.high if row.difference else None,
+                'p': row.p,
+                'standing': row.standing,
+            }
+            for workload in workloads
+            for row in workload.found.rows
+        ]
+    )
+
+
+def _lines(workload: Workload) -> list[str]:
+    """Returns the answer, of at most `WIDTH` characters a line."""
+    found = workload.found
+    what = workload.metric.replace('_', ' ')
+    heading = f'Over {count(len(found.datasets), "data set")}, each counted once ({what})'
+    lines = ['', *textwrap.wrap(heading, WIDTH)]
+    width = min(max(len(row.name) for row in found.rows), WIDTH - 48)
+    for number, row in enumerate(found.rows, start=1):
+        near = '' if math.isnan(row.score) else f'profile {row.score:.2f}  '
+        name = row.name if len(row.name) <= width else f'{row.name[: width - 1]}…'
+        lines.append(
+            f'{number:>3}  {name:<{width}}  rank {row.rank:.2f}  best on {row.best}  {near}{row.standing}'.rstrip()[
+                :WIDTH
+            ]
+        )
+    return [*lines, *textwrap.wrap(workload.sentence, WIDTH), '']
