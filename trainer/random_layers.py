@@ -7,9 +7,11 @@ of attention, compute their seed from the run's seed, the layer, the step and th
 
 import contextlib
 import functools
+import math
 import threading
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from seedwise.errors import UserError
@@ -60,6 +62,28 @@ class StepSeeds:
         bits = functools.partial(tf.random.stateless_uniform, [2], minval=None, maxval=None, dtype=tf.int32, alg=RNG)
         stream = bits(tf.stack([self._now.seed, number]))
         return bits(tf.bitwise.bitwise_xor(stream, tf.stack([self._now.step, _replica()])))
+
+
+def check_repeats(model: keras.Model, seeds: StepSeeds, image_shape: tuple[int, ...]) -> None:
+    """Calls a user's model twice on the same images, in this process and on one device.
+
+    Raises:
+      UserError: the logits differ: it draws random numbers that the run cannot seed, or depends on something outside.
+    """
+    images = np.linspace(0, 1, 2 * math.prod(image_shape), dtype='float32').reshape(2, *image_shape)
+    states = [(variable, np.array(variable)) for variable in model.non_trainable_variables]
+    for training in (False, True):
+        logits = []
+        for _ in range(2):
+            with seeds.at(tf.constant(0), tf.constant(0)):
+                logits.append(np.asarray(model(images, training=training)))
+            for variable, value in states:
+                variable.assign(value.copy())  # a variable may take the array itself, and change it
+        if not np.array_equal(logits[0], logits[1], equal_nan=True):
+            raise UserError(
+                f"model '{model.name}' returns different logits for the same images{' in training' * training}: random "
+                'numbers must come from keras.random with a SeedGenerator that a layer keeps as an attribute'
+            )
 
 
 def _has(layer: keras.layers.Layer, variable: keras.Variable) -> bool:

@@ -14,10 +14,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from seedwise import references
 from seedwise.errors import UserError
 from trainer import losses, models, optimizers, strategy
 from trainer.check import jit_needs_one_device
-from trainer.random_layers import StepSeeds
+from trainer.random_layers import StepSeeds, check_repeats
 
 
 class Totals(NamedTuple):
@@ -111,6 +112,8 @@ class Program:
         self._overwrite_frequency = self._inner_optimizer.ema_overwrite_frequency
         self._inner_optimizer.ema_overwrite_frequency = None
         self._seeds = StepSeeds(self.model)
+        if references.is_reference(config.model.name) and self._replicas == 1:
+            check_repeats(self.model, self._seeds, image_shape)
         # One device compiles the whole loop: entering a compiled step takes 30 us, and a small step 150. Several devices
         # cannot, since XLA does not compile what passes between them.
         jit = use_xla(config, devices, self.model) or None

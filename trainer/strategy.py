@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from data_pipeline.pipeline import Part
@@ -48,6 +49,36 @@ def start(config, cluster: Cluster | None) -> tf.distribute.Strategy:
     if config.global_batch_size % replicas:
         raise batch_not_divisible(config.global_batch_size, replicas)
     return strategy
+
+
+def check_agreement(strategy: tf.distribute.Strategy, cluster: Cluster, digest: str) -> None:
+    """Raises `UserError` on every worker if the workers were started with different configs or files.
+
+    Args:
+      strategy: of several workers, each of which must call this.
+      cluster: those workers.
+      digest: hexadecimal hash of what must be the same.
+    """
+    share, local = [int(digest[i : i + 7], 16) for i in range(0, 28, 7)], local_replicas(strategy)
+    own = np.zeros((len(cluster.addresses), len(share)), 'int32')
+    own[cluster.index] = share
+
+    @tf.function
+    def gather(numbers):
+        def one(numbers):
+            context = tf.distribute.get_replica_context()
+            first = context.replica_id_in_sync_group % local == 0
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.where(first, numbers, tf.zeros_like(numbers)))
+
+        return strategy.experimental_local_results(strategy.run(one, args=(numbers,)))[0]
+
+    everybody = gather(tf.constant(own)).numpy()
+    others = [i for i in range(1, len(everybody)) if (everybody[i] != everybody[0]).any()]
+    if others:
+        raise UserError(
+            f'worker {others[0]} ({cluster.addresses[others[0]]}) has another config than worker 0, or other files that the '
+            'config names: start all workers with the same command and the same files'
+        )
 
 
 def name_of(strategy: tf.distribute.Strategy) -> str:

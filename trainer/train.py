@@ -67,6 +67,8 @@ def train(
             wait_for_all(cluster)
         with tensorflow_import.stderr_held_back():
             devices = strategy.start(config, cluster)
+        if cluster and strategy.name_of(devices) == 'multi_worker':
+            strategy.check_agreement(devices, cluster, results.config_hash(config))
         dataset = sources.load(
             location,
             seed=config.seed,

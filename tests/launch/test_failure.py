@@ -113,10 +113,11 @@ def test_under_launch_local_a_worker_killed_changes_nothing(tmp_path, undisturbe
     assert json.loads((workdir / 'result.json').read_text())['weights_sha256'] == undisturbed
 
 
-def start(workdir: Path, addresses: list[str], index: int, **environ: str) -> subprocess.Popen:
+def start(workdir: Path, addresses: list[str], index: int, model: str = '', **environ: str) -> subprocess.Popen:
     """Starts one worker by hand: nobody ends it when another fails."""
+    words = [f'--workdir={workdir}', *([model] if model else [])]
     tf_config = {'cluster': {'worker': addresses}, 'task': {'type': 'worker', 'index': index}}
-    return command(*MLP, f'--workdir={workdir}', env=os.environ | {'TF_CONFIG': json.dumps(tf_config)} | environ)
+    return command(*MLP, *words, env=os.environ | {'TF_CONFIG': json.dumps(tf_config)} | environ)
 
 
 @pytest.mark.parametrize('index', [0, pytest.param(1, marks=pytest.mark.slow)])
@@ -130,6 +131,22 @@ def test_a_worker_that_never_comes_is_named(tmp_path, index):
     assert err.splitlines()[-1].startswith(
         f'error: within 2 s (SEEDWISE_START_SECONDS) not all workers started: worker {missing} ({addresses[missing]}): '
     )
+
+
+def test_workers_with_different_files_are_refused(tmp_path):
+    addresses = [f'127.0.0.1:{portpicker.pick_unused_port()}' for _ in range(2)]
+    workers = []
+    for index, width in enumerate((8, 9)):
+        (folder := tmp_path / str(index)).mkdir()
+        (folder / 'mine.py').write_text(
+            'import keras\ndef net(shape, classes):\n    layers = keras.layers\n    return keras.Sequential('
+            f'[keras.Input(shape), layers.Flatten(), layers.Dense({width}), layers.Dense(classes)])\n'
+        )
+        workers.append(start(tmp_path / 'run', addresses, index, model=f'--config.model.name={folder}/mine.py:net'))
+    for process in workers:
+        _, err = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 2, err
+        assert err.splitlines()[-1].startswith(f'error: worker 1 ({addresses[1]}) has another config than worker 0')
 
 
 @pytest.mark.slow

@@ -113,6 +113,17 @@ def leaves(image_shape, classes): sys.exit(3)
 def batch_norm(image_shape, classes):
     normalise = keras.layers.BatchNormalization()
     return keras.Sequential([keras.Input(image_shape), keras.layers.Flatten(), normalise, keras.layers.Dense(classes)])
+def compiled(image_shape, classes):
+    model = keras.Sequential([keras.Input(image_shape), keras.layers.Flatten(), keras.layers.Dense(classes)])
+    model.compile('sgd', 'mse')
+    return model
+class Loop(keras.Sequential):
+    def train_step(self, data): return {}
+def own_loop(image_shape, classes):
+    return Loop([keras.Input(image_shape), keras.layers.Flatten(), keras.layers.Dense(classes)])
+def settings(image_shape, classes):
+    keras.config.set_floatx('float16')
+    return keras.Sequential([keras.Input(image_shape), keras.layers.Flatten(), keras.layers.Dense(classes)])
 def number(learning_rate=0.1): return 3
 def total(labels, logits): return keras.ops.sum(logits)
 """
@@ -123,10 +134,66 @@ FAULTS = {
     'model.penalised': 'adds losses of its own',
     'model.raises': 'bad.py, line 11: ZeroDivisionError: division by zero',
     'model.leaves': 'bad.py, line 12: SystemExit: 3',
+    'model.compiled': 'compiled is compiled, and what it is compiled with is not used',
+    'model.own_loop': 'own_loop has a train_step of its own, which is not used',
+    'model.settings': "settings changes Keras's settings for everything after it",
     'model.batch_norm': "layer 'batch_normalization' would normalise each replica's share by itself",
     'optimizer.number': 'number made int: it must make a Keras optimizer',
     'loss.total': 'total returned shape (): it must return one number an example',
 }
+
+
+NOISY = """
+import keras
+import numpy as np
+import tensorflow as tf
+
+class Noise(keras.layers.Layer):
+    def __init__(self, draw, when):
+        super().__init__()
+        self.draw, self.when = draw, when
+    def call(self, x, training=False):
+        return x + self.draw() if training or self.when == 'always' else x
+
+class Seeded(keras.layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.generator = keras.random.SeedGenerator(1)
+        self.count = self.add_weight(shape=(), initializer='zeros', trainable=False)
+    def call(self, x, training=False):
+        self.count.assign_add(1.0)
+        return x + self.count + keras.random.normal((), seed=self.generator) if training else x
+
+def net(image_shape, classes, layer='seeded', when='always'):
+    draws = {'numpy': lambda: np.random.normal(), 'tensorflow': lambda: tf.random.normal(())}
+    noise = Seeded() if layer == 'seeded' else Noise(draws[layer], when)
+    return keras.Sequential([keras.Input(image_shape), keras.layers.Flatten(), keras.layers.Dense(classes), noise])
+"""
+
+
+def test_a_model_that_is_not_deterministic_is_noticed(tmp_path, monkeypatch):
+    from configs import default
+    from seedwise.errors import UserError
+    from trainer import models, random_layers
+
+    (tmp_path / 'noisy.py').write_text(NOISY)
+    monkeypatch.chdir(tmp_path)
+
+    def check(**options):
+        config = default.get_config()
+        config.model.name = 'noisy.py:net'
+        with config.unlocked():
+            config.model.options = options
+        model = models.build(config, (4, 4, 1), 10, 1)
+        random_layers.check_repeats(model, random_layers.StepSeeds(model), (4, 4, 1))
+        return model
+
+    for layer in ('numpy', 'tensorflow'):
+        with pytest.raises(UserError, match='returns different logits for the same images: random numbers must come'):
+            check(layer=layer)
+        with pytest.raises(UserError, match='different logits for the same images in training: random'):
+            check(layer=layer, when='training')
+    assert float(check().layers[-1].count) == 0.0  # what the calls changed is undone
 
 
 def test_what_is_wrong_with_an_own_function_is_one_line(tmp_path, monkeypatch):

@@ -133,12 +133,25 @@ def _from_file(config, image_shape: tuple[int, ...], classes: int, replicas: int
     import keras
 
     reference = references.parse(config.model.name, 'model.name')
+    settings = keras.config.floatx(), keras.config.image_data_format()
     function = references.load(reference)
     keras.utils.set_random_seed(config.seed)  # initial weights without a seed of their own are the run's too
     model = references.call(function, image_shape, classes, file=reference.file, **dict(config.model.options))
     what = f'{reference.file}: {reference.name}'
+    if settings != (keras.config.floatx(), keras.config.image_data_format()):
+        raise UserError(f"{what} changes Keras's settings for everything after it (floatx or image_data_format)")
     if not isinstance(model, keras.Model):
         raise UserError(f'{what} returned {type(model).__name__}: it must return a Keras model')
+    for method in ('train_step', 'compute_loss'):
+        if not getattr(type(model), method).__module__.startswith('keras.'):
+            raise UserError(
+                f'{what} has a {method} of its own, which is not used: a run trains with its own loop and loss'
+            )
+    if model.compiled:
+        raise UserError(
+            f'{what} is compiled, and what it is compiled with is not used: leave compile out, and set the optimizer and '
+            'the loss in the config'
+        )
     _check_output(model, image_shape, classes)
     layers = layers_of(model)
     if replicas > 1:
