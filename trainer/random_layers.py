@@ -71,7 +71,7 @@ def check_repeats(model: keras.Model, seeds: StepSeeds, image_shape: tuple[int, 
       UserError: the logits differ: it draws random numbers that the run cannot seed, or depends on something outside.
     """
     images = np.linspace(0, 1, 2 * math.prod(image_shape), dtype='float32').reshape(2, *image_shape)
-    states = [(variable, np.array(variable)) for variable in model.non_trainable_variables]
+    states = [(variable, np.copy(variable.numpy())) for variable in model.non_trainable_variables]
     for training in (False, True):
         logits = []
         for _ in range(2):
