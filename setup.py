@@ -48,6 +48,7 @@ setup(
         'docs': ['sphinx', 'myst-parser', 'furo'],
         'gpu': ['tensorflow[and-cuda]'],
         'ray': ['ray[default]'],
+        'huggingface': ['datasets'],
         'vertex': ['google-cloud-aiplatform'],  # for the tests alone: what a job must look like
     },
 )

@@ -192,7 +192,8 @@ def _without_folder(path: str, value: Any) -> Any:
     """Returns the value of a field; of one that names a user's file, what is left without its folder."""
     if path not in (*references.FIELDS, 'model.options.weights') or not isinstance(value, str):
         return value
-    return value if value.startswith(names.FOLDER) and not os.path.basename(value) else os.path.basename(value)
+    folder = value.startswith((names.FOLDER, names.HUGGINGFACE))
+    return value if folder and not os.path.basename(value) else os.path.basename(value)
 
 
 class InUse(UserError):

@@ -1,6 +1,7 @@
 """What `config.data.name` may be for a user's own data, and the digest of its content. Needs no TensorFlow.
 
 folder:PATH     a folder of images, one folder a class
+huggingface:PATH   a dataset of images that Hugging Face's `datasets` saved to disk
 PATH.npz        arrays of both splits; PATH.npy: images, whose labels option `labels` names
 PATH.csv        a table: numbers, and a label
 FILE.py:NAME    a function that returns arrays or tf.data
@@ -17,13 +18,16 @@ from typing import Any
 from seedwise import references
 from seedwise.errors import UserError, unknown
 
-FOLDER = 'folder:'
+FOLDER, HUGGINGFACE = 'folder:', 'huggingface:'
 
 #: What is accepted, for errors.
-FORMS = 'folder:PATH, PATH.npz, PATH.npy, PATH.csv, FILE.py:NAME'
+FORMS = 'folder:PATH, huggingface:PATH, PATH.npz, PATH.npy, PATH.csv, FILE.py:NAME'
 
 #: Forms of data that are files, not code.
-FILED = ('folder', 'arrays', 'table')
+FILED = ('folder', 'huggingface', 'arrays', 'table')
+
+#: Forms of data that are a folder.
+FOLDERS = ('folder', 'huggingface')
 
 #: Larger folders are known by the names and sizes of their files: to read all of it would delay each start.
 MOST_HASHED_BYTES = 2 * 2**30
@@ -36,9 +40,9 @@ FILES = ('labels', 'test')
 
 
 def kind_of(name: str) -> str:
-    """Returns 'folder', 'arrays', 'table' or 'function'; '': not a name of the user's own data."""
-    if name.startswith(FOLDER):
-        return 'folder'
+    """Returns a form of `FILED`, or 'function'; '': not a name of the user's own data."""
+    if name.startswith((FOLDER, HUGGINGFACE)):
+        return name.partition(':')[0]
     if '.py:' in name:
         return 'function'
     return {'.npz': 'arrays', '.npy': 'arrays', '.csv': 'table'}.get(Path(name).suffix.lower(), '')
@@ -48,7 +52,7 @@ def path_of(name: str) -> Path:
     """Returns the folder or file that a name is about."""
     if kind_of(name) == 'function':
         return references.parse(name, 'data.name').file
-    return Path(name.removeprefix(FOLDER)).expanduser()
+    return Path(name.removeprefix(FOLDER).removeprefix(HUGGINGFACE)).expanduser()
 
 
 def near(name: str) -> list[str]:
@@ -67,9 +71,14 @@ def title_of(name: str) -> str:
 
 def reader(kind: str) -> Callable:
     """Returns the function that reads a form; the names of its keyword arguments are the options."""
-    from data_pipeline.own import arrays, folder, table
+    from data_pipeline.own import arrays, folder, huggingface, table
 
-    readers: dict[str, Callable] = {'folder': folder.read, 'arrays': arrays.read, 'table': table.read}
+    readers: dict[str, Callable] = {
+        'folder': folder.read,
+        'huggingface': huggingface.read,
+        'arrays': arrays.read,
+        'table': table.read,
+    }
     return readers[kind]
 
 
@@ -90,13 +99,13 @@ def check(name: str, options: Mapping[str, Any]) -> None:
     if kind != 'function' and not (isinstance(share, int | float) and 0 < share < 1):
         raise UserError(f'data.options.test_share is {share!r}: it must be above 0 and below 1')
     path = path_of(name)
-    if path.is_dir() if kind == 'folder' else path.is_file():
+    if path.is_dir() if kind in FOLDERS else path.is_file():
         return
-    what = 'folder' if kind == 'folder' else 'file'
+    what = 'folder' if kind in FOLDERS else 'file'
     if path.exists():
         raise UserError(f'data.name: {path} is not a {what}')
     siblings = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
-    near = [str(other) for other in siblings if other.is_dir() == (kind == 'folder')]
+    near = [str(other) for other in siblings if other.is_dir() == (kind in FOLDERS)]
     raise unknown(f'{what} in data.name', str(path), near) if near else UserError(f'data.name: {path} does not exist')
 
 
@@ -119,7 +128,7 @@ def digest(name: str, options: Mapping[str, Any]) -> str:
         return references.digest(path)
     others = [Path(options[key]).expanduser() for key in FILES if options.get(key)]
     try:
-        if kind == 'folder':
+        if kind in FOLDERS:
             return _digest(_facts_of_folder(path), str(path))
         return _digest(_facts([path, *others]), '')
     except OSError as error:
