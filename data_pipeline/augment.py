@@ -5,8 +5,7 @@ All come before normalisation. Mixup, which needs labels and comes after normali
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -125,14 +124,14 @@ def _rearranged(images, augment: Augment, *, flip, crop, cutout):
     if crop is not None:
         offsets = _whole(crop, 2 * augment.crop + 1) - augment.crop
         rows, columns = row + offsets[:, :1], column + offsets[:, 1:]
-    inside = _square(rows, 0, height)[:, :, tf.newaxis] & _square(columns, 0, width)[:, tf.newaxis]
+    inside = _between(rows, 0, height)[:, :, tf.newaxis] & _between(columns, 0, width)[:, tf.newaxis]
     if flip is not None:  # before the crop: a column of the crop is one of the flipped image
         columns = tf.where(flip < 0.5, width - 1 - columns, columns)
     if cutout is not None:
         first_row = _whole(cutout[:, :1], height) - augment.cutout // 2
         first_column = _whole(cutout[:, 1:], width) - augment.cutout // 2
-        cut_rows = _square(row, first_row, first_row + augment.cutout)
-        cut_columns = _square(column, first_column, first_column + augment.cutout)
+        cut_rows = _between(row, first_row, first_row + augment.cutout)
+        cut_columns = _between(column, first_column, first_column + augment.cutout)
         kept = ~(cut_rows[:, :, tf.newaxis] & cut_columns[:, tf.newaxis])
     source = tf.where(inside & kept, rows[:, :, tf.newaxis] * width + columns[:, tf.newaxis], height * width)
     source = tf.broadcast_to(source, shape[:3])
@@ -146,7 +145,7 @@ def _whole(draws, count):
     return tf.cast(tf.floor(draws * tf.cast(count, tf.float32)), tf.int32)
 
 
-def _square(places, first, end):
+def _between(places, first, end):
     return (places >= first) & (places < end)
 
 

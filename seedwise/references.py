@@ -1,4 +1,6 @@
-"""`FILE.py:NAME`: a model, an optimizer, a loss, data or an augmentation in a user's own file, named in a config. Needs no TensorFlow.
+"""`FILE.py:NAME`: a model, an optimizer, a loss, data or an augmentation in a user's own file, named in a config.
+
+Needs no TensorFlow.
 
 A reference is text, so that it survives JSON, the command line, study axes and worker processes. What FILE holds, and what
 the files next to it hold that it imports, is part of a run's hash; where it lies is not. Every run keeps a copy.

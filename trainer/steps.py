@@ -191,11 +191,10 @@ class Program:
         self._longest = max(self._longest, steps)
         if steps < self._longest:
             block = self._devices.run(lambda *arrays: tuple(_padded(x, self._longest) for x in arrays), args=block)
-        numbers = (tf.constant(number) for number in (steps, seed, first_step, stop))
-        mixing = ()
+        numbers = [tf.constant(number) for number in (steps, seed, first_step, stop)]
         if self._mixup:
-            mixing = (tf.constant(mixup.coefficients(self._mixup, seed, first_step, self._longest)),)
-        totals, last, stops = self._train_block(*block, *numbers, *mixing)
+            numbers.append(tf.constant(mixup.coefficients(self._mixup, seed, first_step, self._longest)))
+        totals, last, stops = self._train_block(*block, *numbers)
         return Trained(Totals(*_numbers(totals)), LastStep(*_numbers(last)), bool(stops.numpy() > 0))
 
     def evaluate(self, blocks: Iterable[tuple], on_block: OnBlock | None = None) -> Totals:
