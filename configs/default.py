@@ -51,11 +51,28 @@ def get_config() -> ml_collections.ConfigDict:
     config.data.validation = 0
     # Largest dataset kept in memory as uint8, in MiB; a larger one is streamed from disk.
     config.data.memory_limit_mb = 4096
-    # Augmentation of training images, drawn again for each example and epoch. 0: off.
+    # Augmentation of training images, drawn again for each example and epoch, in this order. 0, False or '': off.
     config.data.augment = ml_collections.ConfigDict()
+    # What these three move in from outside of the image is black: 0 before normalisation.
     config.data.augment.shift = 0.0  # largest shift along each axis, in pixels
     config.data.augment.rotate = 0.0  # largest rotation either way, in degrees
     config.data.augment.zoom = 0.0  # largest relative change of scale, in [0, 1): 0.1 scales by 0.9 to 1.1
+    # FILE.py:NAME, a function of (images, seeds, **options) that returns images: float32 [batch, height, width, channels]
+    # before normalisation, and a seed int32 [2] for each.
+    config.data.augment.name = ''
+    config.data.augment.options = ml_collections.ConfigDict()  # its arguments
+    # Mirror left and right, with probability 1/2.
+    config.data.augment.flip = False
+    # Pixels of padding on each side, of which a random part of the image's size is taken. The padding is 0 after
+    # normalisation: the mean of the channel if inputs are normalised, otherwise black. He et al. 2016 (4.2): flip, and 4.
+    config.data.augment.crop = 0
+    # Side of a square, in pixels, with its centre anywhere in the image, that is set to 0 after normalisation, as the
+    # padding is. DeVries & Taylor 2017: 16 for CIFAR-10.
+    config.data.augment.cutout = 0
+    # Mix the examples of each pair x, y of a batch, after normalisation: a x + (1 - a) y, with a loss of a loss(x's label) +
+    # (1 - a) loss(y's label), and one a for each batch, drawn from Beta(mixup, mixup). Zhang et al. 2018: 1.0 for CIFAR-10,
+    # 0.2 for ImageNet. The training accuracy counts x's label. The batch of a replica must be even.
+    config.data.augment.mixup = 0.0
 
     config.model = ml_collections.ConfigDict()
     # 'mlp' (dense layers) and 'cnn' (convolutions, each followed by 2x2 max pooling, then dense layers), which the fields

@@ -15,7 +15,7 @@ class Location:
     manual_dir: str
     warning: str = ''  # why this is not the dataset that was asked for
     train: int | None = None  # number of training examples, if that is known before they are read
-    image_shape: tuple[int, ...] = ()  # of the user's own data, as of `Dataset`; (): not known
+    image_shape: tuple[int, ...] = ()  # as of `Dataset`, if that is known before they are read
     image_bytes: int = 0  # of the user's own data: what all images take in memory; 0: not known
     path: str = ''  # of the user's own data: `config.data.name`
     options: Mapping[str, Any] = dataclasses.field(

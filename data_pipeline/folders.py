@@ -63,6 +63,17 @@ def train_count(name: str, folder: Path) -> int | None:
     return sum(train['shardLengths']) if train else None
 
 
+def image_shape(folder: Path) -> tuple[int, ...]:
+    """Returns the shape of an image that TFDS noted for a prepared dataset, (): it is noted otherwise, or not fixed."""
+    try:
+        features = json.loads((folder / 'features.json').read_text(encoding='utf-8'))['featuresDict']['features']
+        (image,) = (feature['image'] for feature in features.values() if 'image' in feature)
+        shape = tuple(map(int, image['shape']['dimensions']))
+        return shape if min(shape) > 0 else ()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ()
+
+
 def damaged(name: str, folder: Path, file: str) -> UserError:
     """Returns the error for a prepared dataset of which a file is not as TFDS wrote it."""
     remedy = 'delete that folder and prepare it again'

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from data_pipeline.examples import AUGMENT, InMemory, draw_seed
+from data_pipeline.augment import Augment, augmented
+from data_pipeline.examples import InMemory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,18 +27,6 @@ class Part:
     replicas: int = 1
     first: int = 0
     local: int = 1
-
-
-@dataclasses.dataclass(frozen=True)
-class Augment:
-    """Largest random shift (pixels), rotation (degrees) and relative zoom of a training image; each drawn uniformly."""
-
-    shift: float = 0.0
-    rotate: float = 0.0
-    zoom: float = 0.0
-
-    def __bool__(self) -> bool:
-        return any((self.shift, self.rotate, self.zoom))
 
 
 def train_blocks(
@@ -61,12 +50,15 @@ def train_blocks(
     firsts = start + np.cumsum([0, *blocks[:-1]])
     keys = tf.data.Dataset.zip(keys, tf.data.Dataset.from_tensor_slices(firsts.astype(np.int64))).take(len(blocks))
 
+    def local(x):
+        return _local(tf.reshape(x, [-1, part.replicas, batch // part.replicas, *x.shape[2:]]), part)
+
     def block(keys, first):
-        keys = _local(tf.reshape(keys, [-1, part.replicas, batch // part.replicas]), part)
+        keys = local(tf.reshape(keys, [-1, batch]))
         images, labels = examples.fetch(keys)
         if augment:
             steps = first + tf.range(tf.shape(keys)[1], dtype=tf.int64)
-            images = _augmented(images, augment, seed, steps, batch, part)
+            images = augmented(images, augment, seed, steps, batch, local)
         return images, labels
 
     return _for_replicas(keys.map(block, num_parallel_calls=2, deterministic=True), part)
@@ -128,7 +120,7 @@ def eval_block_count(examples, *, batch: int, steps: int) -> int:
 
 def _local(x: tf.Tensor, part: Part) -> tf.Tensor:
     """[steps, replicas, batch, ...] -> [local replicas, steps, batch, ...] of this part."""
-    return tf.transpose(x[:, part.first : part.first + part.local], [1, 0, 2])
+    return tf.transpose(x[:, part.first : part.first + part.local], [1, 0, *range(2, len(x.shape))])
 
 
 def _for_replicas(blocks: tf.data.Dataset, part: Part) -> tf.data.Dataset:
@@ -141,37 +133,3 @@ def _for_replicas(blocks: tf.data.Dataset, part: Part) -> tf.data.Dataset:
     options.autotune.enabled = False
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return blocks.prefetch(2 * part.local).with_options(options)
-
-
-def _augmented(images, augment: Augment, seed: int, steps, batch: int, part: Part):
-    """Shifts, rotates and scales each image about its centre by its own random amounts, with zeros outside; the type stays.
-
-    images: uint8 or float32 [local replicas, steps, batch of the replica, height, width, channels].
-    """
-
-    def draw(step):
-        draws = tf.random.stateless_uniform([batch, 4], draw_seed(seed, AUGMENT, step), -1.0, 1.0)
-        return tf.reshape(draws, [part.replicas, batch // part.replicas, 4])[part.first : part.first + part.local]
-
-    draws = tf.map_fn(draw, steps, fn_output_signature=tf.float32)  # [steps, local, batch of the replica, 4]
-    draws = tf.reshape(tf.transpose(draws, [1, 0, 2, 3]), [-1, 4])
-    shift_y, shift_x = draws[:, 0] * augment.shift, draws[:, 1] * augment.shift
-    angle, scale = draws[:, 2] * (augment.rotate * np.pi / 180), 1.0 + draws[:, 3] * augment.zoom
-
-    # The op maps output to input pixels: x_in = a x_out + b y_out + c; rotation and scale are about the centre.
-    shape = tf.shape(images)
-    height, width = tf.cast(shape[3], tf.float32), tf.cast(shape[4], tf.float32)
-    cos, sin = tf.cos(angle) / scale, tf.sin(angle) / scale
-    centre_y, centre_x = (height - 1) / 2, (width - 1) / 2
-    c = centre_x - cos * (centre_x + shift_x) - sin * (centre_y + shift_y)
-    f = centre_y + sin * (centre_x + shift_x) - cos * (centre_y + shift_y)
-    zero = tf.zeros_like(angle)
-    flat = tf.raw_ops.ImageProjectiveTransformV3(
-        images=tf.reshape(images, tf.concat([[-1], shape[3:]], 0)),
-        transforms=tf.stack([cos, sin, c, -sin, cos, f, zero, zero], axis=1),
-        output_shape=shape[3:5],
-        fill_value=0.0,
-        interpolation='BILINEAR',
-        fill_mode='CONSTANT',
-    )
-    return tf.reshape(flat, shape)

@@ -25,6 +25,9 @@ from seedwise.errors import UserError, unknown
 #: Training and test examples of 'digits'.
 DIGITS_TRAIN, DIGITS_TEST = 1437, 360
 
+#: Shape of an image of 'digits'.
+DIGITS_SHAPE = (28, 28, 1)
+
 
 def default_data_dir() -> str:
     """TFDS's own choice of folder, by TFDS's own environment variable, without importing it."""
@@ -58,9 +61,10 @@ def locate(
         return assemble.locate(name, data_dir, options or {})
     manual_dir = os.path.abspath(check(manual_dir, 'data.manual_dir')) if manual_dir else ''
     if name == 'digits':
-        return Location('digits', 'bundled', data_dir, '', train=DIGITS_TRAIN)
+        return Location('digits', 'bundled', data_dir, '', train=DIGITS_TRAIN, image_shape=DIGITS_SHAPE)
     if folder := folders.find(name, data_dir):
-        return Location(name, 'prepared', data_dir, manual_dir, train=folders.train_count(name, folder))
+        train, shape = folders.train_count(name, folder), folders.image_shape(folder)
+        return Location(name, 'prepared', data_dir, manual_dir, train=train, image_shape=shape)
     _check_name(name)
     files = download.registered_files(name)
     if manual_dir:

@@ -1,4 +1,6 @@
-"""`FILE.py:NAME`: a model, an optimizer, a loss or data in a user's own file, named in a config. Needs no TensorFlow.
+"""`FILE.py:NAME`: a model, an optimizer, a loss, data or an augmentation in a user's own file, named in a config.
+
+Needs no TensorFlow.
 
 A reference is text, so that it survives JSON, the command line, study axes and worker processes. What FILE holds, and what
 the files next to it hold that it imports, is part of a run's hash; where it lies is not. Every run keeps a copy.
@@ -16,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from seedwise import dotted
 from seedwise.errors import UserError, unknown
 
 #: Fields of a config that may hold a reference, each with the arguments that its function is given by position.
@@ -24,6 +27,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     'optimizer.name': ('learning_rate',),
     'loss.name': ('labels', 'logits'),
     'data.name': ('data_dir',),
+    'data.augment.name': ('images', 'seeds'),
 }
 
 
@@ -42,7 +46,7 @@ def is_reference(text: str) -> bool:
 
 def of_config(config) -> dict[str, Reference]:
     """Returns the references of a config by field."""
-    texts = {path: config[path.split('.')[0]][path.split('.')[1]] for path in FIELDS}
+    texts = {path: dotted.get(config, path) for path in FIELDS}
     return {path: parse(text, path) for path, text in texts.items() if _refers(path, text)}
 
 

@@ -36,21 +36,22 @@ def check(config: ml_collections.ConfigDict) -> None:
     _check_schema(config)
     own = references.of_config(config)
     for path, reference in own.items():
-        section = config[path.split('.')[0]]
-        references.check(reference, path, references.FIELDS[path], section.options)
+        references.check(reference, path, references.FIELDS[path], get(config, path.removesuffix('.name')).options)
     for path in references.FIELDS:
-        section = config[path.split('.')[0]]
+        where = path.removesuffix('.name')
+        section = get(config, where)
         if path in own or not section.options or path == 'model.name':
             continue
         if not (path == 'data.name' and names.kind_of(section.name)):
             what = 'your own data' if path == 'data.name' else 'FILE.py:NAME'
-            raise UserError(f"{path.split('.')[0]}.options are for {what}, and {path} is '{section.name}'")
+            raise UserError(f"{where}.options are for {what}, and {path} is '{section.name}'")
     if 'model.name' not in own:
         models.check_name(config.model.name, config.model.options)
     if names.kind_of(config.data.name) in names.FILED:
         names.check(config.data.name, config.data.options)
     for path, accepted in {
         'data.normalize': NORMALIZE,
+        'data.augment.name': ('', 'FILE.py:NAME'),
         'model.activation': models.ACTIVATIONS,
         'model.kernel_initializer': models.INITIALIZERS,
         'model.batch_norm': models.WHERE,
@@ -97,8 +98,7 @@ def check_cluster(config: ml_collections.ConfigDict, cluster: Cluster | None) ->
         raise UserError(f'strategy {config.strategy} is for one worker, but there is a cluster: {cluster}; use auto')
     if config.replicas % workers:
         raise UserError(f'replicas is {config.replicas}: it must be a multiple of the {workers} workers')
-    if config.global_batch_size % workers:
-        raise batch_not_divisible(config.global_batch_size, workers)
+    check_batch(config, workers)
 
 
 def check_data(config: ml_collections.ConfigDict, location: sources.Location) -> None:
@@ -109,14 +109,22 @@ def check_data(config: ml_collections.ConfigDict, location: sources.Location) ->
 
 
 def check_images(config: ml_collections.ConfigDict, name: str, shape: tuple[int, ...]) -> None:
-    """Raises `UserError` if the config needs other examples than those of dataset `name`, which have this shape."""
+    """Raises `UserError` if the config needs other examples than those of dataset `name`, of this shape; (): not known."""
     models.check_shape(config.model.name, config.model.options, name, shape)
+    if len(shape) == 3:
+        side = min(shape[:2])
+        for field, most in (('crop', side - 1), ('cutout', side)):
+            if config.data.augment[field] > most:
+                raise UserError(
+                    f"data.augment.{field} is {config.data.augment[field]}: the images of '{name}' are "
+                    f'{shape[0]}x{shape[1]}, so at most {most}'
+                )
     if len(shape) != 1:
         return
     features = f"is for images, and the examples of '{name}' have {shape[0]:,} features"
     for field, value in config.data.augment.items():
-        if value:
-            raise UserError(f'data.augment.{field} {features}: set it to 0')
+        if value and field != 'mixup':
+            raise UserError(f'data.augment.{field} {features}: set it to {default.get_config().data.augment[field]!r}')
 
 
 def check_length(config: ml_collections.ConfigDict, total_steps: int) -> None:
@@ -186,8 +194,7 @@ def _check_together(config: ml_collections.ConfigDict) -> None:
         raise UserError(
             f'at most one of optimizer.{", ".join(CLIPS)} may be set: the config sets {" and ".join(clips)}'
         )
-    if config.replicas and config.global_batch_size % config.replicas:
-        raise batch_not_divisible(config.global_batch_size, config.replicas)
+    check_batch(config, config.replicas or 1)
     if config.strategy == 'one_device' and config.replicas > 1:
         raise UserError(f'strategy one_device has one replica: replicas is {config.replicas}; accepted are 0 and 1')
     if config.early_stopping_patience and not config.data.validation:
@@ -220,11 +227,19 @@ def _check_together(config: ml_collections.ConfigDict) -> None:
             )
 
 
-def batch_not_divisible(batch: int, replicas: int) -> UserError:
-    """The error for a global batch that cannot be split evenly."""
-    low, high = batch // replicas * replicas, -(-batch // replicas) * replicas
+def check_batch(config: ml_collections.ConfigDict, replicas: int) -> None:
+    """Raises `UserError` if a global batch cannot be split evenly among the replicas; with mixup, into pairs."""
+    batch = config.global_batch_size
+    divisor = 2 * replicas if config.data.augment.mixup else replicas
+    if batch % divisor == 0:
+        return
+    low, high = batch // divisor * divisor, -(-batch // divisor) * divisor
     nearest = f'{high}' if low == 0 else f'{low} or {high}'
-    return UserError(f'global_batch_size {batch} is not divisible by {replicas} replicas: the nearest is {nearest}')
+    by = f'{replicas} replicas'
+    if config.data.augment.mixup:
+        by = f'2 x {by}' if replicas > 1 else '2'
+        by += ', and data.augment.mixup mixes pairs of examples within each replica'
+    raise UserError(f'global_batch_size {batch} is not divisible by {by}: the nearest is {nearest}')
 
 
 def _between(low: float, high: float) -> Callable[[float], bool]:
@@ -265,6 +280,9 @@ _NUMBERS: tuple[tuple[str, str, Callable[[float], bool]], ...] = (
     ('data.augment.shift', 'from 0 to 1,000 pixels', _between(0, 1000)),
     ('data.augment.rotate', 'from 0 to 180 degrees', _between(0, 180)),
     ('data.augment.zoom', 'at least 0 and below 1', _below_one),
+    ('data.augment.crop', 'from 0 to 1,000 pixels', _between(0, 1000)),
+    ('data.augment.cutout', 'from 0 to 1,000 pixels', _between(0, 1000)),
+    ('data.augment.mixup', '0 (off), or from 0.001 to 1,000', lambda value: value == 0 or 0.001 <= value <= 1000),
     ('model.kernel_size', 'from 1 to 100', _between(1, 100)),
     ('model.dropout_rate', 'at least 0 and below 1', _below_one),
     ('loss.label_smoothing', 'at least 0 and below 1', _below_one),

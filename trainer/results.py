@@ -18,7 +18,7 @@ import filelock
 
 from data_pipeline import identity
 from data_pipeline.own import names
-from seedwise import machine, references
+from seedwise import dotted, machine, references
 from seedwise.errors import CannotWrite, UserError, writing
 from trainer import models
 
@@ -40,8 +40,13 @@ NOT_HASHED = ('checkpoint', 'tensorboard', 'data.data_dir', 'data.manual_dir', '
 #: Fields that were added to configs/default.py after version 0.1.0, with their defaults. They are hashed where they differ
 #: from them, so that a new field changes the hash, and with it the folder, of no finished run.
 ADDED: dict[str, Any] = {
-    **{f'{section}.options': {} for section in ('model', 'loss', 'optimizer', 'data')},
+    **{f'{section}.options': {} for section in ('model', 'loss', 'optimizer', 'data', 'data.augment')},
     'data.normalize': 'auto',
+    'data.augment.flip': False,
+    'data.augment.crop': 0,
+    'data.augment.cutout': 0,
+    'data.augment.mixup': 0.0,
+    'data.augment.name': '',
 }
 
 
@@ -54,10 +59,8 @@ def config_hash(config) -> str:
     """Returns the SHA-256 of what decides the result: the resolved config without `NOT_HASHED` and unused `ADDED`."""
     fields = json.loads(to_json(config))
     for path, reference in references.of_config(config).items():
-        section, name = path.split('.')
-        fields[section][name] = (
-            f'{references.digest(reference.file)}:{reference.name}'  # what it holds, not where it is
-        )
+        # What it holds, not where it is.
+        dotted.put(fields, path, f'{references.digest(reference.file)}:{reference.name}')
     if names.kind_of(config.data.name) in names.FILED:
         options = fields['data']['options']
         fields['data'] |= {'name': names.digest(config.data.name, options), 'options': names.without_paths(options)}

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from seedwise import references
 from seedwise.errors import UserError
-from trainer import losses, models, optimizers, strategy
+from trainer import losses, mixup, models, optimizers, strategy
 from trainer.check import jit_needs_one_device
 from trainer.random_layers import StepSeeds, check_repeats
 
@@ -96,6 +96,7 @@ class Program:
         self.workers = self._replicas // self._local_replicas
         self._batch = config.global_batch_size
         self._loss = losses.build(config.loss)
+        self._mixup = config.data.augment.mixup
         # Sums are kept in float64; TPUs have none.
         self._sum_dtype = tf.float32 if isinstance(devices, tf.distribute.TPUStrategy) else tf.float64
         self.moments = moments
@@ -193,7 +194,9 @@ class Program:
         self._longest = max(self._longest, steps)
         if steps < self._longest:
             block = self._devices.run(lambda *arrays: tuple(_padded(x, self._longest) for x in arrays), args=block)
-        numbers = (tf.constant(number) for number in (steps, seed, first_step, stop))
+        numbers = [tf.constant(number) for number in (steps, seed, first_step, stop)]
+        if self._mixup:
+            numbers.append(tf.constant(mixup.coefficients(self._mixup, seed, first_step, self._longest)))
         totals, last, stops = self._train_block(*block, *numbers)
         return Trained(Totals(*_numbers(totals)), LastStep(*_numbers(last)), bool(stops.numpy() > 0))
 
@@ -228,12 +231,15 @@ class Program:
         summed = tf.function(self._sum_over_workers)(tf.constant(whole.ravel(), self._sum_dtype))
         return summed.numpy().astype(local.dtype).reshape(whole.shape)
 
-    def _train_steps(self, images, labels, steps, seed, first_step, stop):
-        """The first `steps` steps of a block: returns `Totals`, `LastStep` and the number of workers that ask to stop."""
+    def _train_steps(self, images, labels, steps, seed, first_step, stop, *mixing):
+        """The first `steps` steps of a block: returns `Totals`, `LastStep` and the number of workers that ask to stop.
+
+        `mixing`: with mixup, the coefficient of each step.
+        """
 
         def step(i, totals, last):
             is_last = tf.equal(i + 1, steps)
-            args = (images, labels, i, seed, first_step + i, is_last)
+            args = (images, labels, i, seed, first_step + i, is_last, *(coefficients[i] for coefficients in mixing))
             per_replica = self._devices.run(self._replica_step, args=args)
             self._overwrite()
             first = [self._devices.experimental_local_results(value)[0] for value in per_replica[1]]
@@ -244,15 +250,24 @@ class Program:
         *totals, stops = tf.unstack(self._sum_over_workers(tf.stack([*totals, tf.cast(stop, self._sum_dtype)])))
         return Totals(*totals), last, stops
 
-    def _replica_step(self, images, labels, i, seed, step, is_last):
+    def _replica_step(self, images, labels, i, seed, step, is_last, *mixing):
         # Sliced out here: a step that XLA compiles by itself would be compiled again for each length of block.
-        return self._step(images[i], labels[i], seed, step, is_last)
+        return self._step(images[i], labels[i], seed, step, is_last, *mixing)
 
-    def _train_step(self, images, labels, seed, step, is_last):
-        """One step of one replica on its share of a global batch: images [batch, ...] and int32 labels [batch]."""
+    def _train_step(self, images, labels, seed, step, is_last, coefficient=None):
+        """One step of one replica on its share of a global batch: images [batch, ...] and int32 labels [batch].
+
+        `coefficient`: of mixup, None: without it.
+        """
+        inputs = self._inputs(images)
+        if coefficient is not None:
+            inputs = mixup.mixed(coefficient, inputs, mixup.partners(inputs))
         with tf.GradientTape() as tape, self._seeds.at(seed, step):
-            logits = self.model(self._inputs(images), training=True)
+            logits = self.model(inputs, training=True)
             loss = self._loss(labels, _loss_precision(logits))
+            if coefficient is not None:
+                other = self._loss(mixup.partners(labels), _loss_precision(logits))
+                loss = mixup.mixed(coefficient, loss, other)
             mean = tf.reduce_sum(loss) / self._batch  # the share in the mean over the global batch
             scaled = self.optimizer.scale_loss(mean)
         gradients = self._sum_over_replicas(tape.gradient(scaled, self.model.trainable_variables))

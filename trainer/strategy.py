@@ -13,7 +13,7 @@ from data_pipeline.pipeline import Part
 from seedwise import machine
 from seedwise.errors import UserError
 from seedwise.process import exit_now
-from trainer.check import batch_not_divisible, check_cluster
+from trainer.check import check_batch, check_cluster
 from trainer.cluster import Cluster, lost_worker, start_seconds, tpu_address
 
 #: Replicas that one CPU is split into: each is compiled by itself, so more would take minutes to start.
@@ -46,8 +46,7 @@ def start(config, cluster: Cluster | None) -> tf.distribute.Strategy:
     replicas = strategy.num_replicas_in_sync
     if config.replicas and replicas != config.replicas:
         raise UserError(f'replicas is {config.replicas}, but strategy {name} has {replicas} here')
-    if config.global_batch_size % replicas:
-        raise batch_not_divisible(config.global_batch_size, replicas)
+    check_batch(config, replicas)
     return strategy
 
 

@@ -123,11 +123,12 @@ class Run:
     ):
         """`program`: the compiled program of an earlier run to reuse; `Program.reset` says how the configs may differ."""
         self.config, self.devices, self.dataset, self.workdir, self.chief = config, devices, dataset, workdir, chief
-        self.blocks = Blocks(config, devices, dataset)
+        normalized = normalizes(config, dataset)
+        self.blocks = Blocks(config, devices, dataset, normalized=normalized)
         self.total_steps = self.blocks.total_steps
         check_length(config, self.total_steps)
         check_images(config, dataset.name, dataset.image_shape)
-        moments = dataset.train.moments if normalizes(config, dataset) else None
+        moments = dataset.train.moments if normalized else None
         if program:
             program.reset(config, moments)
         self.program = program or Program(

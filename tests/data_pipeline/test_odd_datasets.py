@@ -13,7 +13,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from data_pipeline import pipeline, prepared, sources
-from data_pipeline.pipeline import Augment, Part
+from data_pipeline.augment import Augment
+from data_pipeline.pipeline import Part
 from seedwise.errors import UserError
 from tests.data_pipeline import odd
 from tests.helpers import run

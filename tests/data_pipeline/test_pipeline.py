@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from data_pipeline import pipeline
+from data_pipeline.augment import Augment
 from data_pipeline.examples import InMemory
-from data_pipeline.pipeline import Augment, Part
+from data_pipeline.pipeline import Part
 
 COUNT = 103
 

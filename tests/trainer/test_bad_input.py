@@ -113,6 +113,7 @@ OVERRIDES = [
     ('model.dropout_rate=1', 'model.dropout_rate is 1', 'below 1'),
     ('checkpoint.keep=0', 'checkpoint.keep is 0', 'from 1 to 1,000'),
     ('data.validation=-3', 'data.validation is -3', 'at least 0'),
+    ('data.augment.crop=28', 'data.augment.crop is 28', "the images of 'digits' are 28x28, so at most 27"),
     # Together.
     ('epochs=2 steps=3', 'exactly one of epochs and steps', 'epochs 2 and steps 3'),
     ('schedule.warmup_epochs=1 schedule.warmup_steps=3', 'at most one of schedule.warmup_epochs and'),

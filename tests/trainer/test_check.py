@@ -89,6 +89,53 @@ def test_unusual_configs_are_accepted(values):
     assert checked(values) is not None
 
 
+@pytest.mark.parametrize(
+    ('values', 'words'),
+    [
+        ({'crop': -1}, 'data.augment.crop is -1: it must be from 0'),
+        ({'cutout': 33}, "data.augment.cutout is 33: the images of 'mine' are 32x40, so at most 32"),
+        ({'crop': 32}, 'at most 31'),
+        ({'crop': True}, 'data.augment.crop is True: it must be a whole number'),
+        ({'flip': 1}, 'data.augment.flip is 1: it must be true or false'),
+        ({'mixup': -0.1}, 'data.augment.mixup is -0.1: it must be 0 (off), or from 0.001'),
+        ({'mixup': '1'}, "data.augment.mixup is '1': it must be a number"),
+        ({'name': 'flip'}, "unknown data.augment.name 'flip': accepted are '', FILE.py:NAME"),
+        ({'options': {'most': 2}}, "data.augment.options are for FILE.py:NAME, and data.augment.name is ''"),
+    ],
+    ids=str,
+)
+def test_augmentation_that_cannot_be_done_is_refused(values, words):
+    config = default.get_config()
+    with config.unlocked(), config.ignore_type():
+        config.data.augment.update(values)
+
+    def check_all():
+        check.check(config)
+        check.check_images(config, 'mine', (32, 40, 3))
+
+    with pytest.raises(UserError) as error:
+        check_all()
+    assert words in str(error.value)
+
+
+def test_mixup_needs_an_even_batch_on_each_replica():
+    config = default.get_config()
+    config.global_batch_size, config.replicas, config.data.augment.mixup = 126, 2, 1.0
+    with pytest.raises(UserError, match=r'126 is not divisible by 2 x 2 replicas, .* the nearest is 124 or 128'):
+        check.check(config)
+    config.replicas = 3
+    check.check(config)
+
+
+def test_a_table_has_mixup_and_no_flip():
+    config = default.get_config()
+    config.data.augment.mixup = 1.0
+    check.check_images(config, 'wine', (13,))
+    config.data.augment.flip = True
+    with pytest.raises(UserError, match=r"flip is for images, and the examples of 'wine' .* set it to False"):
+        check.check_images(config, 'wine', (13,))
+
+
 @pytest.mark.parametrize('name', sorted(optimizers.ARGUMENTS))
 def test_what_is_accepted_makes_an_optimizer(name):
     import keras

@@ -1,4 +1,4 @@
-"""A user's own model, optimizer and loss under the promises: same weights twice, after a kill, on replicas and workers."""
+"""A user's own files under the promises: same weights twice, after a kill, on replicas and workers."""
 
 import json
 import signal
@@ -10,6 +10,7 @@ from tests.helpers import ROOT, command, last_checkpoint, run, wait_for
 
 MINE = """
 import keras
+import tensorflow as tf
 from configs import default
 from parts import WIDTH
 
@@ -32,6 +33,11 @@ def focal(labels, logits, gamma=2.0):
     return -((1 - p) ** gamma) * keras.ops.log(p + 1e-7)
 
 
+def noise(images, seeds, most=0.1):
+    draw = lambda pair: pair[0] + tf.random.stateless_uniform(pair[0].shape, pair[1], -most, most)
+    return tf.map_fn(draw, (images, seeds), fn_output_signature=tf.float32)
+
+
 def get_config():
     config = default.get_config()
     config.data.name = 'digits'
@@ -40,6 +46,8 @@ def get_config():
     config.model.options = {'width': 32}
     config.optimizer.name = f'{__file__}:Momentum'
     config.loss.name = f'{__file__}:focal'
+    config.data.augment.name = f'{__file__}:noise'
+    config.data.augment.options = {'most': 0.2}
     config.threads = 1
     return config
 """

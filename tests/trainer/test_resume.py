@@ -15,6 +15,7 @@ from tests.helpers import ROOT, command, last_checkpoint, run
 DIGITS = ('--config.data.name=digits', '--config.checkpoint.every_seconds=0', '--config.checkpoint.every_steps=7')
 CNN = ('--config=configs/cnn_nadam.py', *DIGITS, '--config.data.validation=100', '--config.epochs=20')
 MLP = ('--config=configs/mlp_dropout.py', *DIGITS, '--config.data.validation=100', '--config.epochs=30')
+AUGMENT = ('--config.data.augment.flip', '--config.data.augment.crop=2', '--config.data.augment.mixup=1.0')
 SHORT = ('--config=configs/mlp_adam.py', *DIGITS, '--config.epochs=4')
 
 
@@ -33,7 +34,10 @@ def kill_after_progress(workdir, arguments, launch, chance) -> None:
 
 @pytest.mark.parametrize(
     ('arguments', 'launch', 'kills'),
-    [(MLP, 0, 1), *(pytest.param(*case, 5, marks=pytest.mark.slow) for case in ((CNN, 0), (MLP, 0), (MLP, 2)))],
+    [
+        ((*MLP, *AUGMENT), 0, 1),
+        *(pytest.param(*case, 5, marks=pytest.mark.slow) for case in ((CNN, 0), (MLP, 0), (MLP, 2))),
+    ],
     ids=['once', 'cnn', 'mlp with dropout and batch normalisation', 'two workers'],
 )
 def test_killed_at_random_moments_ends_with_the_same_weights(tmp_path, arguments, launch, kills):

@@ -1,12 +1,14 @@
 """The compiled steps: precision, divergence, evaluation."""
 
+import keras
 import numpy as np
 import pytest
+import scipy.stats
 import tensorflow as tf
 
 from configs import default
 from tests.helpers import run
-from trainer import steps
+from trainer import mixup, steps
 from trainer.checkpoints import Checkpoints
 
 
@@ -45,9 +47,10 @@ def test_every_precision_learns_on_two_replicas(tmp_path, precision, model):
     assert result['status'] == 'completed'
 
 
-def program(precision: str) -> steps.Program:
+def program(precision: str, **fields) -> steps.Program:
     config = default.get_config()
     config.precision, config.global_batch_size = precision, 16
+    config.update_from_flattened_dict({path.replace('__', '.'): value for path, value in fields.items()})
     devices = tf.distribute.OneDeviceStrategy('CPU:0')
     return steps.Program(config, devices, (6, 6, 1), 3, total_steps=8, warmup_steps=0)
 
@@ -75,6 +78,33 @@ def test_every_precision_resumes_from_its_checkpoint(tmp_path, precision):
     resumed.train(block(1), 0, 4)
     for a, b in zip(values(whole), values(resumed), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_mixup_mixes_the_inputs_and_the_losses_of_each_pair():
+    """The squared error of mixed labels would be another number than the mixed errors."""
+    made = program('float64', data__augment__mixup=0.7, loss__name='mean_squared_error')
+    model = keras.models.clone_model(made.model)
+    model.set_weights(made.model.get_weights())
+    images, labels = (x.numpy()[:1] for x in block(0))
+    trained = made.train((tf.constant(images), tf.constant(labels)), 5, 3)
+    share = float(mixup.coefficients(0.7, 5, 3, 1)[0])
+    order = [place + 1 - 2 * (place % 2) for place in range(16)]  # 1, 0, 3, 2, ...
+    inputs, classes = images[0] / 255, np.eye(3)[labels[0]]
+    logits = model(share * inputs + (1 - share) * inputs[order]).numpy()
+    p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    each = share * ((classes - p) ** 2).mean(-1) + (1 - share) * ((classes[order] - p) ** 2).mean(-1)
+    assert trained.totals.loss == pytest.approx(each.sum(), rel=1e-9)
+    assert trained.totals.correct == (p.argmax(-1) == labels[0]).sum()  # the label of the first of each pair counts
+
+
+def test_the_coefficients_of_mixup_are_beta_and_their_own_for_each_seed_and_step():
+    for alpha in (0.2, 1.0):
+        drawn = mixup.coefficients(alpha, 0, 0, 2000)
+        assert scipy.stats.kstest(drawn, scipy.stats.beta(alpha, alpha).cdf).pvalue > 0.01
+        np.testing.assert_array_equal(mixup.coefficients(alpha, 0, 1500, 500), drawn[1500:])
+        assert not np.isin(mixup.coefficients(alpha, 1, 0, 2000), drawn).all()
+    for alpha in (0.001, 1000.0):
+        assert np.isfinite(mixup.coefficients(alpha, 0, 0, 100)).all()
 
 
 def test_a_step_that_overflows_is_skipped_and_the_scale_of_the_loss_halved():

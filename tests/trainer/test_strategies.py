@@ -46,6 +46,8 @@ def test_batch_normalisation_clipping_and_augmentation_are_those_of_the_global_b
     arguments = ('--config=configs/mlp_dropout.py', '--config.model.dropout=none', '--config.data.name=digits')
     arguments += ('--config.data.validation=100', '--config.precision=float64', '--config.epochs=4')
     arguments += ('--config.optimizer.global_clipnorm=0.1', '--config.data.augment.shift=2')
+    arguments += ('--config.data.augment.flip', '--config.data.augment.crop=2', '--config.data.augment.cutout=4')
+    arguments += ('--config.data.augment.mixup=0.2', '--config.data.normalize=standard')
     results, (one, mirrored, workers) = on_each_strategy(tmp_path, *arguments)
     assert relative_l2(one, mirrored) < 1e-12
     assert relative_l2(one, workers) < 1e-12
