@@ -30,7 +30,8 @@ class Augment:
       cutout: side of a square that is cut out, in pixels, with its centre anywhere in the image (DeVries & Taylor 2017,
         "Improved Regularization of Convolutional Neural Networks with Cutout", section 3).
       own: the user's own function (`data_pipeline/own/augment.py`); None: none.
-      zero: what is 0 for the model, in [0, 1], of each channel: the padding of `crop`, and what `cutout` leaves. (): 0.
+      zero: the number of each channel that is 0 for the model, in [0, 1] for uint8: what `crop` pads with, and what `cutout`
+        leaves. (): 0.
     """
 
     shift: float = 0.0
