@@ -160,8 +160,11 @@ def get_config() -> ml_collections.ConfigDict:
     config.optimizer.warmup_steps = placeholder(int)  # ScheduleFreeAdamW
 
     config.schedule = ml_collections.ConfigDict()
-    # Learning rate over training: 'constant', 'cosine', 'exponential' or 'piecewise'.
+    # Learning rate over training: 'constant', 'cosine', 'exponential' or 'piecewise', or FILE.py:NAME: a function of
+    # (progress, **options) that returns the factor of the base learning rate; progress goes from 0, after the warm-up, to 1.
     config.schedule.name = 'constant'
+    # Arguments of a schedule from a file.
+    config.schedule.options = ml_collections.ConfigDict()
     # Linear warm-up from 0 to the base learning rate, in steps or epochs (at most one of the two). None: no warm-up.
     config.schedule.warmup_steps = placeholder(int)
     config.schedule.warmup_epochs = placeholder(int)

@@ -1,4 +1,4 @@
-"""`FILE.py:NAME`: a model, an optimizer, a loss, data or an augmentation in a user's own file, named in a config.
+"""`FILE.py:NAME` and `package.module:NAME`: code of the user's own, named in a config. Needs no TensorFlow.
 
 Needs no TensorFlow.
 
@@ -8,6 +8,7 @@ the files next to it hold that it imports, is part of a run's hash; where it lie
 
 import ast
 import hashlib
+import importlib
 import importlib.util
 import os
 import sys
@@ -26,6 +27,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     'model.name': ('image_shape', 'classes'),
     'optimizer.name': ('learning_rate',),
     'loss.name': ('labels', 'logits'),
+    'schedule.name': ('progress',),
     'data.name': ('data_dir',),
     'data.augment.name': ('images', 'seeds'),
 }
@@ -33,10 +35,11 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Reference:
-    """`file`: the Python file; `name`: what is meant in it."""
+    """`file`: the Python file; `name`: what is meant in it; `module`: of an installed package, its dotted name."""
 
     file: Path
     name: str
+    module: str = ''
 
 
 def is_reference(text: str) -> bool:
@@ -57,19 +60,41 @@ def _refers(path: str, text: Any) -> bool:
 
 
 def parse(text: str, where: str) -> Reference:
-    """Returns the reference that a text names: 'FILE.py:NAME', relative to the current folder.
+    """Returns the reference that a text names: 'FILE.py:NAME', relative to the current folder, or 'package.module:NAME'.
 
     Raises:
-      UserError: it has another form, or there is no such file.
+      UserError: it has another form, or there is no such file or module.
     """
     path, _, name = text.rpartition(':')
+    if name.isidentifier() and all(part.isidentifier() for part in path.split('.')) and not path.endswith('.py'):
+        return Reference(_file_of_module(path, where), name, path)
     if not path.endswith('.py') or not name.isidentifier():
-        raise UserError(f"{where} is '{text}': it must be FILE.py:NAME, such as mine.py:{name or 'resnet'}")
+        raise UserError(
+            f"{where} is '{text}': it must be FILE.py:NAME, such as mine.py:{name or 'resnet'}, or package.module:NAME"
+        )
     file = Path(path).expanduser()
     if not file.is_file():
         near = [str(other) for other in file.parent.glob('*.py')] if file.parent.is_dir() else []
         raise unknown(f'file in {where}', path, near) if near else UserError(f'{where}: {path} does not exist')
     return Reference(file, name)
+
+
+def _file_of_module(module: str, where: str) -> Path:
+    """Returns the file of a module, without importing the package that it is in."""
+    package, *inner = module.split('.')
+    spec = importlib.util.find_spec(package)
+    candidates = []
+    if spec and not inner:
+        candidates = [Path(spec.origin or '')]
+    elif spec:
+        folders = [Path(folder, *inner) for folder in spec.submodule_search_locations or ()]
+        candidates = [file for path in folders for file in (path.with_name(f'{path.name}.py'), path / '__init__.py')]
+    for file in candidates:
+        if file.suffix == '.py' and file.is_file():
+            return file
+    raise UserError(
+        f"{where}: there is no module '{module}' in the installed packages; of a file it must be FILE.py:NAME"
+    )
 
 
 def check(reference: Reference, where: str, given: Iterable[str], options: Mapping[str, Any]) -> None:
@@ -179,7 +204,10 @@ def load(reference: Reference) -> Any:
     Raises:
       UserError: the file raises, or lacks the name. The user's own traceback is printed before.
     """
-    module = call(_module, reference.file, file=reference.file)
+    if reference.module:
+        module = call(importlib.import_module, reference.module, file=reference.file)
+    else:
+        module = call(_module, reference.file, file=reference.file)
     if not hasattr(module, reference.name):
         raise UserError(f'{reference.file} has no {reference.name}')
     return getattr(module, reference.name)

@@ -4,7 +4,7 @@ Importing this module does not import Keras, so that a config is checked before 
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from seedwise import references
@@ -93,19 +93,26 @@ def build_schedule(schedule: Mapping[str, Any], base: float, total_steps: int, w
     * s < w: base * (s + 1) / w (linear; Goyal et al. 2017, section 2.2),
     * then, with p = (s - w) / (t - w): `constant` base; `cosine` base * (f + (1 - f) * (1 + cos(pi p)) / 2)
       (Loshchilov & Hutter 2017, eq. 5, one period); `exponential` base * decay_rate^p; `piecewise` base times the factor
-      of the last boundary at or below s / t.
+      of the last boundary at or below s / t; a function from a file base times what it returns for p.
+
+    Raises:
+      UserError: such a function raises, or does not return one number.
     """
     if schedule['name'] == 'constant' and not warmup_steps:
         return base
     import keras
     from keras import ops
 
+    own = _own_factor(schedule) if references.is_reference(schedule['name']) else None
+
     class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         def __call__(self, step):
             step = ops.cast(step, keras.config.floatx())
             progress = (step - warmup_steps) / max(total_steps - warmup_steps, 1)
             progress = ops.clip(progress, 0.0, 1.0)
-            if schedule['name'] == 'cosine':
+            if own:
+                rate = base * ops.cast(own(progress), step.dtype)
+            elif schedule['name'] == 'cosine':
                 final = schedule['final_fraction']
                 rate = base * (final + (1 - final) * 0.5 * (1 + ops.cos(math.pi * progress)))
             elif schedule['name'] == 'exponential':
@@ -124,6 +131,31 @@ def build_schedule(schedule: Mapping[str, Any], base: float, total_steps: int, w
             return dict(schedule) | {'base': base, 'total_steps': total_steps, 'warmup_steps': warmup_steps}
 
     return Schedule()
+
+
+def _own_factor(schedule: Mapping[str, Any]) -> Callable:
+    """Returns a user's function of progress, a float tensor of shape [] in [0, 1]."""
+    from keras import ops
+
+    reference = references.parse(schedule['name'], 'schedule.name')
+    function, options = references.load(reference), dict(schedule['options'])
+
+    def factor(progress):
+        found = references.call(function, progress, file=reference.file, **options)
+        try:
+            found = ops.convert_to_tensor(found)
+        except (TypeError, ValueError):
+            found = None
+        if found is None or len(found.shape):
+            what = 'no number' if found is None else f'the shape {tuple(found.shape)}'
+            raise UserError(
+                f'{reference.file}: {reference.name} returned {what}: it must return one number, the factor of the base '
+                'learning rate'
+            )
+        return found
+
+    factor(ops.convert_to_tensor(0.5))
+    return factor
 
 
 def build(

@@ -40,7 +40,7 @@ NOT_HASHED = ('checkpoint', 'tensorboard', 'data.data_dir', 'data.manual_dir', '
 #: Fields that were added to configs/default.py after version 0.1.0, with their defaults. They are hashed where they differ
 #: from them, so that a new field changes the hash, and with it the folder, of no finished run.
 ADDED: dict[str, Any] = {
-    **{f'{section}.options': {} for section in ('model', 'loss', 'optimizer', 'data', 'data.augment')},
+    **{f'{section}.options': {} for section in ('model', 'loss', 'optimizer', 'schedule', 'data', 'data.augment')},
     'data.normalize': 'auto',
     'data.augment.flip': False,
     'data.augment.crop': 0,

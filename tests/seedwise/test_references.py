@@ -59,7 +59,7 @@ def test_what_is_right_is_accepted_without_running_the_file(mine):
         ({'model__name': 'mine.py:nte'}, "unknown name in model.name 'nte'.*Did you mean 'net'"),
         ({'model__name': 'mien.py:net'}, "unknown file in model.name 'mien.py'.*Did you mean 'mine.py'"),
         ({'model__name': 'nowhere/mine.py:net'}, 'nowhere/mine.py does not exist'),
-        ({'model__name': 'mine:net'}, 'it must be FILE.py:NAME, such as mine.py:net'),
+        ({'model__name': 'mine:net'}, 'no module .mine. in the installed packages; of a file it must be FILE.py:NAME'),
         ({'model__name': 'mine.py:'}, 'it must be FILE.py:NAME'),
         ({'model__options': {'widht': 3}}, "unknown option of model.name 'widht': accepted are rate, width.*'width'"),
         ({'model__options': {'classes': 3}}, "unknown option of model.name 'classes'"),
@@ -139,3 +139,26 @@ def test_a_file_that_raises_while_it_is_imported_can_be_mended(tmp_path):
     assert not [
         name for name in sys.modules if name.endswith('_bad') and 'source' in name and sys.modules[name] is None
     ]
+
+
+def test_a_module_of_an_installed_package(tmp_path, monkeypatch):
+    package = tmp_path / 'hers' / 'nets'
+    package.mkdir(parents=True)
+    (tmp_path / 'hers' / '__init__.py').write_text('raise ImportError("not before it is needed")')
+    (package / '__init__.py').write_text('from .small import net')
+    (package / 'small.py').write_text('def net(image_shape, classes, width=3): return width')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = references.parse('hers.nets.small:net', 'model.name')
+    assert found.file == package / 'small.py'
+    assert references.parse('hers.nets:net', 'model.name').file == package / '__init__.py'
+    references.check(found, 'model.name', ('image_shape', 'classes'), {'width': 4})
+    with pytest.raises(UserError, match="unknown option of model.name 'widht'.*width"):
+        references.check(found, 'model.name', ('image_shape', 'classes'), {'widht': 4})
+    with pytest.raises(UserError, match='not before it is needed'):
+        references.load(found)
+    (tmp_path / 'hers' / '__init__.py').write_text('')
+    sys.modules.pop('hers', None)
+    assert references.load(found)((4, 4, 1), 10) == 3
+    for text in ('hers.nets.large:net', 'nobodys.nets:net'):
+        with pytest.raises(UserError, match='there is no module'):
+            references.parse(text, 'model.name')

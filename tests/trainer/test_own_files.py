@@ -229,3 +229,41 @@ def test_what_is_wrong_with_an_own_function_is_one_line(tmp_path, monkeypatch):
         with pytest.raises(UserError) as error:
             build[section](config, 2 if function == 'batch_norm' else 1)
         assert words in str(error.value), name
+
+
+SCHEDULE = """
+from keras import ops
+
+def triangle(progress, peak=0.5):
+    return ops.minimum(progress / peak, (1 - progress) / (1 - peak))
+
+def two(progress): return ops.stack([progress, progress])
+def none(progress): return None
+"""
+
+
+def test_a_schedule_from_a_file(tmp_path, monkeypatch):
+    from configs import default
+    from seedwise.errors import UserError
+    from trainer import optimizers
+    from trainer.check import check
+
+    (tmp_path / 'rates.py').write_text(SCHEDULE)
+    monkeypatch.chdir(tmp_path)
+    config = default.get_config()
+    config.schedule.name = 'rates.py:triangle'
+    with config.unlocked():
+        config.schedule.options = {'peak': 0.25}
+    check(config)
+    schedule = optimizers.build_schedule(config.schedule, 2.0, 110, 10)
+    # Ten steps of warm-up to the base rate, then the function from 0 on.
+    assert [float(schedule(step)) for step in (0, 9, 10, 35, 60, 110)] == pytest.approx(
+        [0.2, 2.0, 0.0, 2.0, 4 / 3, 0.0]
+    )
+    for name, words in (('two', r'two returned the shape \(2,\): it must return one number'), ('none', 'no number')):
+        config.schedule.name, config.schedule.options = f'rates.py:{name}', {}
+        with pytest.raises(UserError, match=words):
+            optimizers.build_schedule(config.schedule, 2.0, 110, 10)
+    config.schedule.name = 'rates.py:triangel'
+    with pytest.raises(UserError, match="unknown name in schedule.name 'triangel': .* Did you mean 'triangle'"):
+        check(config)
