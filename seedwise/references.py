@@ -1,4 +1,4 @@
-"""`FILE.py:NAME`: a model, an optimizer, a loss or data in a user's own file, named in a config. Needs no TensorFlow.
+"""`FILE.py:NAME`: a model, an optimizer, a loss, a metric or data in a user's own file. Needs no TensorFlow.
 
 A reference is text, so that it survives JSON, the command line, study axes and worker processes. What FILE holds, and what
 the files next to it hold that it imports, is part of a run's hash; where it lies is not. Every run keeps a copy.
@@ -26,6 +26,9 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     'data.name': ('data_dir',),
 }
 
+#: The field that holds several names, of which each may be a reference: functions of (labels, logits).
+SEVERAL = 'metrics'
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -41,8 +44,9 @@ def is_reference(text: str) -> bool:
 
 
 def of_config(config) -> dict[str, Reference]:
-    """Returns the references of a config by field."""
+    """Returns the references of a config by field; those of `metrics` by their place in it, such as 'metrics.1'."""
     texts = {path: config[path.split('.')[0]][path.split('.')[1]] for path in FIELDS}
+    texts |= {f'{SEVERAL}.{i}': text for i, text in enumerate(config.get(SEVERAL, ()))}
     return {path: parse(text, path) for path, text in texts.items() if _refers(path, text)}
 
 
@@ -80,23 +84,41 @@ def check(reference: Reference, where: str, given: Iterable[str], options: Mappi
     Raises:
       UserError: the file does not parse, or lacks the name or an argument.
     """
-    file, name = reference.file, reference.name
-    try:
-        tree = ast.parse(file.read_bytes(), str(file))
-    except SyntaxError as error:
-        raise UserError(f'{file}, line {error.lineno}: SyntaxError: {error.msg}') from error
-    except (OSError, ValueError) as error:
-        raise UserError(f'{file} cannot be read: {error}') from error
-    defined = {found: node for node in tree.body for found in _names(node)}
-    if name not in defined:
-        raise unknown(f'name in {where}', name, defined)
-    takes = _arguments(defined[name])
+    defined = {found: node for node in _parsed(reference.file).body for found in _names(node)}
+    if reference.name not in defined:
+        raise unknown(f'name in {where}', reference.name, defined)
+    takes = _arguments(defined[reference.name])
     if takes is None:
         return
     for option in options:
         if option not in takes or option in given:
             accepted = [argument for argument in takes if argument not in given]
             raise unknown(f'option of {where}', option, accepted)
+
+
+def attribute(reference: Reference, name: str) -> Any:
+    """Returns the constant that a file gives to an attribute of what a reference names, by a line such as
+    `kappa.goal = 'max'`; None: there is no such line. The file is not run.
+
+    Raises:
+      UserError: the file does not parse.
+    """
+    for node in _parsed(reference.file).body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            for target in node.targets:
+                of_it = isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name)
+                if of_it and (target.value.id, target.attr) == (reference.name, name):  # type: ignore[attr-defined]
+                    return node.value.value
+    return None
+
+
+def _parsed(file: Path) -> ast.Module:
+    try:
+        return ast.parse(file.read_bytes(), str(file))
+    except SyntaxError as error:
+        raise UserError(f'{file}, line {error.lineno}: SyntaxError: {error.msg}') from error
+    except (OSError, ValueError) as error:
+        raise UserError(f'{file} cannot be read: {error}') from error
 
 
 def _names(node: ast.stmt) -> list[str]:

@@ -41,6 +41,9 @@ NOT_HASHED = ('checkpoint', 'tensorboard', 'data.data_dir', 'data.manual_dir', '
 ADDED: dict[str, Any] = {
     **{f'{section}.options': {} for section in ('model', 'loss', 'optimizer', 'data')},
     'data.normalize': 'auto',
+    'loss.class_weights': [],
+    'metrics': ['accuracy'],
+    'monitor': 'loss',
 }
 
 
@@ -54,9 +57,8 @@ def config_hash(config) -> str:
     fields = json.loads(to_json(config))
     for path, reference in references.of_config(config).items():
         section, name = path.split('.')
-        fields[section][name] = (
-            f'{references.digest(reference.file)}:{reference.name}'  # what it holds, not where it is
-        )
+        key = int(name) if section == references.SEVERAL else name
+        fields[section][key] = f'{references.digest(reference.file)}:{reference.name}'  # what it holds, not where it is
     if names.kind_of(config.data.name) in names.FILED:
         options = fields['data']['options']
         fields['data'] |= {'name': names.digest(config.data.name, options), 'options': names.without_paths(options)}
@@ -136,10 +138,30 @@ def differences(workdir: Path, fields: Mapping[str, Any], ignored: tuple[str, ..
     return None if other is None else _differences(other, fields, ignored=(*NOT_HASHED, *ignored))
 
 
-def best_evaluation(history: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Returns the evaluation with the lowest validation loss, the first of equals; without validation the last one."""
-    validated = [row for row in history if row.get('validation_loss') is not None]
-    return min(validated, key=lambda row: row['validation_loss']) if validated else ([*history] or [{}])[-1]
+def best_evaluation(
+    history: Sequence[Mapping[str, Any]], monitor: str = 'loss', goal: str = 'min'
+) -> Mapping[str, Any]:
+    """Returns the evaluation with the best value of a metric on validation, the first of equals; without any the last one.
+
+    Args:
+      history: of a run.
+      monitor: name of the metric.
+      goal: which is better of it, 'max' or 'min'.
+    """
+    column, sign = f'validation_{monitor}', 1 if goal == 'min' else -1
+    validated = [row for row in history if row.get(column) is not None]
+    return min(validated, key=lambda row: sign * row[column]) if validated else ([*history] or [{}])[-1]
+
+
+def best_of(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns the evaluation of a result whose weights were kept and tested; {}: there is none."""
+    monitor = result.get('monitor', 'loss')
+    return best_evaluation(result['history'], monitor, metrics_of(result)[monitor])
+
+
+def metrics_of(result: Mapping[str, Any]) -> Mapping[str, str]:
+    """Returns what a result's evaluations measured -> which is better, 'max' or 'min'."""
+    return result.get('metrics') or {'accuracy': 'max', 'loss': 'min'}  # of a version before the field
 
 
 def _read_json(path: Path, remedy: str) -> dict | None:
@@ -175,6 +197,8 @@ def _differences(
 
 def _without_folder(path: str, value: Any) -> Any:
     """Returns the value of a field; of one that names a user's file, what is left without its folder."""
+    if path == references.SEVERAL:
+        return [os.path.basename(text) for text in value]
     if path not in references.FIELDS or not isinstance(value, str):
         return value
     return value if value.startswith(names.FOLDER) and not os.path.basename(value) else os.path.basename(value)
