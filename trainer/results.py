@@ -138,9 +138,7 @@ def differences(workdir: Path, fields: Mapping[str, Any], ignored: tuple[str, ..
     return None if other is None else _differences(other, fields, ignored=(*NOT_HASHED, *ignored))
 
 
-def best_evaluation(
-    history: Sequence[Mapping[str, Any]], monitor: str = 'loss', goal: str = 'min'
-) -> Mapping[str, Any]:
+def best_evaluation(history: Sequence[dict[str, Any]], monitor: str = 'loss', goal: str = 'min') -> dict[str, Any]:
     """Returns the evaluation with the best value of a metric on validation, the first of equals; without any the last one.
 
     Args:
@@ -153,7 +151,7 @@ def best_evaluation(
     return min(validated, key=lambda row: sign * row[column]) if validated else ([*history] or [{}])[-1]
 
 
-def best_of(result: Mapping[str, Any]) -> Mapping[str, Any]:
+def best_of(result: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the evaluation of a result whose weights were kept and tested; {}: there is none."""
     monitor = result.get('monitor', 'loss')
     return best_evaluation(result['history'], monitor, metrics_of(result)[monitor])

@@ -3,7 +3,7 @@
 import math
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -293,7 +293,7 @@ class Run:
             return False
         return len(self.history) - 1 - self.history.index(self._best_evaluation()) >= patience
 
-    def _best_evaluation(self) -> Mapping[str, Any]:
+    def _best_evaluation(self) -> dict[str, Any]:
         return results.best_evaluation(self.history, self.config.monitor, self.goals[self.config.monitor])
 
     def _diverge(self, first: int) -> None:
