@@ -157,7 +157,7 @@ def best_of(result: Mapping[str, Any]) -> dict[str, Any]:
     return best_evaluation(result['history'], monitor, metrics_of(result)[monitor])
 
 
-def metrics_of(result: Mapping[str, Any]) -> Mapping[str, str]:
+def metrics_of(result: Mapping[str, Any]) -> dict[str, str]:
     """Returns what a result's evaluations measured -> which is better, 'max' or 'min'."""
     return result.get('metrics') or {'accuracy': 'max', 'loss': 'min'}  # of a version before the field
 

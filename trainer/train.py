@@ -97,7 +97,7 @@ def evaluate(config, location: sources.Location, workdir: Path) -> dict:
         run.model.set_weights(model.get_weights())
         with prepared.errors_explained(location):
             measured = run.measure('test', Summaries(None), images=False)
-    return result | {'test': run.tested(measured)}
+    return result | {'test': run.tested(measured), 'metrics': results.metrics_of(result) | run.goals}
 
 
 class Run:
