@@ -36,7 +36,8 @@ def kind_of(path: Path) -> str | None:
 def read_runs(paths: Sequence[Path], metrics: Sequence[str], goals: Mapping[str, str]) -> Results:
     """Returns the finished runs of this project in folders: a run's, or one with a folder for each variant and seed."""
     files = [(path, file) for path in paths for file in sorted(path.rglob('result.json'))]
-    rows, known = [], {}
+    rows: list[dict[str, Any]] = []
+    known: dict[str, str] = {}
     for path, file in files:
         try:
             result = json.loads(file.read_text(encoding='utf-8'))

@@ -174,7 +174,7 @@ def scale(axes: Axes, which: str, metric: str, values: np.ndarray) -> bool:
     values = values[np.isfinite(values)]
     share = share_of(metric)
     least = np.maximum(1 - values if share else values, 1e-4)
-    stretched = bool(len(values)) and least.max() > 6 * least.min() and (share or values.min() > 0)
+    stretched = bool(len(values)) and least.max() > 6 * least.min() and (bool(share) or values.min() > 0)
     if stretched:
         low, high = least.min() / 1.15, least.max() * 1.15
         if share:
