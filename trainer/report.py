@@ -19,10 +19,11 @@ def print_summary(result: dict, workdir: Path) -> None:
     console = Console(highlight=False, markup=False, soft_wrap=True)
     data, where, seconds = result['dataset'], result['strategy'], result['seconds']
     table = Table(box=box.SIMPLE, show_header=True, pad_edge=False)
-    table.add_column('split')
+    table.add_column('split', no_wrap=True, min_width=len('validation'))
     names = ['loss', 'accuracy', *(name for name in metrics_of(result) if name not in ALWAYS)]
     for title in (*names, 'examples'):
-        table.add_column(title.replace('_', ' '), justify='right')
+        words = title.replace('_', ' ')
+        table.add_column(words, justify='right', min_width=max(map(len, words.split())))
     last, test = result['history'][-1] if result['history'] else {}, result['test']
     tested = {f'test_{name}': test.get(name) for name in names}
     for split, row in (('train', last), ('validation', best_of(result)), ('test', tested)):

@@ -9,7 +9,7 @@ import ml_collections
 from seedwise.errors import UserError, unknown
 from trainer import metrics
 from trainer.compare.analysis.claims import parse
-from trainer.compare.analysis.metrics import goal_of
+from trainer.compare.analysis.metrics import DIRECTIONS, goal_of
 from trainer.compare.grid import Variant
 from trainer.compare.tuning import AXIS, UNTUNED, space_of
 
@@ -137,6 +137,10 @@ def _check_metric(where: str, metric: str, variants: Sequence[Variant], during: 
         split = name.partition('_')[0]
         if name in columns:
             continue
+        if name not in known and name in DIRECTIONS:
+            raise UserError(
+                f"{where} is {metric}: add '{name.partition('_')[2]}' to base.metrics, so that it is measured"
+            )
         if name not in known:
             raise unknown(where, name, columns)
         if split == 'validation':
