@@ -482,9 +482,10 @@ def test_the_columns_of_results_are_those_that_are_known_of(tmp_path):
         spec.workdir.mkdir()
         results.write_json(spec.workdir / 'result.json', result_of(spec))
         rows.append(read([spec])[0])
-    known = {*check.COLUMNS, 'variant', *plan.variants[0].labels}
+    numbers = check.numbers(plan.variants)
+    known = {*check.COLUMNS, *numbers, 'variant', *plan.variants[0].labels}
     assert {column for frame in rows for column in frame if '.' not in column} <= known
-    assert all(set(check.NUMBERS) <= set(frame) for frame in rows)
+    assert all(set(numbers) <= set(frame) for frame in rows)
     layout = layout_of(plan.config, rows[0])
     table = tables.summary(rows[0], layout)
     assert {column for column in table if not column.startswith(('test_accuracy_', 'test_loss_'))} <= known
