@@ -158,7 +158,7 @@ def get_config() -> ml_collections.ConfigDict:
     # ... and the factors of the base learning rate from each of them on.
     config.schedule.factors = (0.1, 0.01)
 
-    # What is measured on validation and test, beside loss and accuracy: 'top_5_accuracy', 'macro_f1', 'auc',
+    # What is measured on validation and test, besides loss and accuracy: 'top_5_accuracy', 'macro_f1', 'auc',
     # 'calibration_error', 'negative_log_likelihood', 'brier_score', or FILE.py:NAME, a function of (labels [n], logits
     # [n, classes]) that returns a number, with the line NAME.goal = 'max' or 'min' in FILE. The first named is what studies
     # rank by, and what their claims are about unless they name another.

@@ -24,7 +24,7 @@ PAPER = ('reference', 'dataset', 'table', 'curves', 'claims')
 CURVE = ('variant', 'metric', 'epochs', 'values')
 OPTIONAL = ('dataset', 'table', 'curves', 'claims')
 
-#: Columns of results, of trials and of tables, beside the numbers: an axis of that name would be overwritten by them, or
+#: Columns of results, of trials and of tables that are no numbers: an axis of that name would be overwritten by them, or
 #: would overwrite them.
 COLUMNS = (
     *('seed', 'seeds', 'status', 'history', 'versions', 'host', 'git_revision', 'dataset', 'config_hash'),

@@ -71,7 +71,7 @@ def to_csv(runs: pd.DataFrame) -> str:
 
 
 def from_csv(text: str, metrics: Iterable[str] = ()) -> pd.DataFrame:
-    """Returns the runs of `to_csv`; `metrics`: names of those that they have beside accuracy and loss."""
+    """Returns the runs of `to_csv`; `metrics`: names of those that they have besides accuracy and loss."""
     measured = {f'{split}_{name}' for split in ('validation', 'test') for name in metrics}
     # Axes are text, such as '0.10'; what is a number is known by its name.
     frame = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
