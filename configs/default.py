@@ -108,6 +108,10 @@ def get_config() -> ml_collections.ConfigDict:
     config.loss.options = ml_collections.ConfigDict()
     # Weight moved from the true class to all classes alike (Szegedy et al. 2016, section 7), in [0, 1).
     config.loss.label_smoothing = 0.0
+    # Weight of each class in the training loss, as Keras's class_weight: the weighted sum is divided by the batch size.
+    # (): none. ('balanced',): n / (classes x its examples), from the training part. Or a number for each class, such as
+    # (1.0, 2.5, 1.0). train_loss is weighted then; evaluation is not.
+    config.loss.class_weights = ()
 
     config.optimizer = ml_collections.ConfigDict()
     # Any Keras 3 optimizer by its Keras name (SGD, Adam, Nadam, RMSprop, ...), or FILE.py:NAME: a class, or a function of
@@ -177,13 +181,20 @@ def get_config() -> ml_collections.ConfigDict:
     # ... and the factors of the base learning rate from each of them on.
     config.schedule.factors = (0.1, 0.01)
 
+    # What is measured on validation and test, besides loss and accuracy: 'top_5_accuracy', 'macro_f1', 'auc',
+    # 'calibration_error', 'negative_log_likelihood', 'brier_score', or FILE.py:NAME, a function of (labels [n], logits
+    # [n, classes]) that returns a number, with the line NAME.goal = 'max' or 'min' in FILE. The first named is what studies
+    # rank by, and what their claims are about unless they name another.
+    config.metrics = ('accuracy',)
+    # The metric, on validation, by which the weights are chosen that are kept and tested, and which early stopping watches.
+    config.monitor = 'loss'
     # Evaluate on validation every n epochs or steps (one of the two), and at the end.
     config.eval_every_epochs = placeholder(int)
     config.eval_every_epochs = 1
     config.eval_every_steps = placeholder(int)
     # The test set is opened once, after training. True opens it at each evaluation (to redo studies that did so).
     config.test_every_evaluation = False
-    # Stop after n evaluations in a row without a lower validation loss. 0: never. Needs data.validation > 0.
+    # Stop after n evaluations in a row without a better value of `monitor`. 0: never. Needs data.validation > 0.
     config.early_stopping_patience = 0
 
     # auto, one_device, mirrored, multi_worker or tpu. auto: the first there is of TPU, cluster, GPUs, CPU.

@@ -97,6 +97,10 @@ class InMemory:
         """Mean and standard deviation of each channel or feature over the examples, float64; see `moments_of`."""
         return moments_of(self._some(self.indices[i : i + AT_A_TIME]) for i in range(0, self.count, AT_A_TIME))
 
+    def class_counts(self, classes: int) -> np.ndarray:
+        """Returns the number of examples of each class, int64 [classes]."""
+        return np.bincount(self.labels[self.indices], minlength=classes)
+
     def _some(self, indices: np.ndarray) -> np.ndarray:
         return self.images[indices]
 
@@ -218,6 +222,20 @@ class Sharded:
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of each channel over the examples, float64; see `moments_of`."""
         return moments_of(handed_on(images) for images, _ in self.read(AT_A_TIME))
+
+    def class_counts(self, classes: int) -> np.ndarray:
+        """Returns the number of examples of each class, int64 [classes]. No image is decoded."""
+        import tensorflow_datasets as tfds
+
+        skip = {self.form.image: tfds.decode.SkipDecoding()}
+        records = self.in_order().unbatch()
+        labels = records.map(lambda record: self.features.deserialize_example(record, decoders=skip)[self.form.label])
+        counts = np.zeros(classes, np.int64)
+        for some in labels.batch(10_000).as_numpy_iterator():
+            counts += np.bincount(
+                some[(some >= 0) & (some < classes)], minlength=classes
+            )  # others are refused when read
+        return counts
 
     def read(self, at_a_time: int = 10_000) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yields all examples in the source's order: images [n, height, width, channels] as stored, labels int32 [n]."""

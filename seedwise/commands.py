@@ -8,10 +8,12 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import ml_collections
 from absl import flags
 from ml_collections import config_flags
+from ml_collections.config_flags import tuple_parser
 
 from seedwise import config_files, dotted, paths, signals, streams
 from seedwise.errors import FILE_SYSTEM_ERRORS, Interrupted, LostWorker, UserError, unknown
@@ -30,6 +32,21 @@ KINDS = {
     str: 'text',
     tuple: 'a tuple such as "(128, 64)"',
 }
+
+
+class _Tuple(tuple_parser.TupleParser):
+    """As ml_collections reads a tuple; words without brackets and quotes, such as a,b.py:c, it leaves as one text."""
+
+    def parse(self, argument: Any) -> tuple:
+        try:
+            return super().parse(argument)
+        except ValueError:
+            if re.search(r'[][(){}\'" ]', argument):
+                raise
+            return (argument,)
+
+
+config_flags.register_flag_parser_for_type(tuple, _Tuple())
 
 
 def define_config(name: str, text: str):

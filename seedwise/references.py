@@ -1,12 +1,11 @@
 """`FILE.py:NAME` and `package.module:NAME`: code of the user's own, named in a config. Needs no TensorFlow.
 
-Needs no TensorFlow.
-
 A reference is text, so that it survives JSON, the command line, study axes and worker processes. What FILE holds, and what
 the files next to it hold that it imports, is part of a run's hash; where it lies is not. Every run keeps a copy.
 """
 
 import ast
+import functools
 import hashlib
 import importlib
 import importlib.util
@@ -19,7 +18,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from seedwise import dotted
 from seedwise.errors import UserError, unknown
 
 #: Fields of a config that may hold a reference, each with the arguments that its function is given by position.
@@ -31,6 +29,9 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     'data.name': ('data_dir',),
     'data.augment.name': ('images', 'seeds'),
 }
+
+#: The field that holds several names, of which each may be a reference: functions of (labels, logits).
+SEVERAL = 'metrics'
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,10 @@ def is_reference(text: str) -> bool:
 
 
 def of_config(config) -> dict[str, Reference]:
-    """Returns the references of a config by field."""
-    texts = {path: dotted.get(config, path) for path in FIELDS}
+    """Returns the references of a config by field; those of `metrics` by their place in it, such as 'metrics.1'."""
+    # Not by seedwise.dotted, which needs ml_collections: `judge` does without.
+    texts = {path: functools.reduce(lambda section, key: section[key], path.split('.'), config) for path in FIELDS}
+    texts |= {f'{SEVERAL}.{i}': text for i, text in enumerate(config.get(SEVERAL, ()))}
     return {path: parse(text, path) for path, text in texts.items() if _refers(path, text)}
 
 
@@ -109,23 +112,41 @@ def check(reference: Reference, where: str, given: Iterable[str], options: Mappi
     Raises:
       UserError: the file does not parse, or lacks the name or an argument.
     """
-    file, name = reference.file, reference.name
-    try:
-        tree = ast.parse(file.read_bytes(), str(file))
-    except SyntaxError as error:
-        raise UserError(f'{file}, line {error.lineno}: SyntaxError: {error.msg}') from error
-    except (OSError, ValueError) as error:
-        raise UserError(f'{file} cannot be read: {error}') from error
-    defined = {found: node for node in tree.body for found in _names(node)}
-    if name not in defined:
-        raise unknown(f'name in {where}', name, defined)
-    takes = _arguments(defined[name])
+    defined = {found: node for node in _parsed(reference.file).body for found in _names(node)}
+    if reference.name not in defined:
+        raise unknown(f'name in {where}', reference.name, defined)
+    takes = _arguments(defined[reference.name])
     if takes is None:
         return
     for option in options:
         if option not in takes or option in given:
             accepted = [argument for argument in takes if argument not in given]
             raise unknown(f'option of {where}', option, accepted)
+
+
+def attribute(reference: Reference, name: str) -> Any:
+    """Returns the constant that a file gives to an attribute of what a reference names, by a line such as
+    `kappa.goal = 'max'`; None: there is no such line. The file is not run.
+
+    Raises:
+      UserError: the file does not parse.
+    """
+    for node in _parsed(reference.file).body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            for target in node.targets:
+                of_it = isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name)
+                if of_it and (target.value.id, target.attr) == (reference.name, name):  # type: ignore[attr-defined]
+                    return node.value.value
+    return None
+
+
+def _parsed(file: Path) -> ast.Module:
+    try:
+        return ast.parse(file.read_bytes(), str(file))
+    except SyntaxError as error:
+        raise UserError(f'{file}, line {error.lineno}: SyntaxError: {error.msg}') from error
+    except (OSError, ValueError) as error:
+        raise UserError(f'{file} cannot be read: {error}') from error
 
 
 def _names(node: ast.stmt) -> list[str]:

@@ -34,8 +34,8 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path, *, show: bool 
       show: whether to show progress.
 
     Returns:
-      The content of `result.json`: `status` ('completed' or 'diverged'), `history`, `test` with `loss` and `accuracy`
-      (averages over the test examples), `weights_sha256`, `seconds` and others; docs/quickstart.md lists them.
+      The content of `result.json`: `status` ('completed' or 'diverged'), `history`, `test` with `loss`, `accuracy` and
+      the config's other metrics (of all test examples), `weights_sha256`, `seconds` and others.
 
     Raises:
       UserError: the config is wrong, or asks for what is not available: unlike the command, this call never falls back to
@@ -120,7 +120,7 @@ def compare(
     frame, unfinished = runs.read(plan.runs())
     trials = runs.read_trials(study, plan.trials) if plan.trials else None
     rest = {'study_name': name, 'dataset_name': frame['dataset'].iloc[0]['name'], 'unfinished': unfinished}
-    rest |= {'about': '', 'command': 'seedwise.compare(study, workdir)'}
+    rest |= {'about': '', 'command': 'seedwise.compare(study, workdir)', 'metrics': grid.metrics_of(study)}
     page = write_report(study, frame, trials, folder / 'report', **rest)
     records.write(folder / 'report', study, frame, trials, **rest)
     best, others = page.answer()

@@ -14,10 +14,9 @@ from seedwise import references
 from seedwise.commands import KINDS, unknown_field
 from seedwise.dotted import get, is_option, types
 from seedwise.errors import UserError, unknown
-from trainer import models, optimizers
+from trainer import losses, metrics, models, optimizers
 from trainer.cluster import Cluster
 from trainer.hardware import has_gpu
-from trainer.losses import LOSSES
 
 NORMALIZE = ('auto', 'none', 'standard')
 STRATEGIES = ('auto', 'one_device', 'mirrored', 'multi_worker', 'tpu')
@@ -35,8 +34,10 @@ def check(config: ml_collections.ConfigDict) -> None:
     """Raises `UserError` at the first field whose value cannot be run."""
     _check_schema(config)
     own = references.of_config(config)
-    for path, reference in own.items():
-        references.check(reference, path, references.FIELDS[path], get(config, path.removesuffix('.name')).options)
+    for path in own.keys() & references.FIELDS.keys():
+        options = get(config, path.removesuffix('.name')).options
+        references.check(own[path], path, references.FIELDS[path], options)
+    metrics.check(config.metrics)
     for path in references.FIELDS:
         where = path.removesuffix('.name')
         section = get(config, where)
@@ -56,7 +57,7 @@ def check(config: ml_collections.ConfigDict) -> None:
         'model.kernel_initializer': models.INITIALIZERS,
         'model.batch_norm': models.WHERE,
         'model.dropout': models.WHERE,
-        'loss.name': LOSSES,
+        'loss.name': losses.LOSSES,
         'schedule.name': optimizers.SCHEDULES,
         'strategy': STRATEGIES,
         'precision': PRECISIONS,
@@ -65,6 +66,12 @@ def check(config: ml_collections.ConfigDict) -> None:
     }.items():
         if path not in own and get(config, path) not in accepted:
             raise unknown(path, get(config, path), accepted)
+    if config.monitor not in (measured := metrics.measured(config.metrics)):
+        if config.monitor in metrics.METRICS:
+            raise UserError(
+                f"monitor is '{config.monitor}', which is not measured: add it to metrics, {config.metrics}"
+            )
+        raise unknown('monitor', config.monitor, measured)
     optimizers.arguments(config.optimizer)
 
     for path, rule, holds in _NUMBERS:
@@ -72,6 +79,7 @@ def check(config: ml_collections.ConfigDict) -> None:
         if value is not None and not (abs(value) < math.inf and holds(value)):
             raise UserError(f'{path} is {value}: it must be {rule}')
     _check_widths(config.model)
+    _check_class_weights(config.loss.class_weights)
     for pair in PAIRS:
         if sum(get(config, path) is not None for path in pair) != 1:
             values = ' and '.join(f'{path} {get(config, path)}' for path in pair)
@@ -179,6 +187,29 @@ def _check_widths(model: ml_collections.ConfigDict) -> None:
                 raise UserError(f"model.{path} is '{model[path]}', but the model has no hidden layer: accepted is none")
 
 
+def _check_class_weights(weights: tuple) -> None:
+    if weights in ((), (losses.BALANCED,)):
+        return
+    numbers = all(isinstance(w, int | float) and not isinstance(w, bool) and 0 <= w < math.inf for w in weights)
+    if not numbers or not any(weights):
+        near = [weight for weight in weights if isinstance(weight, str)]
+        if len(weights) == len(near) == 1:
+            raise unknown('loss.class_weights', near[0], (losses.BALANCED, '()', '(1.0, 2.5, 1.0)'))
+        raise UserError(
+            f"loss.class_weights is {weights}: it must be (), ('{losses.BALANCED}',), or a number of at least 0 for each "
+            'class, not all 0'
+        )
+
+
+def check_classes(config: ml_collections.ConfigDict, name: str, classes: int) -> None:
+    """Raises `UserError` if the config has weights for another number of classes than dataset `name` has."""
+    weights = config.loss.class_weights
+    if weights not in ((), (losses.BALANCED,)) and len(weights) != classes:
+        raise UserError(
+            f"loss.class_weights has {len(weights)} numbers, and '{name}' has {classes} classes: one a class"
+        )
+
+
 def jit_needs_one_device() -> UserError:
     """Returns the error for XLA where TensorFlow cannot compile a replica's step."""
     return UserError(
@@ -198,7 +229,9 @@ def _check_together(config: ml_collections.ConfigDict) -> None:
     if config.strategy == 'one_device' and config.replicas > 1:
         raise UserError(f'strategy one_device has one replica: replicas is {config.replicas}; accepted are 0 and 1')
     if config.early_stopping_patience and not config.data.validation:
-        raise UserError('early_stopping_patience watches the validation loss: it needs data.validation > 0')
+        raise UserError(
+            f'early_stopping_patience watches the validation {config.monitor}: it needs data.validation > 0'
+        )
     several = config.replicas > 1 or config.strategy in ('mirrored', 'multi_worker')
     if config.jit == 'on' and several and not has_gpu():
         raise jit_needs_one_device()

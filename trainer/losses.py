@@ -10,8 +10,13 @@ Importing this module does not import TensorFlow.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from seedwise import references
 from seedwise.errors import UserError
+
+#: In place of a weight for each class.
+BALANCED = 'balanced'
 
 
 def _targets(labels, logits, smoothing: float):
@@ -51,6 +56,20 @@ def mean_squared_error(labels, logits, smoothing: float):
     import tensorflow as tf
 
     return tf.reduce_mean(tf.square(_targets(labels, logits, smoothing) - tf.nn.softmax(logits)), axis=-1)
+
+
+def class_weights(weights: tuple, dataset) -> np.ndarray | None:
+    """Returns the weight of each class in the training loss, float64 [classes]; None: there are none.
+
+    Args:
+      weights: as `config.loss.class_weights` has them. ('balanced',): all classes have the same share in the loss,
+        n / (classes x count), as scikit-learn's `class_weight='balanced'` (King & Zeng 2001); 0 without an example.
+      dataset: the `data_pipeline.sources.Dataset` with the training part of the run.
+    """
+    if weights != (BALANCED,):
+        return np.array(weights, np.float64) if weights else None
+    counts = dataset.train.class_counts(dataset.classes)
+    return np.where(counts > 0, counts.sum() / (len(counts) * np.maximum(counts, 1)), 0.0)
 
 
 def build(loss: Mapping[str, Any]) -> Callable:

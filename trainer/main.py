@@ -21,6 +21,9 @@ from trainer.report import print_summary
 #: Exit code of a run whose loss was not finite.
 DIVERGED = 3
 
+#: Fields that may differ where a finished run is only evaluated again.
+EVALUATED_ANEW = ('epochs', 'steps', 'metrics', 'monitor')
+
 _CONFIG = commands.define_config('config', 'configs/*.py: what to train; --config.x=y sets a field of it.')
 _WORKDIR = flags.DEFINE_string('workdir', '', "The run's folder. Default: runs/<config name>-<hash of the config>.")
 
@@ -53,7 +56,7 @@ def main(argv: list[str]) -> int:
             for note in location.notes:
                 warn(note)
         check_data(config, location)
-        results.check_workdir(workdir, config, ignored=('epochs', 'steps') if evaluation_only else ())
+        results.check_workdir(workdir, config, ignored=EVALUATED_ANEW if evaluation_only else ())
         if evaluation_only:
             result = _evaluate(config, location, workdir)
         else:

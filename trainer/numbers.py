@@ -26,6 +26,10 @@ def settle_numbers(config: ml_collections.ConfigDict) -> None:
 
 def of_field(path: str, kind: type, value: Any) -> Any:
     """Returns a value as its field has it: numbers of the field's type, and NumPy's as Python's; others as they are."""
+    if kind is tuple and isinstance(value, str):
+        value = (value,)
+    if isinstance(value, tuple) and len(value) == 1 and isinstance(value[0], str) and ',' in value[0]:
+        value = tuple(word.strip() for word in value[0].split(','))  # --config.metrics=macro_f1,auc
     if path in _float_tuples() and isinstance(value, tuple):
         settled = tuple(of_field('', float, one) for one in value)
         return settled if any(a is not b for a, b in zip(settled, value, strict=True)) else value
@@ -39,4 +43,5 @@ def _float_tuples() -> frozenset[str]:
     """Returns the paths of the fields that are tuples of floats."""
     config = default.get_config()
     tuples = {path: dotted.get(config, path) for path, kind in dotted.types(config).items() if kind is tuple}
-    return frozenset(path for path, value in tuples.items() if value and all(isinstance(one, float) for one in value))
+    found = {path for path, value in tuples.items() if value and all(isinstance(one, float) for one in value)}
+    return frozenset({*found, 'loss.class_weights'})

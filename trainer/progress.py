@@ -41,8 +41,9 @@ class Progress:
             return
         values = [f'epoch {round(row["epoch"], 2):g}', f'step {row["step"]:,}/{self._total:,}']
         for split in ('train', 'validation', 'test'):
-            if row.get(f'{split}_loss') is not None:
-                values.append(f'{split} loss {row[f"{split}_loss"]:.4f} accuracy {row[f"{split}_accuracy"]:.4f}')
+            found = {key.removeprefix(f'{split}_'): value for key, value in row.items() if key.startswith(f'{split}_')}
+            words = [f'{name} {value:.4f}' for name, value in found.items() if value is not None]
+            values += [' '.join([split, *words])] if words else []
         done, elapsed = row['step'] - self._start, time.monotonic() - self._started
         if not self._bar and done and row['step'] < self._total:
             values.append(f'ETA {elapsed / done * (self._total - row["step"]):.0f} s')

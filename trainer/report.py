@@ -10,27 +10,27 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from trainer.metrics import ALWAYS
+from trainer.results import best_of, metrics_of
+
 
 def print_summary(result: dict, workdir: Path) -> None:
     """Prints a short table of a result, where it lies, and how to look at it."""
     console = Console(highlight=False, markup=False, soft_wrap=True)
     data, where, seconds = result['dataset'], result['strategy'], result['seconds']
     table = Table(box=box.SIMPLE, show_header=True, pad_edge=False)
-    table.add_column('split')
-    for title in ('loss', 'accuracy', 'examples'):
-        table.add_column(title, justify='right')
-    last = result['history'][-1] if result['history'] else {}
-    best = min(
-        (r for r in result['history'] if r.get('validation_loss') is not None),
-        default=last,
-        key=lambda r: r['validation_loss'],
-    )
-    for split, row in (('train', last), ('validation', best)):
-        if row.get(f'{split}_loss') is not None:
-            table.add_row(split, f'{row[f"{split}_loss"]:.4f}', f'{row[f"{split}_accuracy"]:.4f}', f'{data[split]:,}')
-    test = result['test']
-    if test['loss'] is not None:
-        table.add_row('test', f'{test["loss"]:.4f}', f'{test["accuracy"]:.4f}', f'{test["examples"]:,}')
+    table.add_column('split', no_wrap=True, min_width=len('validation'))
+    names = ['loss', 'accuracy', *(name for name in metrics_of(result) if name not in ALWAYS)]
+    for title in (*names, 'examples'):
+        words = title.replace('_', ' ')
+        table.add_column(words, justify='right', min_width=max(map(len, words.split())))
+    last, test = result['history'][-1] if result['history'] else {}, result['test']
+    tested = {f'test_{name}': test.get(name) for name in names}
+    for split, row in (('train', last), ('validation', best_of(result)), ('test', tested)):
+        values = [row.get(f'{split}_{name}') for name in names]
+        if values[0] is not None:
+            count = test['examples'] if split == 'test' else data[split]
+            table.add_row(split, *('' if value is None else f'{value:.4f}' for value in values), f'{count:,}')
     console.print(table)
     if result['status'] == 'diverged':
         first, final = result['diverged_steps']

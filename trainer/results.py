@@ -47,6 +47,9 @@ ADDED: dict[str, Any] = {
     'data.augment.cutout': 0,
     'data.augment.mixup': 0.0,
     'data.augment.name': '',
+    'loss.class_weights': [],
+    'metrics': ['accuracy'],
+    'monitor': 'loss',
 }
 
 
@@ -60,7 +63,11 @@ def config_hash(config) -> str:
     fields = json.loads(to_json(config))
     for path, reference in references.of_config(config).items():
         # What it holds, not where it is.
-        dotted.put(fields, path, f'{references.digest(reference.file)}:{reference.name}')
+        content = f'{references.digest(reference.file)}:{reference.name}'
+        if path.startswith(f'{references.SEVERAL}.'):
+            fields[references.SEVERAL][int(path.rpartition('.')[2])] = content
+        else:
+            dotted.put(fields, path, content)
     if names.kind_of(config.data.name) in names.FILED:
         options = fields['data']['options']
         fields['data'] |= {'name': names.digest(config.data.name, options), 'options': names.without_paths(options)}
@@ -154,10 +161,28 @@ def differences(workdir: Path, fields: Mapping[str, Any], ignored: tuple[str, ..
     return None if other is None else _differences(other, fields, ignored=(*NOT_HASHED, *ignored))
 
 
-def best_evaluation(history: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Returns the evaluation with the lowest validation loss, the first of equals; without validation the last one."""
-    validated = [row for row in history if row.get('validation_loss') is not None]
-    return min(validated, key=lambda row: row['validation_loss']) if validated else ([*history] or [{}])[-1]
+def best_evaluation(history: Sequence[dict[str, Any]], monitor: str = 'loss', goal: str = 'min') -> dict[str, Any]:
+    """Returns the evaluation with the best value of a metric on validation, the first of equals; without any the last one.
+
+    Args:
+      history: of a run.
+      monitor: name of the metric.
+      goal: which is better of it, 'max' or 'min'.
+    """
+    column, sign = f'validation_{monitor}', 1 if goal == 'min' else -1
+    validated = [row for row in history if row.get(column) is not None]
+    return min(validated, key=lambda row: sign * row[column]) if validated else ([*history] or [{}])[-1]
+
+
+def best_of(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the evaluation of a result whose weights were kept and tested; {}: there is none."""
+    monitor = result.get('monitor', 'loss')
+    return best_evaluation(result['history'], monitor, metrics_of(result)[monitor])
+
+
+def metrics_of(result: Mapping[str, Any]) -> dict[str, str]:
+    """Returns what a result's evaluations measured -> which is better, 'max' or 'min'."""
+    return result.get('metrics') or {'accuracy': 'max', 'loss': 'min'}  # of a version before the field
 
 
 def _read_json(path: Path, remedy: str) -> dict | None:
@@ -193,6 +218,8 @@ def _differences(
 
 def _without_folder(path: str, value: Any) -> Any:
     """Returns the value of a field; of one that names a user's file, what is left without its folder."""
+    if path == references.SEVERAL:
+        return [os.path.basename(text) for text in value]
     if path not in (*references.FIELDS, 'model.options.weights') or not isinstance(value, str):
         return value
     folder = value.startswith((names.FOLDER, names.HUGGINGFACE))

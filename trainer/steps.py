@@ -16,8 +16,9 @@ import tensorflow as tf
 
 from seedwise import references
 from seedwise.errors import UserError
-from trainer import losses, mixup, models, optimizers, strategy
+from trainer import losses, metrics, mixup, models, optimizers
 from trainer.check import jit_needs_one_device
+from trainer.collectives import Collectives
 from trainer.random_layers import StepSeeds, check_repeats
 
 
@@ -62,8 +63,8 @@ class Trained:
 Moments = tuple[np.ndarray, np.ndarray]
 
 #: Called with a block of evaluated examples, arrays [steps, batch, ...]: images, labels, mask, predicted class and its
-#: probability.
-OnBlock = Callable[[Any, Any, Any, Any, Any], None]
+#: probability, and, where some metric needs them, float32 logits.
+OnBlock = Callable[..., None]
 
 
 class Program:
@@ -72,7 +73,7 @@ class Program:
     Attributes:
       model: the Keras model, images in [0, 1] -> logits.
       optimizer: the Keras optimizer, built.
-      workers: number of worker processes.
+      collectives: what sums and gathers across replicas and workers.
       moments: mean and standard deviation, by which inputs are normalised; None: they are not.
     """
 
@@ -83,26 +84,30 @@ class Program:
         image_shape: tuple[int, ...],
         classes: int,
         moments: Moments | None = None,
+        class_weights: np.ndarray | None = None,
         *,
         total_steps: int,
         warmup_steps: int,
     ):
-        """`devices`: the `tf.distribute.Strategy`; `moments`: by which inputs are normalised, None: they are not."""
+        """Takes the `tf.distribute.Strategy` and what the training examples decide.
+
+        `moments`: by which inputs are normalised, None: they are not. `class_weights`: [classes], in the loss; None: none.
+        """
         self._devices = devices
         self._image_shape, self._classes = image_shape, classes
         self._total_steps, self._warmup_steps = total_steps, warmup_steps
-        self._replicas = devices.num_replicas_in_sync
-        self._local_replicas = strategy.local_replicas(devices)
-        self.workers = self._replicas // self._local_replicas
+        self.collectives = Collectives(devices)
+        self._replicas, self._sum_dtype = self.collectives.replicas, self.collectives.sum_dtype
         self._batch = config.global_batch_size
         self._loss = losses.build(config.loss)
         self._mixup = config.data.augment.mixup
-        # Sums are kept in float64; TPUs have none.
-        self._sum_dtype = tf.float32 if isinstance(devices, tf.distribute.TPUStrategy) else tf.float64
+        self._gathers_logits = any(name not in metrics.ALWAYS for name in config.metrics)
         self.moments = moments
         with devices.scope():
             # Variables, so that the compiled steps can be used for other training examples.
             self._normalization = [tf.Variable(x, dtype=_dtype(config), trainable=False) for x in moments or ()]
+            weights = [] if class_weights is None else [class_weights]
+            self._class_weights = [tf.Variable(x, dtype=_dtype(config), trainable=False) for x in weights]
             self.model, self.optimizer = self._make(config)
             self.optimizer.build(self.model.trainable_variables)
         self._to_save = self.model
@@ -126,15 +131,19 @@ class Program:
         self._evaluate_block = tf.function(self._eval_steps, autograph=False)
         self._longest = 0
 
-    def reset(self, config, moments: Moments | None = None) -> None:
+    def reset(self, config, moments: Moments | None = None, class_weights: np.ndarray | None = None) -> None:
         """Makes this the program of another run, without compiling it again.
 
         Args:
           config: differs from this program's in its seed, and in a constant learning rate, and in nothing else.
           moments: of the run's training examples, if inputs are normalised.
+          class_weights: of the run's, if the loss has any.
         """
         self.moments = moments
-        for variable, value in zip(self._normalization, moments or (), strict=True):
+        weights = () if class_weights is None else (class_weights,)
+        for variable, value in zip(
+            (*self._normalization, *self._class_weights), (*(moments or ()), *weights), strict=True
+        ):
             variable.assign(value)
         with self._devices.scope():
             model, optimizer = self._make(config)
@@ -209,27 +218,13 @@ class Program:
         """
         totals = Totals(0.0, 0.0, 0)
         for block in blocks:
-            sums, predicted, confidence = self._evaluate_block(*block)
+            sums, *predictions = self._evaluate_block(*block)
             totals = totals.plus(Totals(*_numbers(sums)))
             if on_block:
                 local = [self._devices.experimental_local_results(x) for x in block]
                 whole = [parts[0] if len(parts) == 1 else tf.concat(parts, 1) for parts in local]
-                on_block(*map(np.asarray, (*whole, predicted, confidence)))  # `numpy()` would copy
+                on_block(*map(np.asarray, (*whole, *predictions)))  # `numpy()` would copy
         return totals._replace(examples=round(totals.examples))
-
-    def of_all_workers(self, local: np.ndarray) -> np.ndarray:
-        """Returns what all workers have, of numbers of each worker's examples.
-
-        Args:
-          local: [batches, examples of this worker in a batch], in the order of the blocks; every worker must call this.
-        """
-        if self.workers == 1:
-            return local
-        columns, worker = local.shape[1], self._devices.cluster_resolver.task_id
-        whole = np.zeros((len(local), columns * self.workers), local.dtype)
-        whole[:, worker * columns : (worker + 1) * columns] = local
-        summed = tf.function(self._sum_over_workers)(tf.constant(whole.ravel(), self._sum_dtype))
-        return summed.numpy().astype(local.dtype).reshape(whole.shape)
 
     def _train_steps(self, images, labels, steps, seed, first_step, stop, *mixing):
         """The first `steps` steps of a block: returns `Totals`, `LastStep` and the number of workers that ask to stop.
@@ -247,7 +242,7 @@ class Program:
 
         start = (tf.constant(0), self._no_totals(), LastStep(*[tf.constant(0.0)] * 3))
         _, totals, last = tf.while_loop(lambda i, *_: i < steps, step, start)
-        *totals, stops = tf.unstack(self._sum_over_workers(tf.stack([*totals, tf.cast(stop, self._sum_dtype)])))
+        *totals, stops = tf.unstack(self.collectives.over_workers(tf.stack([*totals, tf.cast(stop, self._sum_dtype)])))
         return Totals(*totals), last, stops
 
     def _replica_step(self, images, labels, i, seed, step, is_last, *mixing):
@@ -264,16 +259,22 @@ class Program:
             inputs = mixup.mixed(coefficient, inputs, mixup.partners(inputs))
         with tf.GradientTape() as tape, self._seeds.at(seed, step):
             logits = self.model(inputs, training=True)
-            loss = self._loss(labels, _loss_precision(logits))
+            loss = self._weighted_loss(labels, logits)
             if coefficient is not None:
-                other = self._loss(mixup.partners(labels), _loss_precision(logits))
-                loss = mixup.mixed(coefficient, loss, other)
+                loss = mixup.mixed(coefficient, loss, self._weighted_loss(mixup.partners(labels), logits))
             mean = tf.reduce_sum(loss) / self._batch  # the share in the mean over the global batch
             scaled = self.optimizer.scale_loss(mean)
-        gradients = self._sum_over_replicas(tape.gradient(scaled, self.model.trainable_variables))
+        gradients = self.collectives.over_replicas(tape.gradient(scaled, self.model.trainable_variables))
         last = LastStep(tf.cast(self._inner_optimizer.learning_rate, tf.float32), *self._norms(gradients, is_last))
         self.optimizer.apply(gradients, self.model.trainable_variables)
         return self._totals(loss, logits, labels, tf.ones_like(labels, tf.bool)), last
+
+    def _weighted_loss(self, labels, logits):
+        """The loss of each example, [batch], times the weight of its class if classes have weights."""
+        loss = self._loss(labels, _loss_precision(logits))
+        for weights in self._class_weights:
+            loss *= tf.cast(tf.gather(weights, labels), loss.dtype)
+        return loss
 
     def _overwrite(self):
         """Sets the weights to their averages every `ema_overwrite_frequency` steps, outside of a replica's step.
@@ -305,29 +306,30 @@ class Program:
         return tf.cond(needed, norms, lambda: (tf.constant(0.0), tf.constant(0.0)))
 
     def _eval_steps(self, images, labels, mask):
-        """A block of evaluation batches: returns `Totals`, and [steps, batch] predicted class and its probability."""
+        """A block of evaluation batches: returns `Totals`, and of `_eval_step` the rest, [steps, batch, ...]."""
         local = self._devices.experimental_local_results
         steps = tf.shape(local(labels)[0])[0]
 
-        def step(i, totals, predicted, confidence):
+        def step(i, totals, *arrays):
             per_replica = self._devices.run(self._eval_step, args=(images, labels, mask, i))
             written = [
-                array.write(i, tf.concat(local(value), 0))
-                for array, value in zip((predicted, confidence), per_replica[1:], strict=True)
+                array.write(i, tf.concat(local(value), 0)) for array, value in zip(arrays, per_replica[1:], strict=True)
             ]
             return i + 1, totals.plus(self._sum_over_local(per_replica[0])), *written
 
-        arrays = [tf.TensorArray(dtype, size=steps) for dtype in (tf.int32, tf.float32)]
+        kinds = (tf.int32, tf.float32, tf.float32)[: 3 if self._gathers_logits else 2]
+        arrays = [tf.TensorArray(dtype, size=steps) for dtype in kinds]
         _, totals, *arrays = tf.while_loop(lambda i, *_: i < steps, step, (tf.constant(0), self._no_totals(), *arrays))
-        totals = Totals(*tf.unstack(self._sum_over_workers(tf.stack(totals))))
+        totals = Totals(*tf.unstack(self.collectives.over_workers(tf.stack(totals))))
         return totals, *(array.stack() for array in arrays)
 
     def _eval_step(self, images, labels, mask, i):
         logits = self.model(self._inputs(images[i]), training=False)
         loss = self._loss(labels[i], _loss_precision(logits))
-        probabilities = tf.nn.softmax(tf.cast(logits, tf.float32))
+        single = tf.cast(logits, tf.float32)
         totals = self._totals(loss, logits, labels[i], mask[i])
-        return totals, tf.argmax(logits, -1, tf.int32), tf.reduce_max(probabilities, -1)
+        predictions = tf.argmax(logits, -1, tf.int32), tf.reduce_max(tf.nn.softmax(single), -1)
+        return totals, *predictions, *([single] if self._gathers_logits else [])
 
     def _inputs(self, images):
         """Returns what the model is given: images in [0, 1], normalised if they are to be."""
@@ -349,27 +351,6 @@ class Program:
     def _sum_over_local(self, totals) -> Totals:
         """Sums the totals of this worker's replicas."""
         return Totals(*(tf.add_n(self._devices.experimental_local_results(value)) for value in totals))
-
-    def _sum_over_replicas(self, gradients):
-        """Sums gradients across replicas as one vector: one collective a step, whatever the number of tensors."""
-        if self._replicas == 1:
-            return gradients
-        flat = tf.concat([tf.reshape(gradient, [-1]) for gradient in gradients], 0)
-        flat = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, flat)
-        parts = tf.split(flat, [gradient.shape.num_elements() for gradient in gradients])
-        return [tf.reshape(part, gradient.shape) for part, gradient in zip(parts, gradients, strict=True)]
-
-    def _sum_over_workers(self, sums):
-        """Sums a worker's vector over all workers; on one worker, returns it."""
-        if self.workers == 1:
-            return sums
-
-        def share(sums):
-            context = tf.distribute.get_replica_context()
-            first_local = context.replica_id_in_sync_group % self._local_replicas == 0
-            return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.where(first_local, sums, tf.zeros_like(sums)))
-
-        return self._devices.experimental_local_results(self._devices.run(share, args=(sums,)))[0]
 
 
 def use_xla(config, devices, model: keras.Model) -> bool:

@@ -23,7 +23,7 @@ from tensorboard.plugins.hparams import api_pb2
 
 from seedwise import dotted
 from seedwise.errors import CannotWrite
-from trainer import events, images, results
+from trainer import events, images, metrics, results
 from trainer.checkpoints import tensorflow_writing
 from trainer.progress import warn
 
@@ -207,16 +207,17 @@ def _hparams(fields: Mapping[str, Any], group: str) -> list[Summary.Value]:
         api_pb2.HParamInfo(name=name, type=_type(flat[name]))
         for name in sorted(flat, key=lambda name: (name not in _FIRST_COLUMNS, name))
     ]
-    metrics = [
+    measured = metrics.measured(fields['metrics'])
+    shown = [
         api_pb2.MetricInfo(
             name=api_pb2.MetricName(group=split, tag=tag),
-            display_name=f'{split} {tag} {arrow}',
-            description=f'{"Higher" if arrow == "↑" else "Lower"} is better.',
+            display_name=f'{split} {tag.replace("_", " ")} {"↑" if metric.goal == "max" else "↓"}',
+            description=f'{metric.what} {"Higher" if metric.goal == "max" else "Lower"} is better.',
         )
         for split in ('validation', 'test')
-        for tag, arrow in (('accuracy', '↑'), ('loss', '↓'))
+        for tag, metric in measured.items()
     ]
-    return [events.experiment(columns, metrics), events.session(flat, group, time.time())]
+    return [events.experiment(columns, shown), events.session(flat, group, time.time())]
 
 
 def _type(value: bool | float | str) -> 'api_pb2.DataType.ValueType':

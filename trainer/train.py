@@ -1,8 +1,6 @@
 """One run, from config to result, in the order in which things happen."""
 
-import functools
 import math
-import operator
 import tempfile
 import time
 from collections.abc import Callable
@@ -16,15 +14,14 @@ from data_pipeline import prepared, sources
 from seedwise import references, tensorflow_import
 from seedwise.errors import Interrupted, UserError
 from seedwise.signals import stop_requests
-from trainer import results, strategy
+from trainer import losses, metrics, results, strategy
 from trainer.blocks import Blocks
-from trainer.check import check_images, check_length
+from trainer.check import check_classes, check_images, check_length
 from trainer.checkpoints import Checkpoints, load_model, save_model, weights_sha256
 from trainer.cluster import Cluster, lost_worker, wait_for_all
-from trainer.images import Outcomes
-from trainer.images import outcomes as outcomes_of
+from trainer.evaluation import Metrics, Seen
 from trainer.progress import Progress, warn
-from trainer.steps import OnBlock, Program, Totals
+from trainer.steps import Program, Totals
 from trainer.summaries import Summaries
 
 #: What TensorFlow raises when another worker does not answer.
@@ -38,9 +35,6 @@ PEERS_FAIL = (
 
 #: Totals of no examples.
 NOTHING = Totals(0.0, 0.0, 0)
-
-#: `test` of a result whose test set was not opened.
-NOT_TESTED = {'loss': None, 'accuracy': None, 'examples': 0}
 
 
 def train(
@@ -104,8 +98,8 @@ def evaluate(config, location: sources.Location, workdir: Path) -> dict:
         run = Run(config, devices, dataset, Path(scratch))
         run.model.set_weights(model.get_weights())
         with prepared.errors_explained(location):
-            totals = run.score('test')
-    return result | {'test': {'loss': totals.mean_loss, 'accuracy': totals.accuracy, 'examples': totals.examples}}
+            measured = run.measure('test', Summaries(None), images=False)
+    return result | {'test': run.tested(measured), 'metrics': results.metrics_of(result) | run.goals}
 
 
 class Run:
@@ -128,19 +122,24 @@ class Run:
         self.total_steps = self.blocks.total_steps
         check_length(config, self.total_steps)
         check_images(config, dataset.name, dataset.image_shape)
+        check_classes(config, dataset.name, dataset.classes)
         moments = dataset.train.moments if normalized else None
+        class_weights = losses.class_weights(config.loss.class_weights, dataset)
         if program:
-            program.reset(config, moments)
+            program.reset(config, moments, class_weights)
         self.program = program or Program(
             config,
             devices,
             dataset.image_shape,
             dataset.classes,
             moments,
+            class_weights,
             total_steps=self.total_steps,
             warmup_steps=config.schedule.warmup_steps or self.blocks.step_of_epoch(config.schedule.warmup_epochs or 0),
         )
         self.model = self.program.model
+        self.goals = metrics.goals(config.metrics)
+        self.metrics = Metrics(config, dataset.classes, self.program.collectives)
         self.splits = {'validation': dataset.validation, 'test': dataset.test}
         # The best weights so far, kept in the checkpoint so that they are always those that belong to its step.
         weights = self.model.get_weights() if dataset.validation is not None else []
@@ -184,22 +183,12 @@ class Run:
                 if snapshot:
                     progress.say(f'continuing at step {self.step:,} of {self.total_steps:,}')
                 self._train(summaries, progress, lambda: earlier + time.perf_counter() - started)
-                tested = self._test(summaries) if test else NOT_TESTED
+                tested = self._test(summaries) if test else self.tested({})
             finally:
                 progress.close()
                 summaries.close()
         self.seconds['total'] = earlier + time.perf_counter() - started
         return self._finish(tested)
-
-    def score(self, split: str, on_block: OnBlock | None = None) -> Totals:
-        """Returns the totals of 'validation' or 'test' with the model's weights as they are."""
-        clock = time.perf_counter()
-        examples = self.splits[split]
-        totals = self.program.evaluate(self.blocks.evaluate(split, examples), on_block)
-        self.seconds['evaluation'] += time.perf_counter() - clock
-        if totals.examples != examples.count:
-            raise AssertionError(f'evaluated {totals.examples} of {examples.count} {split} examples')
-        return totals
 
     def _train(self, summaries: Summaries, progress: Progress, now: Callable[[], float]) -> None:
         """Trains from the current step to the last one, to divergence, or until early stopping ends it."""
@@ -251,84 +240,85 @@ class Run:
             'train_accuracy': self.since_evaluation.accuracy,
             'validation_loss': None,
             'validation_accuracy': None,
+            **{f'validation_{name}': None for name in self.goals if name not in metrics.ALWAYS},
         }
         self.since_evaluation = NOTHING
         if self.splits['validation'] is not None:
-            row |= self._score_and_log('validation', summaries)
+            row |= self.measure('validation', summaries)
         if self.config.test_every_evaluation:
-            row |= self._score_and_log('test', summaries)
+            row |= self.measure('test', summaries)
         if self.status == 'diverged':
             return
         row['seconds'] = round(self.seconds['training'], 3)
         self.history.append(row)
         progress.evaluation(row)
-        if self.best and row is results.best_evaluation(self.history):
+        if self.best and row is self._best_evaluation():
             for best, weight in zip(self.best, self.model.weights, strict=True):
                 best.assign(weight.numpy())
 
-    def _score_and_log(
-        self, split: str, summaries: Summaries, *, images: bool = True, right: list[np.ndarray] | None = None
-    ) -> dict[str, float]:
-        """Returns loss and accuracy of a split; a loss that is not finite ends the run as diverged.
+    def measure(
+        self, split: str, summaries: Summaries, *, images: bool = True, right: bool = False
+    ) -> dict[str, float | None]:
+        """Returns the metrics of a split as a row of the history; a loss that is not finite ends the run as diverged.
 
         Args:
           split: 'validation' or 'test'.
           summaries: where the numbers are logged.
           images: whether to log the examples that were misclassified.
-          right: gets an array of each block, if given: 1 where the prediction is right, [batches, examples of this worker].
+          right: whether to write which examples are right, unless the run diverged.
         """
-        outcomes: list[Outcomes] = []
-        board = self.config.tensorboard
+        clock, examples, board = time.perf_counter(), self.splits[split], self.config.tensorboard
         # Every worker must take the same branch: the others would otherwise wait for its collectives forever.
         images = images and board.enabled is not False and board.images
-
-        def on_block(pictures, labels, mask, predicted, confidence):
-            if images:
-                outcomes.append(
-                    outcomes_of(pictures, labels, mask, predicted, confidence, classes=self.dataset.classes)
-                )
-            if right is not None:
-                right.append((labels == predicted).astype(np.int8))
-
-        totals = self.score(split, on_block if images or right is not None else None)
+        seen = Seen(self.dataset.classes, pictures=images, right=right, logits=bool(self.metrics))
+        totals = self.program.evaluate(self.blocks.evaluate(split, examples), seen.on_block if seen.anything else None)
+        if totals.examples != examples.count:
+            raise AssertionError(f'evaluated {totals.examples} of {examples.count} {split} examples')
+        values: dict[str, float | None] = {'loss': totals.mean_loss, 'accuracy': totals.accuracy}
+        if math.isfinite(totals.loss):
+            values |= self.metrics.of(split, totals.examples, seen)
+        self.seconds['evaluation'] += time.perf_counter() - clock
         if images:
-            summaries.outcomes(split, self.step, functools.reduce(operator.add, outcomes), self.seconds['training'])
+            summaries.outcomes(split, self.step, seen.outcomes, self.seconds['training'])
         if not math.isfinite(totals.loss):
             self._diverge(self.step)
-        else:
-            summaries.scalars(split, self.step, {'loss': totals.mean_loss, 'accuracy': totals.accuracy})
-        return {f'{split}_loss': totals.mean_loss, f'{split}_accuracy': totals.accuracy}
+            return {f'{split}_{name}': value for name, value in values.items()}
+        summaries.scalars(split, self.step, values)
+        if right:
+            correct = self.program.collectives.of_all_workers(np.concatenate(seen.right)).ravel()[: totals.examples]
+            if self.chief:
+                results.write_correct(self.workdir, correct.astype(bool))
+        return {f'{split}_{name}': value for name, value in values.items()}
 
     def _stops_early(self) -> bool:
         patience = self.config.early_stopping_patience
         if not patience:
             return False
-        return len(self.history) - 1 - self.history.index(results.best_evaluation(self.history)) >= patience
+        return len(self.history) - 1 - self.history.index(self._best_evaluation()) >= patience
+
+    def _best_evaluation(self) -> dict[str, Any]:
+        return results.best_evaluation(self.history, self.config.monitor, self.goals[self.config.monitor])
 
     def _diverge(self, first: int) -> None:
         """Ends the run: a loss was not finite for the first time between step `first` and the current one."""
         self.status, self.diverged_steps = 'diverged', (first, self.step)
 
     def _test(self, summaries: Summaries) -> dict:
-        """Opens the test set, with the best weights by validation if there are any."""
+        """Opens the test set, with the weights that are the best on validation if there are any."""
         self.program.finalize()
         self.final_sha256 = weights_sha256(self.model)
         if self.status == 'diverged':
-            return NOT_TESTED
+            return self.tested({})
         if self.best and self.history:
             self.model.set_weights([best.numpy() for best in self.best])
-        right: list[np.ndarray] = []
-        measured = self._score_and_log('test', summaries, images=not self.config.test_every_evaluation, right=right)
-        if self.status == 'diverged':
-            return NOT_TESTED
-        correct = self.program.of_all_workers(np.concatenate(right)).ravel()[: self.dataset.test.count]
-        if self.chief:
-            results.write_correct(self.workdir, correct.astype(bool))
-        return {
-            'loss': measured['test_loss'],
-            'accuracy': measured['test_accuracy'],
-            'examples': self.dataset.test.count,
-        }
+        measured = self.measure('test', summaries, images=not self.config.test_every_evaluation, right=True)
+        return self.tested({} if self.status == 'diverged' else measured)
+
+    def tested(self, measured: dict[str, float | None]) -> dict[str, Any]:
+        """Returns `test` of a result from what `measure` returned; {}: the test set was not opened."""
+        names = ['loss', 'accuracy', *(name for name in self.goals if name not in metrics.ALWAYS)]
+        values = {name: measured.get(f'test_{name}') for name in names}
+        return values | {'examples': self.dataset.test.count if measured else 0}
 
     def _finish(self, test: dict) -> dict:
         """Writes model.keras, then result.json, which says that the run is done."""
@@ -351,11 +341,13 @@ class Run:
             'strategy': {
                 'name': strategy.name_of(self.devices),
                 'replicas': self.devices.num_replicas_in_sync,
-                'workers': self.program.workers,
+                'workers': self.program.collectives.workers,
                 'global_batch_size': self.config.global_batch_size,
             },
             'parameters': self.model.count_params(),
             'steps': self.step,
+            'metrics': self.goals,
+            'monitor': self.config.monitor,
             'history': self.history,
             'test': test,
             'weights_sha256': self.final_sha256,

@@ -30,6 +30,7 @@ RULES: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
     ),
     (('model.dropout_rate',), lambda config: config.model.dropout == 'none', "model.dropout is 'none'"),
     (('model.filters', 'model.kernel_size'), lambda config: config.model.name == 'mlp', "model.name is not 'cnn'"),
+    (('monitor',), lambda config: not config.data.validation, 'data.validation is 0'),
     (
         ('loss.label_smoothing',),
         lambda config: references.is_reference(config.loss.name),

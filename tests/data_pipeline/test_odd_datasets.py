@@ -124,6 +124,7 @@ def test_the_model_sees_the_right_numbers_or_one_line_says_why_not(tmp_path, ima
         images = stored['train'].astype(np.float64) / IMAGES[image].one
         for mine, numpys in zip(dataset.train.moments, (images.mean((0, 1, 2)), images.std((0, 1, 2))), strict=True):
             assert np.abs(mine - numpys).max() <= 1e-6, mode
+        assert dataset.train.class_counts(3).tolist() == np.bincount(np.arange(COUNTS['train']) % 3).tolist(), mode
         for split in COUNTS:
             numbers = in_one_order(seen(dataset, split, augment='augmentation' in mode))
             expected = in_one_order(stored[split].astype(np.float32) / np.float32(IMAGES[image].one))

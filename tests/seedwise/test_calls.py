@@ -22,13 +22,19 @@ result = seedwise.train(config, 'run')
 assert result['status'] == 'completed' and result['test']['examples'] == 360
 assert seedwise.train(config, 'run')['seconds'] == result['seconds']  # not trained again
 
+with open('own.py', 'w') as file:
+    file.write("def wrong(labels, logits): return (logits.argmax(1) != labels).mean()\\nwrong.goal = 'min'\\n")
+config.metrics, config.loss.class_weights = ('own.py:wrong', 'macro_f1'), ('balanced',)
 study = ml_collections.ConfigDict({'base': config, 'seeds': 2})
 study.axes = {'optimizer': {name: {'optimizer': {'name': name}} for name in ('Adam', 'SGD')}}
 study.claims = ({'id': 'x', 'kind': 'better', 'a': {'optimizer': 'Adam'}, 'b': {'optimizer': 'SGD'}},)
 answer = seedwise.compare(study, 'study', workers=1)
 assert list(answer.table['optimizer']) == ['Adam', 'SGD'] and len(answer.runs) == 4
 assert answer.verdicts[0].claim.id == 'x' and answer.report.exists()
-assert answer.sentence.startswith('Adam has the best mean test accuracy on digits')
+assert answer.sentence.startswith('Adam has the best mean test wrong on digits')
+assert answer.verdicts[0].claim.metric == 'test_wrong' and answer.verdicts[0].comparisons[0].advantage > 0
+assert (abs(answer.runs['test_wrong'] - 1 + answer.runs['test_accuracy']) < 1e-9).all()
+assert {'test_macro_f1_low', 'test_loss_high'} <= set(answer.table)
 
 for wrong in ({'epochs': -1}, {'data.name': 'mnits'}):
     broken = config.copy_and_resolve_references()

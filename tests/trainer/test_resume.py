@@ -15,6 +15,7 @@ from tests.helpers import ROOT, command, last_checkpoint, run
 DIGITS = ('--config.data.name=digits', '--config.checkpoint.every_seconds=0', '--config.checkpoint.every_steps=7')
 CNN = ('--config=configs/cnn_nadam.py', *DIGITS, '--config.data.validation=100', '--config.epochs=20')
 MLP = ('--config=configs/mlp_dropout.py', *DIGITS, '--config.data.validation=100', '--config.epochs=30')
+MLP += ('--config.metrics=macro_f1,auc', '--config.monitor=macro_f1')
 AUGMENT = ('--config.data.augment.flip', '--config.data.augment.crop=2', '--config.data.augment.mixup=1.0')
 SHORT = ('--config=configs/mlp_adam.py', *DIGITS, '--config.epochs=4')
 

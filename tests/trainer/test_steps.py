@@ -124,7 +124,10 @@ def test_a_step_that_overflows_is_skipped_and_the_scale_of_the_loss_halved():
 
 def test_every_evaluation_opens_the_test_set_where_a_study_redoes_a_paper_that_did(tmp_path):
     arguments = ('--config=configs/mlp_adam.py', '--config.data.name=digits', '--config.epochs=2')
-    result = run(tmp_path / 'run', *arguments, '--config.test_every_evaluation=true')
+    extra = ('--config.test_every_evaluation=true', '--config.metrics=auc,calibration_error')
+    result = run(tmp_path / 'run', *arguments, *extra)
+    assert all(row['test_auc'] > 0.5 > row['test_calibration_error'] > 0 for row in result['history'])
+    assert result['history'][-1]['validation_auc'] is None
     assert len(result['history']) == 2
     assert all(0 < row['test_accuracy'] < 1 for row in result['history'])
     assert result['history'][-1]['test_accuracy'] == result['test']['accuracy']
@@ -150,6 +153,7 @@ def test_epochs_zero_is_an_evaluation_only(tmp_path):
     assert untrained['history'] == []
     assert untrained['test']['examples'] == 360
     trained = run(tmp_path / 'run', *arguments, '--config.epochs=5')
-    again = run(tmp_path / 'run', *arguments, '--config.epochs=0')
+    again = run(tmp_path / 'run', *arguments, '--config.epochs=0', '--config.metrics=brier_score')
+    assert 'brier' in again['stdout']
     assert f'{trained["test"]["accuracy"]:.4f}' in again['stdout']
     assert again['weights_sha256'] == trained['weights_sha256']

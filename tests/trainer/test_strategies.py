@@ -42,12 +42,21 @@ def test_cnn_with_nadam_in_float64_ends_with_the_same_weights_on_every_strategy(
     assert relative_l2(one, workers) < 1e-12
 
 
-def test_batch_normalisation_clipping_and_augmentation_are_those_of_the_global_batch(tmp_path):
+#: Metrics that need the logits of all examples.
+OF_ALL = ('macro_f1', 'auc', 'top_5_accuracy', 'calibration_error', 'brier_score', 'negative_log_likelihood')
+
+
+def test_batch_normalisation_clipping_augmentation_and_metrics_are_those_of_the_global_batch(tmp_path):
     arguments = ('--config=configs/mlp_dropout.py', '--config.model.dropout=none', '--config.data.name=digits')
     arguments += ('--config.data.validation=100', '--config.precision=float64', '--config.epochs=4')
     arguments += ('--config.optimizer.global_clipnorm=0.1', '--config.data.augment.shift=2')
     arguments += ('--config.data.augment.flip', '--config.data.augment.crop=2', '--config.data.augment.cutout=4')
     arguments += ('--config.data.augment.mixup=0.2', '--config.data.normalize=standard')
+    arguments += (
+        '--config.loss.class_weights=balanced',
+        f'--config.metrics={",".join(OF_ALL)}',
+        '--config.monitor=auc',
+    )
     results, (one, mirrored, workers) = on_each_strategy(tmp_path, *arguments)
     assert relative_l2(one, mirrored) < 1e-12
     assert relative_l2(one, workers) < 1e-12
@@ -56,11 +65,16 @@ def test_batch_normalisation_clipping_and_augmentation_are_those_of_the_global_b
     assert right[0].mean() == results[0]['test']['accuracy']
     assert (right[0] == right[1]).all()
     assert (right[0] == right[2]).all()
+    for name in OF_ALL:
+        one, *others = ([r['test'][name], *(row[f'validation_{name}'] for row in r['history'])] for r in results)
+        assert len(one) == 5
+        for other in others:
+            assert other == pytest.approx(one, rel=1e-6), name
 
 
 def test_evaluation_counts_every_example_once_whatever_the_replicas(tmp_path):
     arguments = ('--config=configs/mlp_adam.py', '--config.data.name=digits', '--config.data.validation=101')
-    arguments += ('--config.epochs=1', '--config.global_batch_size=126')
+    arguments += ('--config.epochs=1', '--config.global_batch_size=126', '--config.metrics=negative_log_likelihood')
     one = run(tmp_path / '1', *arguments)
     one_mirrored = run(tmp_path / '1 mirrored', *arguments, '--config.strategy=mirrored', '--config.threads=1')
     three = run(tmp_path / '3', *arguments, '--config.strategy=mirrored', '--config.replicas=3')
@@ -69,6 +83,8 @@ def test_evaluation_counts_every_example_once_whatever_the_replicas(tmp_path):
         assert one['test']['examples'] == other['test']['examples'] == 360
         assert one['test']['loss'] == pytest.approx(other['test']['loss'], rel=1e-5)
         assert one['test']['accuracy'] == other['test']['accuracy']
+        # From the logits of all examples the same as from sums over replicas and batches.
+        assert other['test']['negative_log_likelihood'] == pytest.approx(other['test']['loss'], rel=1e-6)
 
 
 def test_runs_with_dropout_are_reproducible_on_the_same_strategy(tmp_path):

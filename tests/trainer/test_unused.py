@@ -32,6 +32,7 @@ def config(**changes):
             ['optimizer.nesterov'],
             {'optimizer__momentum': 0.9},
         ),
+        ({'monitor': 'accuracy'}, ['monitor'], {'data__validation': 100}),
         ({'model__dropout_rate': 0.2}, ['model.dropout_rate'], {'model__dropout': 'every'}),
         ({'model__filters': (8,), 'model__kernel_size': 5}, ['model.filters', 'model.kernel_size'], {'model__name': 'cnn'}),
         ({'model__activation': 'tanh', 'model__hidden': ()}, ['model.activation'], {'model__hidden': (5,)}),

@@ -169,6 +169,7 @@ def _report(plan: study.Plan, specs: list[RunSpec], name: str, about: str, argv:
         'study_name': name,
         'dataset_name': frame['dataset'].iloc[0]['name'],
         'unfinished': unfinished,
+        'metrics': grid.metrics_of(plan.config),
         'about': about,
         'command': _command(argv),
     }

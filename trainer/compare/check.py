@@ -14,19 +14,19 @@ from typing import Any
 import ml_collections
 
 from seedwise.errors import UserError, unknown
-from trainer.compare.check_claims import METRICS, NUMBERS, SPLITS, check_claim, select
+from trainer import metrics
+from trainer.compare.check_claims import check_claim, measured, numbers, select
 from trainer.compare.grid import Variant
 from trainer.compare.tuning import AXIS
 
-#: Fields of a study's `paper`, and of the rows of its table and curves; all are needed but those in `OPTIONAL`.
+#: Fields of a study's `paper`, and of the rows of its curves; all are needed but those in `OPTIONAL`.
 PAPER = ('reference', 'dataset', 'table', 'curves', 'claims')
-ROW = ('variant', 'test_accuracy', 'test_loss')
 CURVE = ('variant', 'metric', 'epochs', 'values')
-OPTIONAL = ('dataset', 'table', 'curves', 'claims', 'test_accuracy', 'test_loss')
+OPTIONAL = ('dataset', 'table', 'curves', 'claims')
 
-#: Columns of results, of trials and of tables: an axis of that name would be overwritten by them, or would overwrite them.
+#: Columns of results, of trials and of tables that are no numbers: an axis of that name would be overwritten by them, or
+#: would overwrite them.
 COLUMNS = (
-    *NUMBERS,
     *('seed', 'seeds', 'status', 'history', 'versions', 'host', 'git_revision', 'dataset', 'config_hash'),
     *('weights_sha256', 'test_correct', 'test_examples', 'diverged', 'standing', 'learning_rate', 'low', 'high', AXIS),
 )
@@ -64,7 +64,7 @@ def check_report(study: ml_collections.ConfigDict, variants: Sequence[Variant]) 
     for i, curve in enumerate(_rows('paper.curves', paper.get('curves', ()))):
         _check_curve(f'curve {i + 1} of paper.curves', curve, variants)
     _check_tiers(study, variants)
-    _check_margins(study)
+    _check_margins(study, numbers(variants))
     taken: set[str] = set()
     lists = (('paper.claims', paper.get('claims', ())), *((key, study.get(key, ())) for key in ('claims', 'checks')))
     for where, claims in lists:
@@ -77,12 +77,12 @@ def check_report(study: ml_collections.ConfigDict, variants: Sequence[Variant]) 
 
 def _check_names(study: ml_collections.ConfigDict, variants: Sequence[Variant]) -> None:
     """Names of axes are no column's, and all names can be in the name of a file."""
-    tuned = bool(study.get('tune'))
+    tuned, columns = bool(study.get('tune')), {*COLUMNS, *numbers(variants)}
+    cells = tuple(f'test_{name}_' for name in metrics.measured(variants[0].config.metrics))
     free = (AXIS,) if tuned else (AXIS, 'learning_rate', 'low', 'high')
     for variant in variants:
         for axis, value in variant.labels.items():
-            taken = axis in COLUMNS and axis not in free
-            if taken or axis.startswith(tuple(f'test_{metric}_' for metric in METRICS)):
+            if (axis in columns and axis not in free) or axis.startswith(cells):
                 raise UserError(f"an axis cannot be called '{axis}', as a column of the results is: rename it")
             if axis == 'variant' and study.get('axes') and value != variant.name:
                 raise UserError(
@@ -101,13 +101,13 @@ def _check_tiers(study: ml_collections.ConfigDict, variants: Sequence[Variant]) 
                 raise unknown(f'value of an axis in tune.tiers.{tier}', value, values)
 
 
-def _check_margins(study: ml_collections.ConfigDict) -> None:
+def _check_margins(study: ml_collections.ConfigDict, columns: Sequence[str]) -> None:
     margins = study.get('margins') or {}
     if not isinstance(margins, Mapping | ml_collections.ConfigDict):
         raise UserError(f"the study's margins are {margins!r}: they must be a mapping of metric -> smallest difference")
     for metric, margin in margins.items():
-        if metric not in NUMBERS:
-            raise unknown('metric in margins', metric, NUMBERS)
+        if metric not in columns:
+            raise unknown('metric in margins', metric, columns)
         if not _is_number(margin) or margin <= 0:
             raise UserError(f'margins.{metric} is {margin!r}: it must be a number above 0, in the unit of the metric')
 
@@ -129,19 +129,22 @@ def _rows(where: str, rows: Any) -> Iterable[Mapping[str, Any]]:
     return rows
 
 
-def _check_keys(where: str, row: Mapping[str, Any], accepted: Sequence[str]) -> None:
+def _check_keys(
+    where: str, row: Mapping[str, Any], accepted: Sequence[str], optional: Sequence[str] = OPTIONAL
+) -> None:
     for key in row:
         if key not in accepted:
             raise unknown(f'field of {where}', key, accepted)
     for key in accepted:
-        if key not in row and key not in OPTIONAL:
+        if key not in row and key not in optional:
             raise UserError(f"{where} has no '{key}'")
 
 
 def _check_row(where: str, row: Mapping[str, Any], variants: Sequence[Variant]) -> None:
-    _check_keys(where, row, ROW)
+    tested = [f'test_{name}' for name in metrics.measured(variants[0].config.metrics)]
+    _check_keys(where, row, ('variant', *tested), tested)
     select(where, row['variant'], variants)
-    for metric in ROW[1:]:
+    for metric in tested:
         if metric in row and not _is_number(row[metric]):
             raise UserError(f'{metric} of {where} is {row[metric]!r}: it must be a number')
 
@@ -149,9 +152,8 @@ def _check_row(where: str, row: Mapping[str, Any], variants: Sequence[Variant]) 
 def _check_curve(where: str, curve: Mapping[str, Any], variants: Sequence[Variant]) -> None:
     _check_keys(where, curve, CURVE)
     select(where, curve['variant'], variants)
-    metrics = [f'{split}_{metric}' for split in SPLITS for metric in METRICS]
-    if curve['metric'] not in metrics:
-        raise unknown(f'metric of {where}', curve['metric'], metrics)
+    if curve['metric'] not in measured(variants):
+        raise unknown(f'metric of {where}', curve['metric'], measured(variants))
     for key in CURVE[2:]:
         if not isinstance(curve[key], tuple | list) or not all(map(_is_number, curve[key])):
             raise UserError(f'{key} of {where} must be a tuple of numbers')

@@ -7,21 +7,26 @@ from typing import Any
 import ml_collections
 
 from seedwise.errors import UserError, unknown
+from trainer import metrics
 from trainer.compare.analysis.claims import parse
+from trainer.compare.analysis.metrics import DIRECTIONS, goal_of
 from trainer.compare.grid import Variant
 from trainer.compare.tuning import AXIS, UNTUNED, space_of
 
-#: What evaluations measure, on each split.
-SPLITS, METRICS = ('train', 'validation', 'test'), ('accuracy', 'loss')
-
-#: Columns of results (`runs.py`) that are numbers, and can be in the metric of a claim.
-NUMBERS = (
-    *(f'{split}_{metric}' for split in SPLITS for metric in METRICS),
-    *(f'seconds_{part}' for part in ('total', 'training', 'evaluation', 'startup')),
-    *('parameters', 'steps'),
-)
-
 RATE = 'optimizer.learning_rate'
+
+
+def measured(variants: Sequence[Variant]) -> list[str]:
+    """Returns the columns of results (`runs.py`) that evaluations measure."""
+    names = metrics.measured(variants[0].config.metrics)
+    train = [f'train_{name}' for name in names if name in metrics.ALWAYS]
+    return [*train, *(f'{split}_{name}' for split in ('validation', 'test') for name in names)]
+
+
+def numbers(variants: Sequence[Variant]) -> tuple[str, ...]:
+    """Returns the columns of results that are numbers, and can be in the metric of a claim."""
+    seconds = (f'seconds_{part}' for part in ('total', 'training', 'evaluation', 'startup'))
+    return (*measured(variants), *seconds, 'parameters', 'steps')
 
 
 def check_claim(study: ml_collections.ConfigDict, claim: Mapping[str, Any], variants: Sequence[Variant]) -> str:
@@ -67,6 +72,7 @@ def check_claim(study: ml_collections.ConfigDict, claim: Mapping[str, Any], vari
     parsed.better  # noqa: B018  raises if the direction of the metric is neither stated nor known
     if parsed.reduce == 'best' and parsed.kind != 'less_sensitive':
         _check_metric(f'select_by of {name}', parsed.select_by, every)
+        goal_of(parsed.select_by)
     return parsed.id
 
 
@@ -119,18 +125,23 @@ def _check_metric(where: str, metric: str, variants: Sequence[Variant], during: 
       during: '': of finished runs; 'training': of each evaluation while runs train; 'trials': of trials.
     """
     opened = {'': True, 'training': all(v.config.test_every_evaluation for v in variants), 'trials': False}[during]
-    measured = {
+    known = numbers(variants)
+    opened_splits = {
         'train': True,
         'validation': all(v.config.data.validation for v in variants),
         'test': opened,
     }
-    columns = [c for c in NUMBERS if measured.get(c.partition('_')[0], during != 'training')]
+    columns = [c for c in known if opened_splits.get(c.partition('_')[0], during != 'training')]
     names = _names(metric) or [metric]
     for name in names:
         split = name.partition('_')[0]
         if name in columns:
             continue
-        if name not in NUMBERS:
+        if name not in known and name in DIRECTIONS:
+            raise UserError(
+                f"{where} is {metric}: add '{name.partition('_')[2]}' to base.metrics, so that it is measured"
+            )
+        if name not in known:
             raise unknown(where, name, columns)
         if split == 'validation':
             raise UserError(f'{where} is {metric}: that needs data.validation > 0')

@@ -30,12 +30,12 @@ from tensorboard.plugins.custom_scalar.layout_pb2 import (
 from tensorboard.plugins.hparams import api_pb2
 
 from seedwise.errors import CannotWrite, writing
-from trainer import events, images, results
-from trainer.compare.analysis.metrics import goal_of
+from trainer import events, images, metrics, results
 from trainer.compare.analysis.statistics import CONFIDENCE, estimate, mean_intervals
 from trainer.compare.grid import RunSpec, Variant, runs_of
 from trainer.progress import warn
 from trainer.report import tensorboard_command
+from trainer.results import metrics_of
 
 #: Folders below the study's; no variant may have their name.
 MEAN, SEEDS = 'mean', 'seeds'
@@ -51,7 +51,6 @@ MOST_SHOWN = 500
 WIDTH = 900
 
 SPLITS = ('test', 'validation', 'train')
-METRICS = ('accuracy', 'loss')
 
 
 class Dashboard:
@@ -182,7 +181,8 @@ def _mean(
       row: of the HParams page, where the single runs have none.
     """
     completed = [result for result in results if result['status'] == 'completed']
-    steps = _curves([result['history'] for result in completed])
+    names = metrics_of(completed[0]) if completed else {}
+    steps = _curves([result['history'] for result in completed], list(names))
     lines = [f'{len(results)} of {seeds} seeds finished.']
     if len(completed) < len(results):
         lines.append(f'**{len(results) - len(completed)} diverged** and are in no mean.')
@@ -201,11 +201,11 @@ def _mean(
     return [(0, None, first), *steps, (max(result['steps'] for result in results), None, last)]
 
 
-def _curves(histories: Sequence[Sequence[Mapping]]) -> list[events.Step]:
+def _curves(histories: Sequence[Sequence[Mapping]], names: Iterable[str]) -> list[events.Step]:
     """Returns the means over runs at each evaluation that all of them have: with early stopping some end before others."""
     found = []
     for entries in zip(*histories, strict=False):
-        for metric, split in itertools.product(METRICS, SPLITS):
+        for metric, split in itertools.product(names, SPLITS):
             numbers = [entry.get(f'{split}_{metric}') for entry in entries]
             if None not in numbers:
                 found.append((entries[0]['step'], f'{metric}/{split}', numbers))
@@ -226,7 +226,7 @@ def _run(spec: RunSpec, result: dict) -> list[events.Step]:
     for entry in result['history']:
         values = [
             events.scalar(f'seed_{metric}/{split}', entry[f'{split}_{metric}'])
-            for metric, split in itertools.product(METRICS, SPLITS)
+            for metric, split in itertools.product(metrics_of(result), SPLITS)
             if entry.get(f'{split}_{metric}') is not None
         ]
         steps.append((entry['step'], started + entry['seconds'], values))
@@ -240,11 +240,10 @@ def _run(spec: RunSpec, result: dict) -> list[events.Step]:
 
 def _results(completed: Sequence[dict]) -> dict[str, list[float]]:
     """Returns what is compared in the end, by name: of the weights that were tested, not of the last ones."""
-    found = {f'test_{metric}': [result['test'][metric] for result in completed] for metric in METRICS}
-    for metric in METRICS:
-        found[f'validation_{metric}'] = [
-            results.best_evaluation(result['history']).get(f'validation_{metric}') for result in completed
-        ]
+    names = metrics_of(completed[0]) if completed else {}
+    found = {f'test_{metric}': [result['test'].get(metric) for result in completed] for metric in names}
+    for metric in names:
+        found[f'validation_{metric}'] = [results.best_of(result).get(f'validation_{metric}') for result in completed]
     return {name: numbers for name, numbers in found.items() if numbers and None not in numbers}
 
 
@@ -293,15 +292,16 @@ def _columns(
         column.domain_discrete.extend(sorted(numbers) if typed else values)
         columns.append(column)
     splits = ['test', *(['validation'] if any(v.config.data.validation for v in variants) else [])]
-    metrics = [
+    shown = [
         api_pb2.MetricInfo(
-            name=api_pb2.MetricName(tag=('seed_' if single_runs else '') + f'result/{name}'),
-            display_name=f'{name.replace("_", " ")} {"↑" if goal_of(name) == "max" else "↓"}',
-            description=f'Mean over the finished seeds; {"higher" if goal_of(name) == "max" else "lower"} is better.',
+            name=api_pb2.MetricName(tag=('seed_' if single_runs else '') + f'result/{split}_{name}'),
+            display_name=f'{split} {name.replace("_", " ")} {"↑" if goal == "max" else "↓"}',
+            description=f'Mean over the finished seeds; {"higher" if goal == "max" else "lower"} is better.',
         )
-        for name in (f'{split}_{metric}' for split in splits for metric in METRICS)
+        for split in splits
+        for name, goal in metrics.goals(variants[0].config.metrics).items()
     ]
-    return columns, metrics
+    return columns, shown
 
 
 def _charts(variants: Sequence[Variant]) -> Layout:
@@ -313,15 +313,14 @@ def _charts(variants: Sequence[Variant]) -> Layout:
         'train': True,
     }
     means, singles = [], []
-    for metric, split in itertools.product(METRICS, SPLITS):
-        if curves[split]:
+    for metric, split in itertools.product(metrics.goals(configs[0].metrics), SPLITS):
+        if curves[split] and (split != 'train' or metric in metrics.ALWAYS):
             tag = f'{metric}/{split}'
             ends = {'lower': f'mean_interval/{tag}/low', 'upper': f'mean_interval/{tag}/high'}
             margin = MarginChartContent(series=[MarginChartContent.Series(value=tag, **ends)])
-            means.append(Chart(title=f'{split} {metric} by step', margin=margin))
-            singles.append(
-                Chart(title=f'{split} {metric} by step', multiline=MultilineChartContent(tag=[f'^seed_{tag}$']))
-            )
+            title = f'{split} {metric.replace("_", " ")} by step'
+            means.append(Chart(title=title, margin=margin))
+            singles.append(Chart(title=title, multiline=MultilineChartContent(tag=[f'^seed_{tag}$'])))
     return Layout(
         category=[
             # The page shows the last chart first.

@@ -15,7 +15,7 @@ from configs.default import OPTIONAL_PAIRS, PAIRS
 from seedwise import dotted
 from seedwise.commands import KINDS, unknown_field
 from seedwise.errors import UserError, unknown
-from trainer import results
+from trainer import metrics, results
 from trainer.check import check
 from trainer.compare.analysis.selection import says_little
 from trainer.compare.normalize import file_name, normalize
@@ -26,6 +26,9 @@ FIELDS = ('base', 'axes', 'variants', 'seeds', 'tune', 'paper', 'claims', 'check
 
 #: Folders of a study that no variant may be called.
 RESERVED = ('report', 'trials', 'mean', 'seeds')
+
+#: What is measured unless a study's base says otherwise: its metric is that of a claim without one.
+PRIMARY = ('accuracy',)
 
 MOST_SEEDS = 10_000
 MOST_RUNS = 1_000_000
@@ -118,6 +121,38 @@ def prepare(study: ml_collections.ConfigDict, given: Iterable[str] = ()) -> None
     # Single-threaded runs, one for each core, are the fastest way through many.
     study.base.threads = study.base.threads or 1
     seeds_of(study)
+    _state_metrics(study)
+
+
+def metrics_of(study: ml_collections.ConfigDict) -> dict[str, str]:
+    """Returns what a prepared study compares -> which is better, 'max' or 'min'; the first is what it ranks by."""
+    named = [metrics.of(text) for text in study.base.metrics]
+    return {f'test_{metric.name}': metric.goal for metric in named} | {'test_loss': 'min'}
+
+
+def _state_metrics(study: ml_collections.ConfigDict) -> None:
+    """Writes into claims what they leave to `base.metrics`: the metric, and which is better of a user's own."""
+    texts = study.base.get('metrics', PRIMARY)
+    if texts == PRIMARY:
+        return
+    metrics.check(texts)
+    primary, goals = f'test_{metrics.of(texts[0]).name}', metrics.goals(texts)
+
+    def stated(claim: Any, default: str) -> Any:
+        if not isinstance(claim, Mapping):
+            return claim  # refused when claims are checked
+        claim = {'metric': default} | dict(claim)
+        split, _, name = str(claim['metric']).partition('_')
+        own = split in ('validation', 'test') and name in goals and name not in metrics.METRICS
+        return ({'goal': goals[name]} if own else {}) | claim
+
+    # What a paper claims is about the paper's metric, whatever else is measured.
+    for holder, default in ((study, primary), (study.get('paper'), 'test_accuracy')):
+        for key in ('claims', 'checks'):
+            claims = holder.get(key) if isinstance(holder, ml_collections.ConfigDict) else None
+            if isinstance(claims, tuple | list):
+                with study.unlocked():
+                    holder[key] = type(claims)(stated(claim, default) for claim in claims)
 
 
 def seeds_of(study: ml_collections.ConfigDict) -> list[int]:
@@ -162,6 +197,8 @@ def variants_of(study: ml_collections.ConfigDict) -> list[Variant]:
             raise UserError(
                 f'the variants differ in {path}: all runs of a study use the same devices; make two studies'
             )
+    if len({variant.config.metrics for variant in variants}) > 1:
+        raise UserError('the variants differ in metrics: all runs of a study are measured alike; set base.metrics')
     for field in ('name', 'options'):
         if len({json.dumps(json.loads(variant.config.data.to_json())[field]) for variant in variants}) > 1:
             raise UserError(

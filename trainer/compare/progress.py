@@ -6,7 +6,8 @@ from rich import progress as rich_progress
 from rich.console import Console
 
 from trainer.compare.grid import RunSpec
-from trainer.results import best_evaluation
+from trainer.metrics import of
+from trainer.results import best_of
 
 
 class Board:
@@ -47,10 +48,11 @@ class Board:
         self._done += 1
         if result['status'] == 'diverged':
             result_text = 'diverged'
-        elif spec.drawn is None:
-            result_text = f'test accuracy {result["test"]["accuracy"]:.4f}'
         else:
-            result_text = f'validation accuracy {best_evaluation(result["history"])["validation_accuracy"]:.4f}'
+            name = of(spec.config.metrics[0]).name
+            split = 'test' if spec.drawn is None else 'validation'
+            value = result['test'][name] if spec.drawn is None else best_of(result)[f'validation_{name}']
+            result_text = f'{split} {name.replace("_", " ")} ' + ('unknown' if value is None else f'{value:.4f}')
         self._line(f'{spec.name}: {result_text}, {result["seconds"]["total"]:.1f} s')
 
     def failed(self, spec: RunSpec, error: str, *, again: bool) -> None:

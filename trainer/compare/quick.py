@@ -20,6 +20,7 @@ from configs import default
 from seedwise import config_files, dotted
 from seedwise.commands import KINDS, option_value
 from seedwise.errors import UserError, unknown, writing
+from trainer import metrics
 from trainer.numbers import of_field
 
 #: 'first:last:log5'.
@@ -210,8 +211,8 @@ def from_argv(argv: list[str]) -> list[str]:
     seeds = (own['seeds'] or ['5'])[0]
     if not seeds.isdigit():
         raise UserError(f'--seeds is {seeds}: it must be a whole number')
-    margins = dict(_margin(text) for text in own['margin'])
     file = config_files.find(Path(own['config'][0]), 'config', 'configs/cnn_nadam.py')
+    margins = dict(_margin(text, file, overrides) for text in own['margin'])
     text = study_text(str(file), overrides, own['vary'], int(seeds), own['claim'], margins)
     name = f'{file.stem}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.py'
     saved = Path(own['save'][0]) if own['save'] else Path('runs') / 'studies' / name.replace('-', '_')
@@ -222,9 +223,13 @@ def from_argv(argv: list[str]) -> list[str]:
     return [*rest, f'--study={saved}']
 
 
-def _margin(text: str) -> tuple[str, float]:
+def _margin(text: str, file: Path, overrides: Mapping[str, Any]) -> tuple[str, float]:
+    """Returns the metric and the margin of a --margin, without a metric that of the first which the config names."""
     metric, equals, number = text.rpartition('=')
     try:
-        return metric if equals else 'test_accuracy', float(number)
+        if not equals:
+            named = overrides.get('metrics') or config_files.load(file, []).metrics
+            metric = f'test_{metrics.of(named[0]).name}'
+        return metric, float(number)
     except ValueError as error:
         raise UserError(f"--margin is '{text}': it must be METRIC=NUMBER, or a number") from error

@@ -10,7 +10,8 @@ from seedwise.dotted import get
 from seedwise.errors import UserError
 from trainer.compare.grid import RunSpec
 from trainer.compare.tuning import bounds
-from trainer.results import best_evaluation, read_correct
+from trainer.metrics import ALWAYS
+from trainer.results import best_of, metrics_of, read_correct
 
 RATE = 'optimizer.learning_rate'
 
@@ -18,7 +19,7 @@ RATE = 'optimizer.learning_rate'
 def read(specs: Iterable[RunSpec]) -> tuple[pd.DataFrame, int]:
     """Returns the finished runs, one a row, and how many are not finished.
 
-    Columns: `variant`, an axis each, `seed`, `status`; `test_accuracy` and `test_loss`; `validation_*` of the weights that
+    Columns: `variant`, an axis each, `seed`, `status`; `test_*` of each metric; `validation_*` of the weights that
     were tested; `train_*` of the last evaluation; and `history`, `seconds_*` and the rest of result.json by its names;
     `test_correct`, which test examples the run got right (bool, shape [test examples]).
     Without a value: None.
@@ -57,14 +58,14 @@ def read_trials(study: ml_collections.ConfigDict, specs: Iterable[RunSpec]) -> p
 
 
 def _metrics(result: Mapping[str, Any]) -> dict[str, Any]:
-    last, best = (result['history'] or [{}])[-1], best_evaluation(result['history'])
+    last, best, names = (result['history'] or [{}])[-1], best_of(result), metrics_of(result)
     if result['status'] == 'diverged':
         last = best = {}
     kept = ('status', 'history', 'parameters', 'steps', 'versions', 'host', 'git_revision', 'dataset', 'config_hash')
     return (
-        {f'test_{name}': result['test'][name] for name in ('accuracy', 'loss')}
-        | {f'validation_{name}': best.get(f'validation_{name}') for name in ('accuracy', 'loss')}
-        | {f'train_{name}': last.get(f'train_{name}') for name in ('accuracy', 'loss')}
+        {f'test_{name}': result['test'].get(name) for name in names}
+        | {f'validation_{name}': best.get(f'validation_{name}') for name in names}
+        | {f'train_{name}': last.get(f'train_{name}') for name in ALWAYS}
         | {f'seconds_{name}': value for name, value in result['seconds'].items()}
         | {name: result.get(name) for name in kept}
         | {'weights_sha256': result['weights_sha256']}

@@ -15,17 +15,16 @@ import ml_collections
 
 from seedwise import dotted
 from seedwise.errors import UserError, unknown
+from trainer import metrics
 from trainer.check import check
 from trainer.compare.grid import RunSpec, Variant, overridden
 from trainer.compare.normalize import shortened
-from trainer.results import best_evaluation
+from trainer.results import best_of, metrics_of
 
 AXIS, UNTUNED = 'tuning', 'default'
 
 #: What `tune` holds.
 FIELDS = ('trials', 'metric', 'tiers')
-
-METRICS = ('validation_accuracy', 'validation_loss')
 
 #: Seed of the first trial, beyond those of the runs: what chose a setting does not judge it.
 FIRST_SEED = 1_000_000
@@ -52,8 +51,9 @@ def check_tune(study: ml_collections.ConfigDict, seeds: Sequence[int]) -> None:
     _check_tiers(tune.tiers)
     if not isinstance(tune.trials, int) or isinstance(tune.trials, bool) or not 1 <= tune.trials <= 10_000:
         raise UserError(f'tune.trials is {tune.trials}: it must be from 1 to 10,000')
-    if tune.metric not in METRICS:
-        raise unknown('tune.metric', tune.metric, METRICS)
+    measured = [f'validation_{name}' for name in metrics.measured(study.base.metrics)]
+    if tune.metric not in measured:
+        raise unknown('tune.metric', tune.metric, measured)
     if not study.base.data.validation:
         raise UserError('tuning chooses on validation: it needs base.data.validation > 0')
     if max(seeds) >= FIRST_SEED:
@@ -143,8 +143,10 @@ def score(result: Mapping[str, Any], metric: str) -> float:
     """Returns how good a trial was, the higher the better: at the evaluation whose weights it kept."""
     if result['status'] == 'diverged':
         return -math.inf
-    value = best_evaluation(result['history'])[metric]
-    return -value if metric.endswith('loss') else value
+    value = best_of(result)[metric]
+    if value is None:
+        return -math.inf
+    return value if metrics_of(result)[metric.removeprefix('validation_')] == 'max' else -value
 
 
 def _tier(variant: Variant, tier: str, config: ml_collections.ConfigDict) -> Variant:

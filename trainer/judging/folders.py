@@ -10,12 +10,10 @@ import pandas as pd
 
 from seedwise.errors import UserError, unknown
 from trainer.judging.results import Results, direction, finish
+from trainer.results import best_of, metrics_of
 
 #: What names a seed at the end of a folder's or a file's name: 'adam/3', 'adam_seed3', 'adam-s3'.
 SEED = re.compile(r'^(?:(?P<variant>.*?)[-_ .]*)?(?:seed|rep|run|s)?[-_=]?(?P<seed>\d+)$', re.IGNORECASE)
-
-#: Metrics of a run of this project.
-METRICS = ('test_accuracy', 'test_loss', 'validation_accuracy', 'validation_loss')
 
 #: Bytes of event files that are read of one folder of runs: more takes minutes.
 MOST_BYTES = 2 * 2**30
@@ -38,14 +36,16 @@ def kind_of(path: Path) -> str | None:
 def read_runs(paths: Sequence[Path], metrics: Sequence[str], goals: Mapping[str, str]) -> Results:
     """Returns the finished runs of this project in folders: a run's, or one with a folder for each variant and seed."""
     files = [(path, file) for path in paths for file in sorted(path.rglob('result.json'))]
-    rows = []
+    rows: list[dict[str, Any]] = []
+    known: dict[str, str] = {}
     for path, file in files:
         try:
             result = json.loads(file.read_text(encoding='utf-8'))
-            test, best = result['test'], _best(result['history'])
+            test, best, own = result['test'], best_of(result), metrics_of(result)
             row: dict[str, Any] = {'seed': result['seed'], 'status': result['status'], 'row': str(file.parent)}
-            row |= {f'test_{name}': test.get(name) for name in ('accuracy', 'loss')}
-            row |= {f'validation_{name}': best.get(f'validation_{name}') for name in ('accuracy', 'loss')}
+            row |= {f'test_{name}': test.get(name) for name in own}
+            row |= {f'validation_{name}': best.get(f'validation_{name}') for name in own}
+            known |= {f'{split}_{name}': goal for split in ('test', 'validation') for name, goal in own.items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f'{file} is not a result of seedwise: {type(error).__name__}: {error}') from error
         parts = file.parent.relative_to(path).parts
@@ -54,19 +54,15 @@ def read_runs(paths: Sequence[Path], metrics: Sequence[str], goals: Mapping[str,
             name = path.name
         rows.append(row | {'variant': name})
     frame = pd.DataFrame(rows)
-    kept = [m for m in METRICS if m in (metrics or METRICS) and frame.loc[frame.status == 'completed', m].notna().all()]
+    completed = frame[frame['status'] == 'completed']
+    kept = [m for m in known if m in (metrics or known) and completed[m].notna().all()]
     for metric in metrics:
         if metric not in kept:
             raise unknown('metric of these runs', metric, kept)
     kept = list(metrics) or kept
     frame[kept] = frame[kept].astype(float)
     guess = [f'{len(frame)} finished runs of seedwise; variants by folder. Metrics: {", ".join(kept)}.']
-    return finish(frame, kept, goals, 'runs', guess)
-
-
-def _best(history: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    validated = [row for row in history if row.get('validation_loss') is not None]
-    return min(validated, key=lambda row: row['validation_loss']) if validated else (history or [{}])[-1]
+    return finish(frame, kept, {metric: known[metric] for metric in kept} | dict(goals), 'runs', guess)
 
 
 def read_tensorboard(paths: Sequence[Path], metrics: Sequence[str], goals: Mapping[str, str], step: str) -> Results:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from seedwise.errors import UserError, unknown
-from trainer.compare.analysis.metrics import GOALS
+from trainer.metrics import GOALS, METRICS
 
 MAX = (
     'accuracy acc top1 top5 top_1 top_5 auc roc_auc auroc f1 macro_f1 f1_score precision recall iou miou map bleu rouge r2 '
@@ -16,7 +16,11 @@ MAX = (
 MIN = 'loss error err mse rmse mae nll perplexity ppl bpb wer cer ece fid brier cross_entropy seconds time latency runtime'
 
 #: Metric names of the field -> which is better. A name in neither row has its direction stated by the user.
-KNOWN_GOALS: Mapping[str, str] = dict.fromkeys(MAX.split(), 'max') | dict.fromkeys(MIN.split(), 'min')
+KNOWN_GOALS: Mapping[str, str] = {
+    **dict.fromkeys(MAX.split(), 'max'),
+    **dict.fromkeys(MIN.split(), 'min'),
+    **{name: metric.goal for name, metric in METRICS.items()},
+}
 
 #: What may stand before or after a metric's name.
 AROUND = ('train', 'training', 'val', 'valid', 'validation', 'test', 'eval', 'epoch', 'final', 'best', 'mean', 'last')

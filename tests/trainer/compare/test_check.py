@@ -3,6 +3,7 @@
 import importlib
 import itertools
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from trainer.compare.report import figures, plots, tables
 from trainer.compare.report.layout import layout_of
 from trainer.compare.report.write import write_report
 from trainer.compare.study import MADE_OF, Plan
+from trainer.compare.tuning import score
 
 STUDIES = [path.stem for path in Path(command.__file__).parents[2].glob('configs/studies/[!_]*.py')]
 
@@ -135,6 +137,13 @@ WRONG = [
     (claim(metric='test_loss.nothing()'), "metric of claim 'x' is 'test_loss.nothing()'"),
     (claim(metric='test_loss - train_loss'), "which is better of 'test_loss - train_loss' is not known: state goal"),
     (claim(goal='mim'), 'goal'),
+    (claim(metric='test_auc'), "metric of claim 'x' is test_auc: add 'auc' to base.metrics"),
+    (claim(metric='train_auc') | {'base.metrics': ('auc',)}, "unknown metric of claim 'x' 'train_auc'"),
+    (claim(metric='test_macro_f2') | {'base.metrics': ('macro_f1',)}, "Did you mean 'test_macro_f1'?"),
+    ({'base.metrics': ('macro_f2',), **claim()}, "unknown metric 'macro_f2'", "Did you mean 'macro_f1'?"),
+    ({'axes': {'m': {'a': {}, 'b': {'metrics': ('auc',)}}}}, 'the variants differ in metrics'),
+    ({'margins': {'test_auc': 0.1}}, "unknown metric in margins 'test_auc'"),
+    (claim(reduce='best', select_by='parameters'), "which is better of 'parameters' is not known"),
     (claim(metric='nothing(test_loss)'), "metric of claim 'x' is 'nothing(test_loss)'"),
     (claim(target=0.9), 'not measured during training', 'train_accuracy', 'test_every_evaluation'),
     (claim(metric='train_loss - validation_loss', target=0.9), 'with a target it must be one of'),
@@ -159,6 +168,7 @@ WRONG = [
     (tune(trial=3), "unknown field of tune 'trial'", "Did you mean 'trials'?"),
     (tune(trials=2.5), 'tune.trials is 2.5'),
     (tune(metric='test_accuracy'), "unknown tune.metric 'test_accuracy'"),
+    (tune(metric='validation_auc'), "unknown tune.metric 'validation_auc'"),
     (tune(tiers={}), 'tune.tiers must be a mapping'),
     (tune(tiers={'rate': ('Adam',)}), 'tune.tiers.rate must be a mapping'),
     (tune(tiers={'rate': {'Adam': 3, 'SGD': 3}}), 'tune.tiers.rate must be a mapping'),
@@ -472,9 +482,10 @@ def test_the_columns_of_results_are_those_that_are_known_of(tmp_path):
         spec.workdir.mkdir()
         results.write_json(spec.workdir / 'result.json', result_of(spec))
         rows.append(read([spec])[0])
-    known = {*check.COLUMNS, 'variant', *plan.variants[0].labels}
+    numbers = check.numbers(plan.variants)
+    known = {*check.COLUMNS, *numbers, 'variant', *plan.variants[0].labels}
     assert {column for frame in rows for column in frame if '.' not in column} <= known
-    assert all(set(check.NUMBERS) <= set(frame) for frame in rows)
+    assert all(set(numbers) <= set(frame) for frame in rows)
     layout = layout_of(plan.config, rows[0])
     table = tables.summary(rows[0], layout)
     assert {column for column in table if not column.startswith(('test_accuracy_', 'test_loss_'))} <= known
@@ -500,3 +511,19 @@ def test_of_shards_that_find_all_finished_one_reports_until_something_has_change
     config.seeds = 1  # no result is newer than the report
     assert [reports(), reports()] == [True, False]
     assert [reports('y'), reports('y')] == [True, False]
+
+
+def test_claims_are_about_the_first_metric_and_know_the_direction_of_ones_own(tmp_path):
+    (tmp_path / 'own.py').write_text("def cost(labels, logits): return 0\ncost.goal = 'min'\n")
+    paper = {'reference': 'x', 'claims': ({**claim()['claims'][0], 'id': 'y'},)}
+    made = study(**claim(), paper=paper, **tune(metric='validation_cost'))
+    made.base.metrics = (f'{tmp_path}/own.py:cost', 'auc')
+    plan = checked(made)
+    assert {variant.config.metrics for variant in plan.everything()} == {made.base.metrics}
+    own, papers = made.claims[0], made.paper.claims[0]
+    assert (own['metric'], own['goal'], papers['metric']) == ('test_cost', 'min', 'test_accuracy')
+    assert grid.metrics_of(made) == {'test_cost': 'min', 'test_auc': 'max', 'test_loss': 'min'}
+    result = {'status': 'completed', 'monitor': 'cost', 'metrics': {'cost': 'min'}}
+    worse, better = ({**result, 'history': [{'validation_cost': value}]} for value in (3.0, 2.0))
+    assert score(worse, 'validation_cost') < score(better, 'validation_cost')
+    assert score({**result, 'history': [{'validation_cost': None}]}, 'validation_cost') == -math.inf

@@ -15,6 +15,7 @@ from tests.helpers import ROOT
 from trainer import judge
 from trainer.judging.read import read
 from trainer.judging.results import direction
+from trainer.metrics import METRICS
 
 RNG = np.random.default_rng(0)
 MEANS = {'Adam': 0.981, 'SGD': 0.971, 'Muon': 0.985}
@@ -232,6 +233,7 @@ def test_a_wrong_command_is_one_line(tmp_path, capsys, arguments, words):
             (name, 'max')
             for name in ('accuracy', 'val_acc', 'test/accuracy', 'eval.f1', 'val_top_5', 'epoch/val_accuracy')
         ],
+        *[(f'test_{name}', metric.goal) for name, metric in METRICS.items()],
         *[(name, 'min') for name in ('loss', 'val_loss', 'test/perplexity', 'train_seconds')],
         *[(name, None) for name in ('lossless_rate', 'parameters', 'accuracy_loss', 'classification', 'steps')],
     ],

@@ -53,7 +53,7 @@ class Claim:
     claim is decided wrongly, either way.
 
     `metric` is a column, or an expression of columns ('test_loss - train_loss'); `goal` says which is better of it, 'max'
-    or 'min' (needed except for accuracies, losses and times, which `metrics.DIRECTIONS` knows). With a `target` the
+    or 'min' (needed except for single metrics and times, which `metrics.DIRECTIONS` knows). With a `target` the
     time to it is compared, in better and mostly too. `where` restricts all runs. A selector of several variants stands
     for their mean, by seed (`reduce` 'mean'), or on each seed for the one whose mean of `select_by` over the other
     seeds is the best ('best'). `quote` and `section` are the paper's; `reading` says how open words were read.

@@ -3,15 +3,12 @@
 from collections.abc import Mapping
 
 from seedwise.errors import UserError, unknown
-
-GOALS = ('max', 'min')
-
-#: What an evaluation measures -> which is better.
-MEASURED: Mapping[str, str] = {'accuracy': 'max', 'loss': 'min'}
+from trainer.metrics import ALWAYS, GOALS, METRICS
 
 #: Column of results -> which is better. Columns that are neither good nor bad by themselves are not in it: `parameters`.
 DIRECTIONS: Mapping[str, str] = {
-    **{f'{split}_{name}': goal for split in ('train', 'validation', 'test') for name, goal in MEASURED.items()},
+    **{f'train_{name}': METRICS[name].goal for name in ALWAYS},
+    **{f'{split}_{name}': metric.goal for split in ('validation', 'test') for name, metric in METRICS.items()},
     **{f'seconds_{part}': 'min' for part in ('total', 'training', 'evaluation', 'startup')},
 }
 

@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from trainer.metrics import METRICS
+
 INK, MUTED, FAINT, PAPER = '#1f2328', '#656d76', '#d9dee4', '#ffffff'
 
 #: Okabe and Ito's colour-blind-safe palette (2008), its light colours darkened to stand out from white.
@@ -153,21 +155,29 @@ def heading_of(axes: Axes, text: str) -> None:
         figure.suptitle(text, x=5 / WIDTH, ha='left', size=STYLE['axes.titlesize'], weight='bold', color=INK)
 
 
+def share_of(metric: str) -> str:
+    """Returns a metric that is best at 1 in words, since its errors (1 - metric) say more than itself; '': another."""
+    name = metric if metric in METRICS else metric.partition('_')[2]
+    if name in METRICS and METRICS[name].goal == 'max' and METRICS[name].high == 1:
+        return name.replace('_', ' ')
+    return 'accuracy' if 'accuracy' in metric else ''
+
+
 def scale(axes: Axes, which: str, metric: str, values: np.ndarray) -> bool:
     """Scales the 'x' or 'y' axis for a metric. Returns whether it is stretched: equal steps are then equal factors.
 
-    A loss over more than a factor of six is shown on a log scale, and an accuracy whose errors (1 - accuracy) are, on
-    the log scale of its errors: else one variant that fails would press all others into one point.
+    A loss over more than a factor of six is shown on a log scale, and a share (`share_of`) whose errors are, on the log
+    scale of its errors: else one variant that fails would press all others into one point.
     """
     axis = axes.xaxis if which == 'x' else axes.yaxis
     values = np.asarray(values, float)
     values = values[np.isfinite(values)]
-    accuracy = 'accuracy' in metric
-    least = np.maximum(1 - values if accuracy else values, 1e-4)
-    stretched = bool(len(values)) and least.max() > 6 * least.min() and (accuracy or values.min() > 0)
+    share = share_of(metric)
+    least = np.maximum(1 - values if share else values, 1e-4)
+    stretched = bool(len(values)) and least.max() > 6 * least.min() and (bool(share) or values.min() > 0)
     if stretched:
         low, high = least.min() / 1.15, least.max() * 1.15
-        if accuracy:
+        if share:
             forward = lambda x: -np.log10(np.maximum(1 - np.asarray(x), 1e-4))  # noqa: E731
             getattr(axes, f'set_{which}scale')('function', functions=(forward, lambda y: 1 - 10.0**-y))
             low, high = 1 - min(high, 1.0), 1 - max(low, 1e-4)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from trainer.compare.analysis.selection import label
+from trainer.progress import warn
 
 #: The axis that makes workloads: accuracies of different models are not put on one scale.
 WORKLOAD = 'model'
@@ -178,3 +179,23 @@ def _ordered(values: Iterable[str], preferred: Sequence[str]) -> list[str]:
         return sorted(known, key=float)
     except ValueError:
         return [v for v in preferred if v in known] + sorted(known - set(preferred), key=str.lower)
+
+
+def with_numbers(runs: pd.DataFrame, metrics: Mapping[str, str]) -> pd.DataFrame:
+    """Returns the frame with its metrics as floats: None, of a run that diverged, makes a column of objects."""
+    own = {*metrics, *(f'validation_{metric.removeprefix("test_")}' for metric in metrics)}
+    numbers = [c for c in runs if str(c).endswith(('_accuracy', '_loss')) or c in own]
+    return runs.reset_index(drop=True).astype(dict.fromkeys(numbers, float))
+
+
+def known_of_all(runs: pd.DataFrame, metrics: Mapping[str, str]) -> dict[str, str]:
+    """Returns the metrics without those that some completed run has no value of, which is said: means would not compare."""
+    known = dict(metrics)
+    completed = runs[runs['status'] == 'completed'] if len(runs) else runs
+    for metric in metrics:
+        missing = completed[completed[metric].isna()] if metric in completed else completed[:0]
+        if len(missing):
+            run = missing.iloc[0]
+            warn(f"{metric} is left out of the report: run '{run['variant']}', seed {run['seed']}, has no value of it")
+            del known[metric]
+    return known

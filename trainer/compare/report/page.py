@@ -19,7 +19,17 @@ from trainer.compare.analysis.selection import select
 from trainer.compare.analysis.verdicts import FAILS, HOLDS, UNDECIDED, Verdict, verdicts
 from trainer.compare.analysis.words import count, listed
 from trainer.compare.report import reproduce, sentences, tables
-from trainer.compare.report.layout import METRICS, Layout, in_order, layout_of, name_of, names_of, words_of
+from trainer.compare.report.layout import (
+    METRICS,
+    Layout,
+    in_order,
+    known_of_all,
+    layout_of,
+    name_of,
+    names_of,
+    with_numbers,
+    words_of,
+)
 from trainer.compare.report.sentences import Ranked
 
 if TYPE_CHECKING:
@@ -242,8 +252,9 @@ def page_of(
       paired: whether a seed means the same in every variant.
       draw: whether to make the figures.
     """
-    trials = None if trials is None or trials.empty else _with_numbers(trials, metrics)
-    runs = _with_numbers(runs, metrics)
+    trials = None if trials is None or trials.empty else with_numbers(trials, metrics)
+    runs = with_numbers(runs, metrics)
+    metrics = known_of_all(runs, metrics)
     paper, none = study.get('paper', {}), runs.empty
     expected = paper.get('dataset', PAPERS_DATASET if paper else dataset_name)
     own_name = known.title(dataset_name)
@@ -379,9 +390,3 @@ def _figures(
     if trials is not None:
         drawn |= tuning_plots.tuning(trials, layout, study.tune.metric, tolerance, dataset)
     return Figures(drawn, paper_curves, scores, target, tolerance)
-
-
-def _with_numbers(runs: pd.DataFrame, metrics: Mapping[str, str]) -> pd.DataFrame:
-    """Returns the frame with its metrics as floats: None, of a run that diverged, makes a column of objects."""
-    own = [c for c in runs if str(c).endswith(('_accuracy', '_loss')) or c in metrics]
-    return runs.reset_index(drop=True).astype(dict.fromkeys(own, float))

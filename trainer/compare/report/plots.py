@@ -25,7 +25,7 @@ ROW = ' row'
 #: Longest name of a plot's file without its ending, in bytes.
 LONGEST_SLUG = 200
 
-#: With more panels than this, curves are shown of accuracy alone.
+#: With more panels than this, curves are shown of the first metric alone.
 MOST_PANELS = 4
 
 
@@ -49,7 +49,7 @@ def intervals(runs: pd.DataFrame, table: pd.DataFrame, layout: Layout, dataset: 
 
 
 def overview(runs: pd.DataFrame, table: pd.DataFrame, layout: Layout, dataset: str) -> figures.Plot:
-    """The first charts of `intervals` side by side: accuracy of two workloads, or accuracy and loss of the only one."""
+    """The first charts of `intervals` side by side: a metric of two workloads, or two metrics of the only one."""
     two: list[tuple[Mapping[str, str], str]] = [(where, layout.primary) for where in layout.workloads[:2]]
     shown = two if len(two) == 2 else [({}, metric) for metric in list(layout.metrics)[:2]]
     with figures.style('overview'):
@@ -81,7 +81,8 @@ def draw_intervals(
     runs = runs.assign(**{ROW: names_of(runs, layout.rows)})
     shown = runs.loc[runs['status'] == 'completed', metric].astype(float).tolist()
     if figures.scale(axes, 'x', metric, np.array([*shown, *table[f'{metric}_paper'].dropna().astype(float)])):
-        axes.set_xlabel('log scale' if 'loss' in metric else 'log scale of the errors (1 \N{MINUS SIGN} accuracy)')
+        share = figures.share_of(metric)
+        axes.set_xlabel('log scale' + (f' of the errors (1 \N{MINUS SIGN} {share})' if share else ''))
     for name, (_, row) in zip(names, table.iterrows(), strict=True):
         lane = lanes.index(row[layout.color]) if layout.color else 0
         y = order.index(name) + (lane - (len(lanes) - 1) / 2) * step
@@ -149,8 +150,10 @@ def _interval_legend(table: pd.DataFrame, layout: Layout, metric: str) -> list[L
 # Curves -------------------------------------------------------------------------------------------------------------
 
 
-def histories(runs: pd.DataFrame) -> pd.DataFrame:
+def histories(runs: pd.DataFrame, metrics: Iterable[str]) -> pd.DataFrame:
     """Returns an evaluation a row: `run` (its label in `runs`), `evaluation` (0, 1, ...), and the history's fields.
+
+    `metrics`: names without a split; of one that was not measured there are no numbers.
 
     Runs that diverged are left out: their curves end before the others'.
     """
@@ -159,7 +162,7 @@ def histories(runs: pd.DataFrame) -> pd.DataFrame:
         for index, history in runs.loc[runs['status'] == 'completed', 'history'].items()
         for i, entry in enumerate(history)
     ]
-    columns = ['run', 'evaluation', 'epoch', *(f'{s}_{m}' for s in SPLITS for m in ('accuracy', 'loss'))]
+    columns = ['run', 'evaluation', 'epoch', *(f'{s}_{m}' for s in SPLITS for m in metrics)]
     return pd.DataFrame(rows).reindex(columns=columns).astype(dict.fromkeys(columns[2:], float))
 
 
@@ -176,8 +179,9 @@ def curve(evaluations: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def curves(runs: pd.DataFrame, layout: Layout, dataset: str) -> list[figures.Plot]:
-    """Validation (else test, else training) accuracy and loss by epoch: few lines a chart, and a chart for each rest."""
-    evaluations = histories(runs)
+    """Validation (else test, else training) metrics by epoch: few lines a chart, and a chart for each rest."""
+    compared = [metric.removeprefix('test_') for metric in layout.metrics]
+    evaluations = histories(runs, compared)
     split = next((s for s in SPLITS if evaluations[f'{s}_loss'].notna().any()), None)
     if split is None or evaluations['evaluation'].max() < 1:
         return []
@@ -187,8 +191,8 @@ def curves(runs: pd.DataFrame, layout: Layout, dataset: str) -> list[figures.Plo
         by = [layout.split]
     panels = [({}, runs)] if not by else list(runs.groupby(by, sort=False))
     names, plots = layout.names(line), []
-    for metric in ('accuracy', 'loss')[: 2 if len(panels) <= MOST_PANELS else 1]:
-        metric = f'{split}_{metric}'
+    shown = [m for name in compared if evaluations[m := f'{split}_{name}'].notna().any()]
+    for metric in shown if len(panels) <= MOST_PANELS else shown[:1]:
         drawn = [
             (
                 ', '.join(name_of(axis, value) for axis, value in zip(by, key, strict=True)),
@@ -233,8 +237,9 @@ def _curves(
 def paper_curves(
     runs: pd.DataFrame, published: Iterable[Mapping[str, Any]], dataset: str
 ) -> tuple[list[figures.Plot], pd.DataFrame]:
-    """The paper's curves and ours: a chart for each variant's accuracy and loss, and all numbers as a table."""
-    evaluations, rows = histories(runs), []
+    """The paper's curves and ours: a chart for each variant and metric, and all numbers as a table."""
+    published, rows = list(published), []
+    evaluations = histories(runs, dict.fromkeys(line['metric'].partition('_')[2] for line in published))
     for line in published:
         own = evaluations[evaluations['run'].isin(select(runs, line['variant']).index)]
         found = curve(own, line['metric']) if len(own) else pd.DataFrame({'epoch': []})

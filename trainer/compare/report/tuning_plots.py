@@ -38,8 +38,9 @@ def learning_rates(study: ml_collections.ConfigDict) -> tuple[str, dict[str, flo
 def rate_sensitivity(
     runs: pd.DataFrame, layout: Layout, axis: str, rates: Mapping[str, float], dataset: str
 ) -> list[figures.Plot]:
-    """Accuracy by learning rate: mean and interval of each combination of the rest."""
-    metric = 'validation_accuracy' if runs['validation_accuracy'].notna().any() else 'test_accuracy'
+    """The primary metric by learning rate: mean and interval of each combination of the rest."""
+    metric = f'validation_{layout.primary.removeprefix("test_")}'
+    metric = metric if metric in runs and runs[metric].notna().any() else layout.primary
     rest = tuple(a for a in layout.compared if a != axis)
     line, panel = layout.lines(rest)
     by = [a for a in (layout.workload, *panel) if a]
