@@ -20,8 +20,9 @@ GOALS = ('max', 'min')
 #: Bins of the calibration error (Guo et al. 2017, section 4.1, table 1).
 BINS = 15
 
-#: Names that columns of results have already.
+#: Names that columns of results have already, and ends that tables append to the name of a metric.
 TAKEN = ('examples', 'correct')
+ENDS = ('low', 'high', 'sd', 'paper', 'difference', 'outside', 'new_low', 'new_high')
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,8 @@ def check(texts: Sequence[Any]) -> None:
         if references.is_reference(text):
             references.check(references.parse(text, 'metrics'), 'metrics', ('labels', 'logits'), {})
         name = of(text).name
-        if references.is_reference(text) and (name in METRICS or name in TAKEN):
+        taken = name in METRICS or name in TAKEN or name.endswith(tuple(f'_{end}' for end in ENDS))
+        if references.is_reference(text) and taken:
             raise UserError(f"metric {text} cannot be called '{name}', as a column of the results is: rename it")
         if name in names:
             raise UserError(f"metrics names '{name}' twice: as {names[name]} and as {text}")

@@ -72,6 +72,9 @@ def test_the_length_given_replaces_the_other_of_its_pair(given, left):
         ('epochs', 3.0, 3.0),
         ('model.hidden', (64, 32), (64, 32)),
         ('schedule.factors', ('a',), ('a',)),
+        ('loss.class_weights', (1, 2.5), (1.0, 2.5)),
+        ('metrics', ('auc,a/b.py:c',), ('auc', 'a/b.py:c')),
+        ('metrics', 'auc', ('auc',)),
     ],
 )
 def test_numbers_have_the_types_of_their_fields(path, value, settled):
@@ -108,6 +111,10 @@ def test_overrides_have_the_types_of_their_fields():
         *('--config.test_every_evaluation', '--config.optimizer.nesterov=false', '--config.data.name=a=b'),
     )
     assert config['model']['hidden'] == [64, 32]
+    words = parse(
+        '--config=configs/default.py', '--config.metrics=auc,a/b.py:c', '--config.loss.class_weights=balanced'
+    )
+    assert (words['metrics'], words['loss']['class_weights']) == (['auc,a/b.py:c'], ['balanced'])
     assert isinstance(config['optimizer']['learning_rate'], float)
     assert config['test_every_evaluation'] is True
     assert config['optimizer']['nesterov'] is False

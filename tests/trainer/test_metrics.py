@@ -108,13 +108,15 @@ def test_one_class_alone_has_no_area_and_the_run_goes_on(capsys):
         (('own.py:silent',), r"it does not say which is better: add the line silent.goal = 'max' \(higher is better\)"),
         (('own.py:wrong',), "its goal is 'higher': add the line wrong.goal"),
         (('own.py:accuracy',), "cannot be called 'accuracy', as a column of the results is: rename it"),
+        (('own.py:kappa_low',), "cannot be called 'kappa_low', as a column"),
         (('own.py:kappa', 'other.py:kappa'), "metrics names 'kappa' twice: as own.py:kappa and as other.py:kappa"),
     ],
 )
 def test_names_that_are_refused_in_one_line(tmp_path, monkeypatch, names, words):
     monkeypatch.chdir(tmp_path)
-    goals = "kappa.goal = 'max'\nwrong.goal = 'higher'\naccuracy.goal = 'max'\n"
-    functions = ''.join(f'def {name}(labels, logits): return 0\n' for name in ('kappa', 'silent', 'wrong', 'accuracy'))
+    goals = "kappa.goal = kappa_low.goal = accuracy.goal = 'max'\nwrong.goal = 'higher'\n"
+    names_of_own = ('kappa', 'kappa_low', 'silent', 'wrong', 'accuracy')
+    functions = ''.join(f'def {name}(labels, logits): return 0\n' for name in names_of_own)
     for file in ('own.py', 'other.py')[: 1 + ('other.py:kappa' in names)]:
         (tmp_path / file).write_text(functions + goals)
     config = default.get_config()
