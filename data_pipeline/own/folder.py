@@ -7,30 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
 
-from data_pipeline.own import names
+from data_pipeline.own import image_files, names
 from data_pipeline.own.raw import Raw
 from seedwise import machine
 from seedwise.errors import UserError
 
-SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
-
 #: Names of the folder of a split; of the test splits, the first that is there is taken.
 TRAIN, TEST = ('train', 'training'), ('test', 'testing', 'val', 'valid', 'validation')
-
-#: Modes of Pillow without colour. '1': a bit; 'LA': with transparency; the rest: 16 and 32 bits.
-GREY = ('1', 'L', 'LA', 'La', 'I', 'F', 'I;16', 'I;16B', 'I;16L', 'I;16N')
-
-#: Orientations of EXIF that swap width and height.
-TURNED = (5, 6, 7, 8)
 
 
 def read(path: Path, make: Callable[..., Any], *, resize: Sequence[int] = (), channels: int = 0) -> Raw:
     """Reads a folder of images as uint8.
 
-    An image is turned as its EXIF orientation says; a palette becomes colours; transparency is laid on black; 16 bits
-    become 8.
+    An image is read as `image_files.pixels` says.
 
     Args:
       path: the folder. It has a folder for each class, or folders `train` and `test` (or `val`) that have.
@@ -48,15 +38,14 @@ def read(path: Path, make: Callable[..., Any], *, resize: Sequence[int] = (), ch
         raise UserError(f'data.options.resize is {tuple(resize)}: it must be (height, width) in pixels')
     found, train, notes = _find(path)
     with ThreadPoolExecutor(machine.cores()) as pool:
-        read = [*pool.map(_header, (file for file, _ in found))]
+        read = [*pool.map(image_files.header, (file for file, _ in found))]
     _check_readable([(file, why) for (file, _), why in zip(found, read, strict=True) if isinstance(why, str)])
     headers = [header for header in read if not isinstance(header, str)]
-    grey = all(mode in GREY for _, mode in headers)
-    channels = channels or (1 if grey else 3)
-    sizes = collections.Counter(size for size, _ in headers)
+    channels = channels or (1 if all(header.grey for header in headers) else 3)
+    sizes = collections.Counter(header.size for header in headers)
     if len(sizes) > 1 and not resize:
         (first, _), (second, _) = sizes.most_common(2)
-        example = next(file for (file, _), (size, _) in zip(found, headers, strict=True) if size == second)
+        example = next(file for (file, _), header in zip(found, headers, strict=True) if header.size == second)
         raise UserError(
             f'{path} has images of {len(sizes):,} sizes, such as {first[0]}x{first[1]} and {second[0]}x{second[1]} '
             f'({example}): set a common one, such as --config.data.options.resize="({first[0]}, {first[1]})"'
@@ -66,15 +55,15 @@ def read(path: Path, make: Callable[..., Any], *, resize: Sequence[int] = (), ch
 
     def fill(i: int) -> str:
         try:
-            images[i] = _pixels(found[i][0], (height, width), channels)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            return ' '.join(str(error).split()) or type(error).__name__
+            images[i] = image_files.pixels(found[i][0], (height, width), channels)
+        except image_files.BROKEN as error:
+            return image_files.why(error)
         return ''
 
     with ThreadPoolExecutor(machine.cores()) as pool:
         broken = [*pool.map(fill, range(len(found)))]
     _check_readable([(file, why) for (file, _), why in zip(found, broken, strict=True) if why])
-    if any(mode.startswith(('I', 'F')) for _, mode in headers):
+    if any(header.deep for header in headers):
         notes.append('images of 16 bits were read as 8')
     return Raw(images, np.array([label for _, label in found]), train, tuple(notes))
 
@@ -103,7 +92,7 @@ def _classes(path: Path) -> tuple[list[tuple[Path, str]], list[str]]:
     found, others = [], 0
     for folder in folders:
         for file in names.files(folder):
-            if file.suffix.lower() in SUFFIXES:
+            if file.suffix.lower() in image_files.SUFFIXES:
                 found.append((file, folder.name))
             else:
                 others += 1
@@ -111,52 +100,13 @@ def _classes(path: Path) -> tuple[list[tuple[Path, str]], list[str]]:
         what = (
             'no folder for a class'
             if not folders
-            else f'no image ({", ".join(SUFFIXES)}) in the folders of its classes'
+            else f'no image ({", ".join(image_files.SUFFIXES)}) in the folders of its classes'
         )
         raise UserError(f'{path} has {what}: it must have <class>/<image>, or train/<class>/<image>')
     empty = {folder.name for folder in folders} - {label for _, label in found}
     what = 'files that are not images' if others > 1 else 'file that is not an image'
     notes = [f'{path.name} has {others:,} {what}'] if others else []
     return found, notes + [f"class '{name}' has no image in {path.name}" for name in sorted(empty)]
-
-
-def _header(file: Path) -> tuple[tuple[int, int], str] | str:
-    """Returns an image's (height, width) as it is seen, and its mode; text: why it cannot be read."""
-    try:
-        if not file.stat().st_size:
-            return 'it is empty'
-        with Image.open(file) as image:
-            width, height = image.size
-            if image.getexif().get(0x0112) in TURNED:
-                width, height = height, width
-            mode = image.mode
-            if mode == 'P' and image.palette and not image.info.get('transparency'):
-                colours = np.frombuffer(image.palette.getdata()[1], np.uint8)
-                mode = 'L' if len(colours) % 3 == 0 and (colours.reshape(-1, 3).std(1) == 0).all() else 'P'
-            return (height, width), mode
-    except Image.UnidentifiedImageError:
-        return 'it is not an image'
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return ' '.join(str(error).split()) or type(error).__name__
-
-
-def _pixels(file: Path, size: tuple[int, int], channels: int) -> np.ndarray:
-    with Image.open(file) as opened:
-        opened.load()
-        image = ImageOps.exif_transpose(opened)
-    if image.mode.startswith('I'):
-        image = Image.fromarray((np.asarray(image).astype(np.int64).clip(0, 65535) // 257).astype(np.uint8))
-    elif image.mode == 'F':
-        image = Image.fromarray(np.round(255 * np.asarray(image).clip(0, 1)).astype(np.uint8))
-    if image.mode == 'P':
-        image = image.convert('RGBA' if 'transparency' in image.info else 'RGB')
-    if image.mode in ('LA', 'La', 'RGBA', 'RGBa', 'PA'):
-        image = image.convert('RGBA')
-        image = Image.alpha_composite(Image.new('RGBA', image.size, (0, 0, 0, 255)), image)
-    image = image.convert('L' if channels == 1 else 'RGB')
-    if image.size != (size[1], size[0]):
-        image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    return np.asarray(image).reshape(*size, channels)
 
 
 def _check_readable(broken: Sequence[tuple[Path, str]]) -> None:
