@@ -343,7 +343,7 @@ class Run:
                 'train': self.dataset.train.count,
                 'validation': self.dataset.validation.count if self.dataset.validation is not None else 0,
                 'test': self.dataset.test.count,
-                **self._own_data(),
+                **self._for_prediction(),
             },
             'strategy': {
                 'name': strategy.name_of(self.devices),
@@ -365,13 +365,16 @@ class Run:
             results.write_json(self.workdir / 'result.json', result)
         return result
 
-    def _own_data(self) -> dict[str, Any]:
-        """What else is to be known to use the model: the names of the classes, and what inputs are normalised by."""
-        names: dict[str, Any] = {'class_names': self.dataset.class_names, 'notes': self.dataset.notes}
+    def _for_prediction(self) -> dict[str, Any]:
+        """What must be known to use the model: what it is given, by what that is normalised, and what its classes are."""
+        data = self.dataset
+        given = {'shape': data.image_shape, 'dtype': data.train.dtype, 'unscaled': data.unscaled}
+        names = data.class_names or tuple(map(str, range(data.classes)))
+        known: dict[str, Any] = {'notes': data.notes, 'class_names': names, 'columns': data.columns, 'input': given}
         if self.program.moments is not None:
             mean, deviation = (array.tolist() for array in self.program.moments)
-            names['normalization'] = {'mean': mean, 'deviation': deviation}
-        return {key: value for key, value in names.items() if value}
+            known['normalization'] = {'mean': mean, 'deviation': deviation}
+        return {key: value for key, value in known.items() if value}
 
     def _sources(self) -> dict:
         """The SHA-256 of the user's files, if the config names any."""

@@ -50,6 +50,7 @@ def read(path: Path, make: Any = None, *, label: str | int = '', test: str = '',
     labels = table[target].to_numpy()
     columns = [column for column in table.columns if column != target]
     features = table[columns].to_numpy(np.float32)
+    names = tuple(map(str, columns)) if isinstance(label, str) else ()
     if shape:
         if len(shape) != 3 or math.prod(shape) != len(columns):
             raise UserError(
@@ -63,8 +64,8 @@ def read(path: Path, make: Any = None, *, label: str | int = '', test: str = '',
         features = features.astype(np.uint8)
     if shape:
         note = f'the {len(columns):,} columns are read as images of {"x".join(map(str, shape))}'
-        return Raw(features.reshape(len(features), *shape), labels, count, (note,))
-    return Raw(features, labels, count)
+        return Raw(features.reshape(len(features), *shape), labels, count, (note,), names)
+    return Raw(features, labels, count, columns=names)
 
 
 def _table(path: Path, label: str | int):

@@ -10,7 +10,7 @@ from seedwise.dotted import get
 from seedwise.errors import UserError
 from trainer.compare.grid import RunSpec
 from trainer.compare.tuning import bounds
-from trainer.results import best_evaluation, read_correct
+from trainer.results import FOR_PREDICTION, best_evaluation, read_correct
 
 RATE = 'optimizer.learning_rate'
 
@@ -60,13 +60,14 @@ def _metrics(result: Mapping[str, Any]) -> dict[str, Any]:
     last, best = (result['history'] or [{}])[-1], best_evaluation(result['history'])
     if result['status'] == 'diverged':
         last = best = {}
-    kept = ('status', 'history', 'parameters', 'steps', 'versions', 'host', 'git_revision', 'dataset', 'config_hash')
+    kept = ('status', 'history', 'parameters', 'steps', 'versions', 'host', 'git_revision', 'config_hash')
     return (
         {f'test_{name}': result['test'][name] for name in ('accuracy', 'loss')}
         | {f'validation_{name}': best.get(f'validation_{name}') for name in ('accuracy', 'loss')}
         | {f'train_{name}': last.get(f'train_{name}') for name in ('accuracy', 'loss')}
         | {f'seconds_{name}': value for name, value in result['seconds'].items()}
         | {name: result.get(name) for name in kept}
+        | {'dataset': {key: value for key, value in result['dataset'].items() if key not in FOR_PREDICTION}}
         | {'weights_sha256': result['weights_sha256']}
     )
 
