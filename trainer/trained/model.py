@@ -24,15 +24,22 @@ class Trained:
     Attributes:
       model: the Keras model, inputs -> logits.
       class_names: in the order of the labels.
+      precision: as `config.precision`.
     """
 
-    def __init__(self, run: Finished, *, trust: bool = False):
-        """Reads the model. `trust`: whether code that the run's folder holds may run.
+    def __init__(self, run: Finished, *, trust: bool = False, in_float32: keras.Model | None = None):
+        """Reads the model.
+
+        Args:
+          run: whose model it is.
+          trust: whether code that the run's folder holds may run.
+          in_float32: is taken instead of the one in the run's folder.
 
         Raises:
           UserError: the model is damaged, or needs code that is not trusted.
         """
-        self.model = _read(run, trust)
+        self.precision = str(run.config['precision']) if in_float32 is None else 'float32'
+        self.model = _read(run, trust) if in_float32 is None else in_float32
         self._run = run
         count = int(self.model(np.zeros((1, *run.shape), 'float32')).shape[-1])
         self.class_names = run.class_names or tuple(map(str, range(count)))
@@ -55,9 +62,19 @@ class Trained:
             self._compiled[name] = tf.function(self.compute, input_signature=signature, autograph=False)
         return self._compiled[name](inputs).numpy()
 
+    def in_float32(self) -> 'Trained':
+        """Returns the same model with float32 as the precision of all layers; their weights in it are the same."""
+
+        def clone(layer):
+            return type(layer).from_config(layer.get_config() | {'dtype': 'float32'})
+
+        copy = keras.models.clone_model(self.model, clone_function=clone, recursive=True)
+        copy.set_weights(self.model.get_weights())
+        return Trained(self._run, in_float32=copy)
+
     def compute(self, inputs: tf.Tensor) -> tf.Tensor:
         """The computation of `probabilities`, the same as in training: scale, normalise, model, softmax."""
-        dtype = 'float64' if self.model.compute_dtype == 'float64' else 'float32'
+        dtype = 'float64' if self.precision == 'float64' else 'float32'
         scaled = tf.cast(inputs, dtype)
         if inputs.dtype == tf.uint8:
             scaled = scaled / 255
@@ -72,6 +89,8 @@ def _read(run: Finished, trust: bool) -> keras.Model:
     damaged = UserError(f'{file} is damaged: delete {run.workdir} and train the run again')
     if not zipfile.is_zipfile(file):
         raise damaged
+    previous = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(run.config['precision'])  # that of the model itself, which Keras does not store
     try:
         return keras.models.load_model(file, compile=False, safe_mode=True)
     except (OSError, KeyError, zipfile.BadZipFile) as error:
@@ -85,6 +104,8 @@ def _read(run: Finished, trust: bool) -> keras.Model:
                 f"the model in {run.workdir} is made by a user's own code, {own.file}, which runs only if you trust it: "
                 'read it, and give --trust'
             ) from error
+    finally:
+        keras.config.set_dtype_policy(previous)
     model = _of_own_code(run)
     try:
         model.load_weights(file)
