@@ -97,8 +97,8 @@ def check_images(run: Finished, what: str) -> None:
         raise UserError(f'{what} is an image, and the run in {run.workdir} takes {_takes(run)}: give a .npy file')
 
 
-def changes(headers: Sequence[image_files.Header], run: Finished) -> str:
-    """Returns in a line what is done to images to bring them to the run's input; '': nothing."""
+def changes(headers: Sequence[image_files.Header], run: Finished) -> dict[str, int]:
+    """Returns what is done to images to bring them to the run's input, in words, and to how many."""
     height, width, channels = run.shape
     kinds = {
         f'resized to {height}x{width} (bilinear, without regard to proportions)': lambda h: h.size != (height, width),
@@ -109,7 +109,7 @@ def changes(headers: Sequence[image_files.Header], run: Finished) -> str:
         'laid on black where transparent': lambda h: h.transparent,
     }
     counts = {what: sum(map(test, headers)) for what, test in kinds.items()}
-    return '; '.join(f'{count:,} {what}' for what, count in counts.items() if count)
+    return {what: count for what, count in counts.items() if count}
 
 
 def is_bright(images: np.ndarray) -> np.ndarray:
@@ -140,7 +140,7 @@ def _add_images(found: Inputs, files: list[Path], run: Finished, invert: bool) -
         if isinstance(header, str):
             known = file.suffix.lower() in image_files.SUFFIXES
             raise _unreadable(file, header if known else f'{header}; an input is {ACCEPTED}')
-    changed = changes(read, run)
+    changed = '; '.join(f'{count:,} {what}' for what, count in changes(read, run).items())
     if changed:
         found.notes.append(f'{len(files):,} image{"s" * (len(files) > 1)}: {changed}')
 
