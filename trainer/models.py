@@ -5,6 +5,7 @@ adding one is that function and a line in `MODELS`. Importing this module does n
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -182,6 +183,14 @@ def _from_file(config, image_shape: tuple[int, ...], classes: int, replicas: int
     if not isinstance(model, keras.Model):
         raise UserError(f'{what} returned {type(model).__name__}: it must return a Keras model')
     _check_output(model, image_shape, classes)
+    try:
+        keras.saving.serialize_keras_object(model)
+    except NotImplementedError as error:
+        name = re.search(r'Object (\w+) was', str(error))
+        raise UserError(
+            f'{what}: the model cannot be stored, since the class {name[1] if name else "of a layer"} has no get_config(): '
+            'add it, so that it returns the arguments of __init__'
+        ) from error
     layers = layers_of(model)
     if replicas > 1:
         for layer in layers:

@@ -115,6 +115,10 @@ def batch_norm(image_shape, classes):
     return keras.Sequential([keras.Input(image_shape), keras.layers.Flatten(), normalise, keras.layers.Dense(classes)])
 def number(learning_rate=0.1): return 3
 def total(labels, logits): return keras.ops.sum(logits)
+class Unstored(keras.layers.Dense):
+    def __init__(self, units, inner): super().__init__(units)
+def unstored(image_shape, classes):
+    return keras.Sequential([keras.Input(image_shape), keras.layers.Flatten(), Unstored(classes, object())])
 """
 
 FAULTS = {
@@ -124,6 +128,7 @@ FAULTS = {
     'model.raises': 'bad.py, line 11: ZeroDivisionError: division by zero',
     'model.leaves': 'bad.py, line 12: SystemExit: 3',
     'model.batch_norm': "layer 'batch_normalization' would normalise each replica's share by itself",
+    'model.unstored': 'the model cannot be stored, since the class Unstored has no get_config()',
     'optimizer.number': 'number made int: it must make a Keras optimizer',
     'loss.total': 'total returned shape (): it must return one number an example',
 }

@@ -161,8 +161,11 @@ def _write_litert(model: Trained, endpoint: Any, path: Path) -> None:
 
 
 def _read_litert(path: Path, inputs: np.ndarray) -> np.ndarray:
-    interpreter = tf.lite.Interpreter(model_path=str(path))
-    return interpreter.get_signature_runner()(**{INPUT: inputs})[OUTPUT]
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:  # TensorFlow's own, which is deprecated
+        Interpreter = tf.lite.Interpreter
+    return Interpreter(model_path=str(path)).get_signature_runner()(**{INPUT: inputs})[OUTPUT]
 
 
 def _write_onnx(model: Trained, endpoint: Any, path: Path) -> None:

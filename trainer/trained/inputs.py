@@ -215,7 +215,7 @@ def _array(path: Path, run: Finished) -> np.ndarray:
         with np.load(path, allow_pickle=False) as stored:
             return stored[_name_of_inputs(path, stored.files)]
     except (OSError, EOFError, zipfile.BadZipFile, ValueError) as error:
-        pickled = 'allow_pickle' in str(error)
+        pickled = 'allow_pickle' in str(error) or 'Python objects' in str(error)
         what = 'it holds Python objects: store numbers' if pickled else image_files.why(error)
         raise UserError(f'{path} cannot be read: {what}') from error
 

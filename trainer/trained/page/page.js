@@ -108,7 +108,7 @@ function show(answer) {
   say(`${best.name}  (${best.probability.toFixed(3)})`);
   const doubt = answer.unsure.length ? `Unsure: it could also be ${answer.unsure.join(', ')}.` : '';
   const bright = answer.bright_background && !of('invert').checked
-    ? ` The background is bright, and that of ${model.dataset} is black: exchange bright and dark?` : '';
+    ? ` The background is bright, and that of ${model.dataset} is black: invert it?` : '';
   of('doubt').textContent = doubt + bright;
   const few = model.class_names.length <= MOST_BARS;
   const shown = answer.classes.slice(0, MOST_BARS);
