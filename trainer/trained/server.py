@@ -11,6 +11,7 @@ import base64
 import io
 import ipaddress
 import json
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -41,6 +42,9 @@ UNSURE = 0.1
 #: Data sets whose digits were scaled to 20x20 pixels and centred by their mass (LeCun, Cortes & Burges, "The MNIST database
 #: of handwritten digits"). Drawings are brought to the same form.
 CENTRED = ('mnist',)
+
+#: Width of a stroke as a part of the image's width. Digits are of 8x8 pixels, where a stroke takes one or two.
+PEN, PENS = 0.07, {'digits': 0.17}
 
 #: File of the page -> its type.
 _FILES = {
@@ -120,7 +124,7 @@ class Site:
             'class_names': self._class_names,
             'draw': channels == 1 and max(height, width) <= MOST_DRAWN,
             'centred': self._run.dataset in CENTRED,
-            'unsure': UNSURE,
+            'pen': PENS.get(self._run.dataset, PEN),
             'most_bytes': MOST_BYTES,
         }
 
@@ -199,8 +203,11 @@ def listen(run: Finished, host: str, port: int) -> tuple[Site, BaseWSGIServer]:
                 host, port, site, threaded=True, request_handler=_Quiet, fd=listening.fileno()
             )  # on a copy
     except OSError as error:
+        # `create_server` adds the address to the system's words; of a name that does not resolve, the number is below 0.
+        number = error.errno or 0
+        why = os.strerror(number) if number > 0 else error.strerror
         raise UserError(
-            f'--host={host} --port={port} cannot be listened on: {error.strerror}; choose another, or --port=0 for any'
+            f'--host={host} --port={port} cannot be listened on: {why}; choose another, or --port=0 for any'
         ) from error
     return site, server
 

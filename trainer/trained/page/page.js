@@ -2,7 +2,6 @@
 'use strict';
 
 const MOST_BARS = 10;
-const PEN = 20;  // width of a stroke on the board, in its pixels
 
 const of = (id) => document.getElementById(id);
 const board = of('board');
@@ -155,7 +154,7 @@ function listen() {
   const stroke = (event) => {
     const now = at(event);
     pen.strokeStyle = '#fff';
-    pen.lineWidth = PEN;
+    pen.lineWidth = model.pen * board.width;
     pen.lineCap = 'round';
     pen.beginPath();
     pen.moveTo(...last);
