@@ -19,7 +19,7 @@ from seedwise.signals import stop_requests
 from trainer import results, strategy
 from trainer.blocks import Blocks
 from trainer.check import check_images, check_length
-from trainer.checkpoints import Checkpoints, load_model, save_model, weights_sha256
+from trainer.checkpoints import Checkpoints, load_weights, save_model, weights_sha256
 from trainer.cluster import Cluster, lost_worker, wait_for_all
 from trainer.images import Outcomes
 from trainer.images import outcomes as outcomes_of
@@ -94,13 +94,12 @@ def evaluate(config, location: sources.Location, workdir: Path) -> dict:
     if result is None:
         raise UserError(f'{workdir} has a model but no result.json: its run has not ended; continue it first')
     with tensorflow_import.stderr_held_back():
-        devices = strategy.start(config, None)  # first: loading a model settles the number of threads
-    model = load_model(workdir / 'model.keras')
+        devices = strategy.start(config, None)
     held_out = config.data.validation  # what inputs are normalised by does not count it
     dataset = sources.load(location, seed=config.seed, validation=held_out, memory_limit_mb=config.data.memory_limit_mb)
     with tempfile.TemporaryDirectory() as scratch:
         run = Run(config, devices, dataset, Path(scratch))
-        run.model.set_weights(model.get_weights())
+        load_weights(run.model, workdir / 'model.keras')
         with prepared.errors_explained(location):
             totals = run.score('test')
     return result | {'test': {'loss': totals.mean_loss, 'accuracy': totals.accuracy, 'examples': totals.examples}}

@@ -91,10 +91,16 @@ def image(file: Path | BinaryIO, run: Finished, *, invert: bool = False) -> np.n
     return 255 - pixels if invert else pixels
 
 
-def check_images(run: Finished, what: str) -> None:
-    """Raises `UserError` if the run does not take images in files; `what` the user gave."""
+def check_images(run: Finished, what: str, instead: str = 'give a .npy file') -> None:
+    """Raises `UserError` if the run does not take images in files.
+
+    Args:
+      run: the run.
+      what: is an image.
+      instead: what the user can do.
+    """
     if run.unscaled or not run.images or run.shape[2] not in (1, 3):
-        raise UserError(f'{what} is an image, and the run in {run.workdir} takes {_takes(run)}: give a .npy file')
+        raise UserError(f'{what} is an image, and the run in {run.workdir} takes {_takes(run)}: {instead}')
 
 
 def changes(headers: Sequence[image_files.Header], run: Finished) -> dict[str, int]:

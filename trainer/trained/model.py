@@ -12,6 +12,7 @@ import tensorflow as tf
 from seedwise import references
 from seedwise.errors import UserError
 from trainer import models
+from trainer.checkpoints import load_weights
 from trainer.trained.finished import MODEL, Finished
 
 #: What Keras raises for a model that it cannot make without the code of a user's own classes, or will not (a lambda).
@@ -107,10 +108,7 @@ def _read(run: Finished, trust: bool) -> keras.Model:
     finally:
         keras.config.set_dtype_policy(previous)
     model = _of_own_code(run)
-    try:
-        model.load_weights(file)
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise damaged from error
+    load_weights(model, file)
     return model
 
 

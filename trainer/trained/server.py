@@ -80,7 +80,7 @@ class Site:
         Raises:
           UserError: the run does not take images.
         """
-        inputs.check_images(run, 'what the page sends')
+        inputs.check_images(run, 'what a page sends', 'use python -m trainer.predict')
         self._run, self._hosts = run, [*hosts]
         self._lock = threading.Lock()
         folder = resources.files('trainer.trained') / 'page'
