@@ -59,8 +59,7 @@ def gather(arguments: Sequence[str], run: Finished, *, invert: bool = False) -> 
     Raises:
       UserError: one does not exist, cannot be read, or is not an input of this run; it is named.
     """
-    if invert and (run.unscaled or not run.images):
-        raise UserError(f'--invert is for images: the run in {run.workdir} takes {_takes(run)}')
+    _check_invert(run, invert)
     found = Inputs([], [])
     images: list[Path] = []
     for argument in arguments:
@@ -81,6 +80,15 @@ def gather(arguments: Sequence[str], run: Finished, *, invert: bool = False) -> 
         else:
             images.append(path)
     _add_images(found, images, run, invert)
+    return found
+
+
+def of_array(array: np.ndarray, run: Finished, *, invert: bool = False) -> Inputs:
+    """Returns an array as inputs, as `gather` does one in a file; they are called by their numbers. Raises `UserError`."""
+    _check_invert(run, invert)
+    found = Inputs([], [])
+    _add_array(found, 'the array', array, run, invert)
+    found.names = [*map(str, range(len(found.names)))]
     return found
 
 
@@ -122,6 +130,11 @@ def is_bright(images: np.ndarray) -> np.ndarray:
     """Returns which images, uint8 [n, height, width, channels], have a bright background: bool [n]."""
     edges = (images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1])
     return np.median(np.concatenate([edge.reshape(len(images), -1) for edge in edges], 1), axis=1) > BRIGHT
+
+
+def _check_invert(run: Finished, invert: bool) -> None:
+    if invert and (run.unscaled or not run.images):
+        raise UserError(f'--invert is for images: the run in {run.workdir} takes {_takes(run)}')
 
 
 def _takes(run: Finished) -> str:
@@ -170,7 +183,7 @@ def _unreadable(file: Path, why: str) -> UserError:
     return UserError(f'{file} cannot be read: {why}')
 
 
-def _add_array(found: Inputs, path: Path, array: np.ndarray, run: Finished, invert: bool) -> None:
+def _add_array(found: Inputs, path: Path | str, array: np.ndarray, run: Finished, invert: bool) -> None:
     shapes = [run.shape, *([run.shape[:2]] if run.images and run.shape[2] == 1 else [])]
     if array.shape in shapes:
         array = array[np.newaxis]
@@ -194,7 +207,7 @@ def _add_array(found: Inputs, path: Path, array: np.ndarray, run: Finished, inve
     found._parts.append((len(array), batch))
 
 
-def _handed_on(path: Path, some: np.ndarray, first: int, run: Finished) -> np.ndarray:
+def _handed_on(path: Path | str, some: np.ndarray, first: int, run: Finished) -> np.ndarray:
     """Returns numbers as training hands them on: uint8 or float32."""
     if some.dtype.kind == 'f' and not np.isfinite(some).all():
         at = first + int(np.argwhere(~np.isfinite(some))[0][0])
