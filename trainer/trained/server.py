@@ -12,6 +12,7 @@ import io
 import ipaddress
 import json
 import os
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -21,7 +22,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
-from werkzeug.sansio.utils import host_is_trusted
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
@@ -68,20 +68,20 @@ _PATIENCE = 30
 
 #: Hosts by which a server on this machine alone is addressed. Another name that leads here is a page of somebody else's
 #: that wants to use it (DNS rebinding).
-_HERE = ('localhost', '127.0.0.1', '[::1]')
+_HERE = re.compile(r'(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?', re.IGNORECASE)
 
 
 class Site:
     """The page and the predictions, a WSGI application that several threads may call once it is `ready`."""
 
-    def __init__(self, run: Finished, hosts: Iterable[str] = _HERE):
-        """`hosts`: names by which the server may be addressed; (): any.
+    def __init__(self, run: Finished, *, here: bool = True):
+        """`here`: whether the server is addressed from this machine alone.
 
         Raises:
           UserError: the run does not take images.
         """
         inputs.check_images(run, 'what a page sends', 'use python -m trainer.predict')
-        self._run, self._hosts = run, [*hosts]
+        self._run, self._here = run, here
         self._lock = threading.Lock()
         folder = resources.files('trainer.trained') / 'page'
         self._files = {name: (folder / name).read_bytes() for name in _FILES}
@@ -100,8 +100,8 @@ class Site:
         return response(environ, start)
 
     def _answer(self, request: Request) -> Response:
-        if self._hosts and not host_is_trusted(request.headers.get('Host', ''), self._hosts):
-            raise BadRequest(f'this server is addressed by {", ".join(self._hosts)}')
+        if self._here and not _HERE.fullmatch(request.headers.get('Host', '')):
+            raise BadRequest('this server answers to localhost, 127.0.0.1 and [::1]')
         name = request.path.removeprefix('/') or 'page.html'
         method = 'POST' if name == 'predict' else 'GET'
         if name not in (*_FILES, 'model.json', 'predict'):
@@ -194,7 +194,7 @@ def listen(run: Finished, host: str, port: int) -> tuple[Site, BaseWSGIServer]:
     Raises:
       UserError: the port is taken, or the address is not one of this machine; or the run does not take images.
     """
-    site = Site(run, _HERE if is_here(host) else ())
+    site = Site(run, here=is_here(host))
     family = socket.AF_INET6 if ':' in host else socket.AF_INET
     try:
         with socket.create_server((host, port), family=family, backlog=128) as listening:
