@@ -15,7 +15,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.11',
     packages=find_packages(include=[pattern for name in PACKAGES for pattern in (name, f'{name}.*')]),
-    package_data={'trainer.compare.report': ['templates/*']},
+    package_data={'trainer.compare.report': ['templates/*'], 'trainer.trained': ['page/*']},
     entry_points={'console_scripts': ['seedwise = seedwise.__main__:main']},
     install_requires=[
         'tensorflow>=2.20,<2.22',
@@ -37,6 +37,7 @@ setup(
         'markdown',
         'pandas',
         'pillow',
+        'werkzeug',  # serves the page of trainer.serve, as it serves TensorBoard
     ],
     extras_require={
         'test': [
@@ -46,6 +47,7 @@ setup(
             *('nbclient', 'nbformat', 'ipykernel'),  # to run the notebook
         ],
         'docs': ['sphinx', 'myst-parser', 'furo'],
+        'export': ['tf2onnx', 'onnx', 'onnxruntime', 'ai-edge-litert'],
         'gpu': ['tensorflow[and-cuda]'],
         'ray': ['ray[default]'],
         'huggingface': ['datasets'],

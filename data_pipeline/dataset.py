@@ -39,3 +39,4 @@ class Dataset:
     class_names: tuple[str, ...] = ()  # in the order of the labels; (): not known
     notes: tuple[str, ...] = ()  # as of `Location`
     unscaled: bool = False  # float inputs that are not all in [0, 1]
+    columns: tuple[str, ...] = ()  # of a table with names: those of the features, in their order

@@ -62,6 +62,11 @@ class InMemory:
         self.count = len(self.indices)
         self.image_bytes = images.itemsize * int(np.prod(images.shape[1:]))
 
+    @property
+    def dtype(self) -> str:
+        """Of the inputs as they are handed on: 'uint8' or 'float32'."""
+        return handed_on(self.images[:0]).dtype.name
+
     def split(self, seed: int, held_out: int) -> tuple['InMemory', 'InMemory']:
         """Returns two parts: the remaining examples, and `held_out` randomly chosen ones."""
         order = permutation(self.count, draw_seed(seed, _SPLIT)).numpy()
@@ -209,6 +214,11 @@ class Sharded:
     @property
     def image_bytes(self) -> int:
         return self.form.image_bytes
+
+    @property
+    def dtype(self) -> str:
+        """Of the images as they are handed on: 'uint8' or 'float32'."""
+        return 'uint8' if self.form.dtype == 'uint8' else 'float32'
 
     def fetch(self, keys: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the images and labels of keys of any shape: uint8, or float32 in [0, 1], and int32."""

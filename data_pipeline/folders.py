@@ -74,6 +74,16 @@ def image_shape(folder: Path) -> tuple[int, ...]:
         return ()
 
 
+def class_names(folder: Path, classes: int) -> tuple[str, ...]:
+    """Returns the names of the classes as TFDS noted them, in the order of the labels; (): it did not."""
+    try:
+        files = [*folder.glob('*.labels.txt')]
+        names = files[0].read_text(encoding='utf-8').splitlines() if len(files) == 1 else []
+    except (OSError, ValueError):
+        return ()
+    return tuple(names) if len(names) == classes == len(set(names)) else ()
+
+
 def damaged(name: str, folder: Path, file: str) -> UserError:
     """Returns the error for a prepared dataset of which a file is not as TFDS wrote it."""
     remedy = 'delete that folder and prepare it again'

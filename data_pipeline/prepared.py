@@ -1,6 +1,7 @@
 """A dataset that TFDS prepared, from its folder to a `Dataset`: read, checked, and in memory or streamed."""
 
 import contextlib
+import dataclasses
 import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,6 +27,11 @@ def read(location: Location, folder: Path, memory_limit_mb: int) -> Dataset:
     Raises:
       UserError: it is damaged, is not what its name says, or is not one of images with one class label each.
     """
+    dataset = _read(location, folder, memory_limit_mb)
+    return dataclasses.replace(dataset, class_names=folders.class_names(folder, dataset.classes))
+
+
+def _read(location: Location, folder: Path, memory_limit_mb: int) -> Dataset:
     if not decoded.checked(folder):
         identity.check_twins(location.name, folder, location.data_dir)
     arrays = decoded.read(folder, _NAMES)

@@ -1,10 +1,15 @@
-"""What the packages share, and what a Python user imports: `seedwise.train`, `seedwise.compare`, `seedwise.judge`."""
+"""What the packages share, and what a Python user imports: `seedwise.train`, `predict`, `compare` and `judge`."""
 
 import importlib
 from typing import Any
 
 #: Public call -> where it is. Loaded when it is first used: `import seedwise` takes no time.
-_CALLS = {'train': 'trainer.calls', 'compare': 'trainer.calls', 'judge': 'trainer.judge'}
+_CALLS = {
+    'train': 'trainer.calls',
+    'predict': 'trainer.calls',
+    'compare': 'trainer.calls',
+    'judge': 'trainer.judge',
+}
 
 __all__ = [*_CALLS]  # noqa: PLE0604
 

@@ -1,6 +1,9 @@
-"""The console command: `seedwise train|compare|judge|prepare|launch ARG...`
+"""The console command: `seedwise train|predict|export|serve|compare|judge|prepare|launch ARG...`
 
     seedwise train --config=configs/cnn_nadam.py                              python -m trainer.main
+    seedwise predict WORKDIR IMAGE...                                         python -m trainer.predict
+    seedwise export WORKDIR --format=onnx                                     python -m trainer.export
+    seedwise serve WORKDIR                                                    python -m trainer.serve
     seedwise compare --study=configs/studies/raj_optimizers_losses.py         python -m trainer.compare
     seedwise judge results.csv                                                python -m trainer.judge
     seedwise prepare --dataset=mnist                                          python -m data_pipeline.prepare
@@ -19,6 +22,9 @@ from seedwise.errors import unknown
 #: Name -> the module that runs as the main one.
 COMMANDS = {
     'train': 'trainer.main',
+    'predict': 'trainer.predict',
+    'export': 'trainer.export',
+    'serve': 'trainer.serve',
     'compare': 'trainer.compare',
     'judge': 'trainer.judge',
     'prepare': 'data_pipeline.prepare',

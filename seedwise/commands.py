@@ -64,8 +64,16 @@ def overrides(name: str) -> list[str]:
     return [*config_flags.get_override_values(flags.FLAGS[name])]
 
 
-def run(main: Callable[[list[str]], int]) -> int:
-    """Calls `main` with the command line; a user's mistake becomes one line and exit code 2."""
+def run(
+    main: Callable[[list[str]], int],
+    interrupted: str = 'interrupted; the same command continues from the last checkpoint',
+) -> int:
+    """Calls `main` with the command line; a user's mistake becomes one line and exit code 2.
+
+    Args:
+      main: the command; returns its exit code.
+      interrupted: what is printed when Ctrl-C has ended it.
+    """
     signals.unblock()
     streams.open_closed()
     for stream in (sys.stdout, sys.stderr):
@@ -98,7 +106,7 @@ def run(main: Callable[[list[str]], int]) -> int:
         print(f'{error}; all is saved: the same command continues', file=sys.stderr)
         return STOPPED
     except KeyboardInterrupt:
-        print('interrupted; the same command continues from the last checkpoint', file=sys.stderr)
+        print(interrupted, file=sys.stderr)
         return 130
 
 
@@ -111,13 +119,16 @@ def _discard_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def parse_flags(argv: list[str], usage: str | None, kinds: Mapping[str, type] | None = None) -> None:
-    """Parses the command line into absl's flags; --help prints them and ends.
+def parse_flags(
+    argv: list[str], usage: str | None, kinds: Mapping[str, type] | None = None, *, positional: bool = False
+) -> list[str]:
+    """Parses the command line into absl's flags, and returns what is not a flag; --help prints them and ends.
 
     Args:
       argv: the command line.
       usage: printed by --help.
       kinds: type of each flag that sets a field of a config file, for errors.
+      positional: whether there may be arguments that are not flags.
 
     Raises:
       UserError: a flag that does not exist, or a value of the wrong type.
@@ -141,8 +152,9 @@ def parse_flags(argv: list[str], usage: str | None, kinds: Mapping[str, type] | 
         raise UserError(f'{typed}: {_expected(kinds[flag], value)}' if flag in kinds else str(error)) from error
     except (flags.Error, ValueError) as error:
         raise UserError(str(error)) from error
-    if len(rest) > 1:
+    if len(rest) > 1 and not positional:
         raise UserError(f"'{rest[1]}' is not a flag: write --flag=value")
+    return rest[1:]
 
 
 def _check_once(argv: Sequence[str]) -> None:

@@ -46,6 +46,20 @@ def local(text: str, what: str) -> Path:
     return path
 
 
+def file(text: str, what: str) -> Path:
+    """Returns a file that is there or can be made in a folder that is there, as `local` does.
+
+    Raises:
+      UserError: also if it is a folder, or there is no folder for it.
+    """
+    path = local(text, what)
+    if path.is_dir():
+        raise UserError(f'{what} {text} is a folder: name a file')
+    if not path.parent.is_dir():
+        raise UserError(f'{what} {text}: the folder {path.parent} does not exist')
+    return path
+
+
 def folder(text: str, what: str) -> Path:
     """Returns a folder that is there or can be made, as `local` does.
 

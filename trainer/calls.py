@@ -1,7 +1,8 @@
-"""What a Python user calls: `seedwise.train` and `seedwise.compare`. The commands do the same from the command line."""
+"""What a Python user calls: `seedwise.train`, `predict` and `compare`. The commands do the same from the command line."""
 
 import contextlib
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from trainer.check import check, check_data
 from trainer.numbers import settle_numbers
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
     from trainer.compare.analysis.verdicts import Verdict
@@ -59,6 +61,52 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path, *, show: bool 
         from trainer.train import train as train_here
 
         return train_here(config, location, folder, show=show)
+
+
+def predict(
+    workdir: str | Path,
+    inputs: 'np.ndarray | Sequence[str | Path] | str | Path',
+    *,
+    invert: bool = False,
+    trust: bool = False,
+) -> 'pd.DataFrame':
+    """Predicts with the model of a finished run, as `python -m trainer.predict` does.
+
+        frame = seedwise.predict('runs/first', ['digit.png'])
+        frame.idxmax(axis='columns')
+
+    Args:
+      workdir: the run's folder.
+      inputs: an array [n, height, width, channels] or [n, features], or files and folders of images, arrays or tables. They
+        are brought to the run's input as in training.
+      invert: whether bright and dark are exchanged.
+      trust: whether a user's own code in the run's folder may run, if the model needs it.
+
+    Returns:
+      A row an input, a column a class: probabilities. Rows are called as the files are, or by their numbers.
+
+    Raises:
+      UserError: the folder is not that of a finished run, or an input is not one of this run's; it is named.
+    """
+    from trainer.trained import finished
+    from trainer.trained.inputs import gather, of_array
+
+    run = finished.find(str(workdir))
+    if isinstance(inputs, str | Path):
+        inputs = [inputs]
+    if isinstance(inputs, Sequence):
+        given = gather([*map(str, inputs)], run, invert=invert)
+    else:
+        given = of_array(inputs, run, invert=invert)
+    tensorflow_import.import_tensorflow()
+    import numpy as np
+    import pandas as pd
+
+    from trainer.trained.model import Trained
+
+    model = Trained(run, trust=trust)
+    probabilities = [model.probabilities(batch) for batch in given.batches(256)]
+    return pd.DataFrame(np.concatenate(probabilities), index=given.names, columns=[*model.class_names])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -119,10 +119,13 @@ def save_model(model: keras.Model, path: Path) -> None:
             raise
 
 
-def load_model(path: Path) -> keras.Model:
-    """Reads a model that `save_model` wrote; `UserError` if the file is damaged."""
+def load_weights(model: keras.Model, path: Path) -> None:
+    """Gives a model the weights of the same one that `save_model` wrote; `UserError` if the file is damaged.
+
+    Unlike `keras.models.load_model`, it needs no class of a user's own to be known to Keras.
+    """
     try:
-        return keras.models.load_model(path, compile=False)
+        model.load_weights(path)
     except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:  # which one, depends on the damage
         raise UserError(f'{path} is damaged: delete {path.parent} and train the run again') from error
 

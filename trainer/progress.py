@@ -9,7 +9,7 @@ from rich.console import Console
 class Progress:
     """Progress of `total` steps on standard error; shows nothing where `show` is false (workers but the chief)."""
 
-    def __init__(self, total: int, start: int, *, show: bool):
+    def __init__(self, total: int, start: int, *, show: bool, doing: str = 'training', unit: str = 'steps'):
         self._console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
         self._bar = None
         self._show = show
@@ -21,14 +21,19 @@ class Progress:
                 columns[0]('{task.description}'),
                 columns[1](),
                 rich_progress.MofNCompleteColumn(),
-                columns[0]('steps'),
+                columns[0](unit),
                 rich_progress.TimeElapsedColumn(),
                 columns[0]('ETA'),
                 rich_progress.TimeRemainingColumn(),
                 console=self._console,
             )
-            self._task = self._bar.add_task('training', total=total, completed=start)
+            self._task = self._bar.add_task(doing, total=total, completed=start)
             self._bar.start()
+
+    @property
+    def on_terminal(self) -> bool:
+        """Whether there is a bar."""
+        return self._bar is not None
 
     def step(self, step: int) -> None:
         """Shows that `step` steps are done."""

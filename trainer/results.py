@@ -31,6 +31,9 @@ SOURCES = 'sources'
 #: Files of `SOURCES`: SHA-256 of the user's own data, and of the initial weights of a model of keras.applications.
 DATA, WEIGHTS = 'data.sha256', 'weights.sha256'
 
+#: Fields of a result's `dataset` that say how its model is used, not what it was trained on.
+FOR_PREDICTION = ('class_names', 'columns', 'input')
+
 #: File of a run's folder: which test examples it got right, a bit each.
 CORRECT = 'test_correct.npy'
 

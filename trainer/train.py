@@ -17,7 +17,7 @@ from seedwise.signals import stop_requests
 from trainer import losses, metrics, results, strategy
 from trainer.blocks import Blocks
 from trainer.check import check_classes, check_images, check_length
-from trainer.checkpoints import Checkpoints, load_model, save_model, weights_sha256
+from trainer.checkpoints import Checkpoints, load_weights, save_model, weights_sha256
 from trainer.cluster import Cluster, lost_worker, wait_for_all
 from trainer.evaluation import Metrics, Seen
 from trainer.progress import Progress, warn
@@ -90,13 +90,12 @@ def evaluate(config, location: sources.Location, workdir: Path) -> dict:
     if result is None:
         raise UserError(f'{workdir} has a model but no result.json: its run has not ended; continue it first')
     with tensorflow_import.stderr_held_back():
-        devices = strategy.start(config, None)  # first: loading a model settles the number of threads
-    model = load_model(workdir / 'model.keras')
+        devices = strategy.start(config, None)
     held_out = config.data.validation  # what inputs are normalised by does not count it
     dataset = sources.load(location, seed=config.seed, validation=held_out, memory_limit_mb=config.data.memory_limit_mb)
     with tempfile.TemporaryDirectory() as scratch:
         run = Run(config, devices, dataset, Path(scratch))
-        run.model.set_weights(model.get_weights())
+        load_weights(run.model, workdir / 'model.keras')
         with prepared.errors_explained(location):
             measured = run.measure('test', Summaries(None), images=False)
     return result | {'test': run.tested(measured), 'metrics': results.metrics_of(result) | run.goals}
@@ -336,7 +335,7 @@ class Run:
                 'train': self.dataset.train.count,
                 'validation': self.dataset.validation.count if self.dataset.validation is not None else 0,
                 'test': self.dataset.test.count,
-                **self._own_data(),
+                **self._for_prediction(),
             },
             'strategy': {
                 'name': strategy.name_of(self.devices),
@@ -360,13 +359,16 @@ class Run:
             results.write_json(self.workdir / 'result.json', result)
         return result
 
-    def _own_data(self) -> dict[str, Any]:
-        """What else is to be known to use the model: the names of the classes, and what inputs are normalised by."""
-        names: dict[str, Any] = {'class_names': self.dataset.class_names, 'notes': self.dataset.notes}
+    def _for_prediction(self) -> dict[str, Any]:
+        """What must be known to use the model: what it is given, by what that is normalised, and what its classes are."""
+        data = self.dataset
+        given = {'shape': data.image_shape, 'dtype': data.train.dtype, 'unscaled': data.unscaled}
+        names = data.class_names or tuple(map(str, range(data.classes)))
+        known: dict[str, Any] = {'notes': data.notes, 'class_names': names, 'columns': data.columns, 'input': given}
         if self.program.moments is not None:
             mean, deviation = (array.tolist() for array in self.program.moments)
-            names['normalization'] = {'mean': mean, 'deviation': deviation}
-        return {key: value for key, value in names.items() if value}
+            known['normalization'] = {'mean': mean, 'deviation': deviation}
+        return {key: value for key, value in known.items() if value}
 
     def _sources(self) -> dict:
         """The SHA-256 of the user's files, if the config names any."""

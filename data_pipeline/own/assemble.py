@@ -70,6 +70,7 @@ def load(location: Location, memory_limit_mb: int) -> Dataset:
         class_names=settled.classes,
         notes=settled.notes,
         unscaled=settled.outside,
+        columns=settled.columns,
     )
 
 
@@ -83,6 +84,7 @@ class _Settled:
     notes: tuple[str, ...]
     fingerprint: str
     outside: bool  # some input is not in [0, 1]
+    columns: tuple[str, ...]
 
 
 def _settled(location: Location, memory_limit_mb: int) -> _Settled:
@@ -131,7 +133,7 @@ def _settle(title: str, raw: Raw, share: float, digest: str, key: str) -> _Settl
     if not digest:
         for array in (inputs, labels):
             content.update(np.ascontiguousarray(array).data)
-    return _Settled(inputs, labels, classes, train, test, tuple(notes), content.hexdigest(), outside)
+    return _Settled(inputs, labels, classes, train, test, tuple(notes), content.hexdigest(), outside, raw.columns)
 
 
 def _classes(title: str, labels: np.ndarray, notes: list[str]) -> tuple[np.ndarray, tuple[str, ...]]:

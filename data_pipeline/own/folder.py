@@ -7,18 +7,17 @@ from typing import Any
 import numpy as np
 
 from data_pipeline.own import names
+from data_pipeline.own.image_files import SUFFIXES
 from data_pipeline.own.images import check_options, read_images
 from data_pipeline.own.raw import Raw
 from seedwise.errors import UserError
-
-SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 
 #: Names of the folder of a split; of the test splits, the first that is there is taken.
 TRAIN, TEST = ('train', 'training'), ('test', 'testing', 'val', 'valid', 'validation')
 
 
 def read(path: Path, make: Callable[..., Any], *, resize: Sequence[int] = (), channels: int = 0) -> Raw:
-    """Reads a folder of images as uint8, as `images.read_images` says.
+    """Reads a folder of images as uint8, each as `image_files.pixels` says.
 
     Args:
       path: the folder. It has a folder for each class, or folders `train` and `test` (or `val`) that have.

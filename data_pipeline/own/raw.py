@@ -15,9 +15,11 @@ class Raw:
       labels: [n], whole numbers or text.
       train: how many of them are of the training split; None: the data have no test split.
       notes: what the user should know of how they were read, a sentence each.
+      columns: of a table with names, those of the inputs, in their order.
     """
 
     inputs: Any
     labels: np.ndarray
     train: int | None
     notes: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()

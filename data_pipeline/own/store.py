@@ -66,8 +66,9 @@ def stored(data_dir: str, digest: str, options: Mapping[str, Any], read: Callabl
                     made[0].flush()
                 else:
                     np.save(partial / _INPUTS, raw.inputs)
+                noted = {'train': raw.train, 'notes': raw.notes, 'columns': raw.columns}
                 np.save(partial / _LABELS, raw.labels.astype(str) if raw.labels.dtype == object else raw.labels)
-                (partial / _FACTS).write_text(json.dumps({'train': raw.train, 'notes': raw.notes}), encoding='utf-8')
+                (partial / _FACTS).write_text(json.dumps(noted), encoding='utf-8')
                 shutil.rmtree(folder, ignore_errors=True)  # damaged, or it would have been loaded
                 partial.rename(folder)
     finally:
@@ -91,6 +92,7 @@ def _load(folder: Path) -> Raw | None:
     try:
         facts = json.loads((folder / _FACTS).read_text(encoding='utf-8'))
         inputs, labels = np.load(folder / _INPUTS, mmap_mode='r'), np.load(folder / _LABELS)
-        return Raw(inputs, labels, facts['train'], tuple(facts['notes'])) if len(inputs) == len(labels) else None
+        raw = Raw(inputs, labels, facts['train'], tuple(facts['notes']), tuple(facts.get('columns', ())))
+        return raw if len(inputs) == len(labels) else None
     except (OSError, ValueError, KeyError, EOFError):  # none, torn or damaged
         return None

@@ -50,6 +50,7 @@ def read(path: Path, make: Any = None, *, label: str | int = '', test: str = '',
     labels = table[target].to_numpy()
     columns = [column for column in table.columns if column != target]
     features = table[columns].to_numpy(np.float32)
+    names = tuple(map(str, columns)) if isinstance(label, str) else ()
     if shape:
         if len(shape) != 3 or math.prod(shape) != len(columns):
             raise UserError(
@@ -63,26 +64,14 @@ def read(path: Path, make: Any = None, *, label: str | int = '', test: str = '',
         features = features.astype(np.uint8)
     if shape:
         note = f'the {len(columns):,} columns are read as images of {"x".join(map(str, shape))}'
-        return Raw(features.reshape(len(features), *shape), labels, count, (note,))
-    return Raw(features, labels, count)
+        return Raw(features.reshape(len(features), *shape), labels, count, (note,), names)
+    return Raw(features, labels, count, columns=names)
 
 
 def _table(path: Path, label: str | int):
     """Returns the table, checked, and the name of its label's column."""
-    import pandas as pd
-
-    if not path.is_file():
-        raise UserError(f'{path} does not exist')
-    try:
-        with open(path, encoding='utf-8-sig') as file:
-            first = file.readline()
-        separator = max(',;\t', key=first.count)
-        named = isinstance(label, str)
-        table = pd.read_csv(
-            path, sep=separator, header=0 if named else None, encoding='utf-8-sig', skipinitialspace=True
-        )
-    except (ValueError, UnicodeError, OSError, pd.errors.ParserError) as error:
-        raise UserError(f'{path} cannot be read: {" ".join(str(error).split())}') from error
+    named = isinstance(label, str)
+    table = frame(path, named)
     if not len(table) or len(table.columns) < 2:
         raise UserError(
             f'{path} has {len(table):,} rows and {len(table.columns)} column: it must have features and a label'
@@ -92,6 +81,46 @@ def _table(path: Path, label: str | int):
             f'{path} has no names in its first line: say which column is the label, such as data.options.label=0'
         )
     target = _target(path, [*table.columns], label)
+    check_cells(path, table, named, target)
+    return table, target
+
+
+def frame(path: Path, named: bool) -> Any:
+    """Returns a .csv file, with commas, semicolons or tabs, as a data frame.
+
+    Args:
+      path: the file.
+      named: whether its first line names the columns; if not, they are called by their numbers from 0.
+
+    Raises:
+      UserError: it cannot be read.
+    """
+    import pandas as pd
+
+    if not path.is_file():
+        raise UserError(f'{path} does not exist')
+    try:
+        with open(path, encoding='utf-8-sig') as file:
+            first = file.readline()
+        separator = max(',;\t', key=first.count)
+        return pd.read_csv(
+            path, sep=separator, header=0 if named else None, encoding='utf-8-sig', skipinitialspace=True
+        )
+    except (ValueError, UnicodeError, OSError, pd.errors.ParserError) as error:
+        raise UserError(f'{path} cannot be read: {" ".join(str(error).split())}') from error
+
+
+def check_cells(path: Path, table: Any, named: bool, target: str | int | None = None) -> None:
+    """Raises `UserError`, which names row and column, if a cell is empty, or is not a finite number outside of `target`.
+
+    Args:
+      path: the file, for errors.
+      table: what `frame` returned of it.
+      named: as for `frame`.
+      target: the column of the label, which may hold text; None: there is none.
+    """
+    import pandas as pd
+
     for column in table.columns:
         missing = table[column].isna()
         if missing.any():
@@ -108,7 +137,6 @@ def _table(path: Path, label: str | int):
         infinite = np.isinf(table[column].to_numpy(np.float64))
         if infinite.any():
             raise UserError(f'{path}, row {_row(pd.Series(infinite), named)}, column {column}: the number is infinite')
-    return table, target
 
 
 def _target(path: Path, columns: list, label: str | int) -> str | int:

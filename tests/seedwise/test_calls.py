@@ -10,7 +10,7 @@ import sys, time
 began = time.perf_counter()
 import seedwise
 assert time.perf_counter() - began < 1 and 'numpy' not in sys.modules
-assert {'train', 'compare', 'judge'} <= set(dir(seedwise))
+assert {'train', 'predict', 'compare', 'judge'} <= set(dir(seedwise))
 
 import ml_collections
 from configs import mlp_adam
@@ -21,6 +21,13 @@ config.data.name, config.epochs, config.threads = 'digits', 1, 1
 result = seedwise.train(config, 'run')
 assert result['status'] == 'completed' and result['test']['examples'] == 360
 assert seedwise.train(config, 'run')['seconds'] == result['seconds']  # not trained again
+
+from data_pipeline import sources
+test = sources.load(sources.locate('digits')).test
+frame = seedwise.predict('run', test.images[test.indices])
+assert list(frame) == list('0123456789') and len(frame) == 360
+right = (frame.idxmax(axis='columns').astype(int).to_numpy() == test.labels[test.indices]).mean()
+assert abs(right - result['test']['accuracy']) < 1e-9
 
 with open('own.py', 'w') as file:
     file.write("def wrong(labels, logits): return (logits.argmax(1) != labels).mean()\\nwrong.goal = 'min'\\n")

@@ -48,7 +48,7 @@ def test_the_console_command_works_all_the_same(folder):
     done = run(folder, *console, 'trian')
     assert (done.returncode, done.stderr.strip().rpartition('accepted are ')[2]) == (
         2,
-        "compare, judge, launch, prepare, train. Did you mean 'train'?",
+        "compare, export, judge, launch, predict, prepare, serve, train. Did you mean 'train'?",
     )
 
 

@@ -15,10 +15,15 @@ from configs import default
 from parts import WIDTH
 
 
+class Negative(keras.layers.Layer):
+    def call(self, x):
+        return 1 - x
+
+
 def net(image_shape, classes, width=WIDTH, rate=0.2):
     inside = keras.Sequential([keras.layers.Dense(width, 'relu'), keras.layers.Dropout(rate)])
     image = keras.Input(image_shape)
-    x = keras.layers.Reshape((28, 28))(image)
+    x = Negative()(keras.layers.Reshape((28, 28))(image))
     x = keras.layers.MultiHeadAttention(2, 4, dropout=0.1)(x, x)
     return keras.Model(image, keras.layers.Dense(classes)(inside(keras.layers.Flatten()(x))))
 
@@ -69,6 +74,8 @@ def test_a_run_of_own_files_repeats_itself_and_keeps_them(tmp_path, mine):
     assert list(first['sources']) == ['mine.py']
     assert {file.name for file in (tmp_path / 'a' / 'sources').iterdir()} == {'mine.py', 'parts.py'}
     assert 'cpu_feature_guard' not in first['stderr']  # quiet, though the config file imports Keras
+    evaluated = run(tmp_path / 'a', mine, '--config.epochs=0')
+    assert f'{first["test"]["accuracy"]:.4f}' in evaluated['stdout']
 
 
 @pytest.mark.slow
@@ -134,6 +141,12 @@ def settings(image_shape, classes):
     return keras.Sequential([keras.Input(image_shape), keras.layers.Flatten(), keras.layers.Dense(classes)])
 def number(learning_rate=0.1): return 3
 def total(labels, logits): return keras.ops.sum(logits)
+class Unstored(keras.layers.Layer):
+    def __init__(self, inner): super().__init__()
+    def call(self, x): return x
+def unstored(image_shape, classes):
+    dense = keras.layers.Dense(classes)
+    return keras.Sequential([keras.Input(image_shape), keras.layers.Flatten(), dense, Unstored(object())])
 """
 
 FAULTS = {
@@ -146,6 +159,7 @@ FAULTS = {
     'model.own_loop': 'own_loop has a train_step of its own, which is not used',
     'model.settings': "settings changes Keras's settings for everything after it",
     'model.batch_norm': "layer 'batch_normalization' would normalise each replica's share by itself",
+    'model.unstored': 'the model cannot be stored, since the class Unstored has no get_config()',
     'optimizer.number': 'number made int: it must make a Keras optimizer',
     'loss.total': 'total returned shape (): it must return one number an example',
 }

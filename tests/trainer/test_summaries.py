@@ -161,7 +161,11 @@ def test_the_result_has_every_promised_field(finished):
         *('status', 'config_hash', 'seed', 'dataset', 'strategy', 'parameters', 'steps', 'history', 'test'),
         *('weights_sha256', 'seconds', 'examples_per_second', 'versions', 'git_revision', 'host'),
     } <= set(stored)
-    assert set(stored['dataset']) == {'name', 'source', 'fingerprint', 'train', 'validation', 'test'}
+    assert set(stored['dataset']) == {
+        *('name', 'source', 'fingerprint', 'train', 'validation', 'test', 'class_names', 'input')
+    }
+    assert stored['dataset']['input'] == {'shape': [28, 28, 1], 'dtype': 'uint8', 'unscaled': False}
+    assert stored['dataset']['class_names'] == list('0123456789')
     assert set(stored['strategy']) == {'name', 'replicas', 'workers', 'global_batch_size'}
     assert set(stored['seconds']) == {'total', 'training', 'evaluation', 'startup'}
     row = {'epoch', 'step', 'train_loss', 'train_accuracy', 'validation_loss', 'validation_accuracy'}

@@ -11,7 +11,7 @@ from seedwise.errors import UserError
 from trainer.compare.grid import RunSpec
 from trainer.compare.tuning import bounds
 from trainer.metrics import ALWAYS
-from trainer.results import best_of, metrics_of, read_correct
+from trainer.results import FOR_PREDICTION, best_of, metrics_of, read_correct
 
 RATE = 'optimizer.learning_rate'
 
@@ -61,13 +61,14 @@ def _metrics(result: Mapping[str, Any]) -> dict[str, Any]:
     last, best, names = (result['history'] or [{}])[-1], best_of(result), metrics_of(result)
     if result['status'] == 'diverged':
         last = best = {}
-    kept = ('status', 'history', 'parameters', 'steps', 'versions', 'host', 'git_revision', 'dataset', 'config_hash')
+    kept = ('status', 'history', 'parameters', 'steps', 'versions', 'host', 'git_revision', 'config_hash')
     return (
         {f'test_{name}': result['test'].get(name) for name in names}
         | {f'validation_{name}': best.get(f'validation_{name}') for name in names}
         | {f'train_{name}': last.get(f'train_{name}') for name in ALWAYS}
         | {f'seconds_{name}': value for name, value in result['seconds'].items()}
         | {name: result.get(name) for name in kept}
+        | {'dataset': {key: value for key, value in result['dataset'].items() if key not in FOR_PREDICTION}}
         | {'weights_sha256': result['weights_sha256']}
     )
 

@@ -5,6 +5,7 @@ built in (`resnet`, `vit`, keras.applications.NAME) have a table of their option
 Importing this module does not import Keras.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,14 @@ def _from_file(config, image_shape: tuple[int, ...], classes: int, replicas: int
             'the loss in the config'
         )
     _check_output(model, image_shape, classes)
+    try:
+        keras.saving.serialize_keras_object(model)
+    except NotImplementedError as error:
+        name = re.search(r'Object (\w+) was', str(error))
+        raise UserError(
+            f'{what}: the model cannot be stored, since the class {name[1] if name else "of a layer"} has no get_config(): '
+            'add it, so that it returns the arguments of __init__'
+        ) from error
     layers = layers_of(model)
     if replicas > 1:
         for layer in layers:
