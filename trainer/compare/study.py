@@ -158,11 +158,11 @@ def train(
     if report:
         folder.check_writable(plan.workdir / 'report' / 'plots')
     failed = []
-    for specs in plan.stages():
-        if dashboard:
-            dashboard.begin(plan.compared(), later=plan.tuned)
-        started = engines.start(engine, workers, location)
-        failed += complete(specs, started, dashboard.finished if dashboard else lambda spec: None)
+    with contextlib.closing(engines.start(engine, workers, location)) as started:
+        for specs in plan.stages():
+            if dashboard:
+                dashboard.begin(plan.compared(), later=plan.tuned)
+            failed += complete(specs, started, dashboard.finished if dashboard else lambda spec: None)
     return failed
 
 

@@ -46,6 +46,9 @@ HOLDS, FAILS, UNDECIDED = 'holds', 'does not hold', 'undecided'
 #: The metric that test examples make up, and the column with what each run got right (bool, shape [examples]).
 OF_EXAMPLES, CORRECT = 'test_accuracy', 'test_correct'
 
+#: After so many seeds that tell two variants apart in nothing, more are not expected to.
+TELLING = 5
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -54,7 +57,8 @@ class Verdict:
     `seeds`: the fewest behind any of its numbers. `p_value`: the smaller of the two that the module's docstring speaks of;
     `q_value`: after Benjamini and Hochberg's correction over all claims of the study. `new_examples`: the advantage with
     its interval over seeds and examples, and `flips`: on which share of examples just one of two variants is right, where
-    it is known which examples each run got right.
+    it is known which examples each run got right. `waits_for`: variants of which more seeds may decide an undecided claim;
+    none where the variants are practically the same, or where no number of seeds would decide it, which `stuck` explains.
     """
 
     claim: Claim
@@ -69,6 +73,8 @@ class Verdict:
     sensitivities: Mapping[str, Sensitivity] = field(default_factory=dict)
     new_examples: Crossed | None = None
     flips: Flips | None = None
+    waits_for: Sequence[str] = ()
+    stuck: str = ''
 
 
 def verdicts(
@@ -149,7 +155,8 @@ def _better(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdi
         text = f'{pair.a} does not beat {pair.b} {where}: {numbers}.'
     else:
         text = f'Whether {pair.a} beats {pair.b} {where} is undecided: {numbers}.'
-    if margin and replace(pair, margin=margin).outcome(claim.alpha) == SAME:
+    same = _is_same(pair, margin, claim)
+    if same:
         text += f' The two are practically the same: the interval lies within ±{margin:g}.'
     if result == UNDECIDED and pair.seeds_needed is not None and pair.seeds_needed > pair.n:
         text += f' A difference of this size takes about {pair.seeds_needed:,} seeds to see.'
@@ -170,6 +177,8 @@ def _better(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdi
         estimates,
         new_examples=new,
         flips=_flips(runs, claim.a, claim.b) if new else None,
+        waits_for=_names(runs, claim.a, claim.b) if result == UNDECIDED and not same and not _stuck(pair) else (),
+        stuck=_stuck(pair) if result == UNDECIDED else '',
     )
 
 
@@ -200,7 +209,26 @@ def _best(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdict
         text += f'{_by_margin(claim)}{f"; undecided against {listed(undecided, 4)}" if undecided else ""}.'
     seeds = min(pair.n for pair in made)
     text += f' {count(seeds, "seed").capitalize()}.'
-    return Verdict(claim, result, text, seeds, p, None, tuple(made), _estimates(claim, runs, claim.a, *rivals))
+    open_, reasons = [], []
+    if result == UNDECIDED:
+        beaten = dict(zip([pair.b for pair in made], [q < claim.alpha for q in over], strict=True))
+        for rival, pair in zip(rivals, pairs, strict=True):
+            if pair and _stuck(pair):
+                reasons.append(_stuck(pair))
+            elif pair is None or not (beaten[pair.b] or _is_same(pair, margin, claim)):
+                open_.append(rival)
+    return Verdict(
+        claim,
+        result,
+        text,
+        seeds,
+        p,
+        None,
+        tuple(made),
+        _estimates(claim, runs, claim.a, *rivals),
+        waits_for=_names(runs, claim.a, *open_) if open_ else (),
+        stuck=' '.join(dict.fromkeys(reasons)),
+    )
 
 
 def _rivals(claim: Claim, runs: pd.DataFrame) -> list[Selector]:
@@ -239,7 +267,14 @@ def _mostly(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdi
         f'by one (Holm-corrected) it does in {won}, does not in {lost}, and {n - won - lost} are undecided; '
         f'{_p(p)}, {count(seeds, "seed")}.'
     )
-    return Verdict(claim, result, text, seeds, p, None, tuple(made))
+    open_ = [
+        name
+        for setting, pair in zip(settings, _filled(pairs, made), strict=True)
+        if pair is None or not (pair.sign(claim.alpha) or _is_same(pair, margin, claim) or _stuck(pair))
+        for name in _names(select(runs, setting), claim.a, claim.b)
+    ]
+    waits_for = tuple(dict.fromkeys(open_)) if result == UNDECIDED else ()
+    return Verdict(claim, result, text, seeds, p, None, tuple(made), waits_for=waits_for)
 
 
 def _filled(pairs: Sequence[Comparison | None], made: Sequence[Comparison]) -> list[Comparison | None]:
@@ -258,7 +293,18 @@ def _equal(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdic
     result, p = _decided(claim, 1.0 if within is None else 2 * within, 2 * min(outside, default=1.0))
     verb = {HOLDS: 'differ by less than', FAILS: 'differ by more than', UNDECIDED: 'may differ by less or more than'}
     text = f'{pair.a} and {pair.b} {verb[result]} {claim.margin:g} on {claim.what}: {_numbers(pair, p)}.'
-    return Verdict(claim, result, text, pair.n, p, None, (pair,), _estimates(claim, runs, claim.a, claim.b))
+    return Verdict(
+        claim,
+        result,
+        text,
+        pair.n,
+        p,
+        None,
+        (pair,),
+        _estimates(claim, runs, claim.a, claim.b),
+        waits_for=_names(runs, claim.a, claim.b) if result == UNDECIDED and not _stuck(pair) else (),
+        stuck=_stuck(pair) if result == UNDECIDED else '',
+    )
 
 
 def _at_least(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdict:
@@ -273,7 +319,20 @@ def _at_least(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Ver
         p = min(1.0, 2 * float(RULES[rule].p_share(failed, n, 0.5)))
         result, p = _decided(claim, 1.0, p)
         text = f'{name} diverged on {failed} of {count(n, "seed")}: it has no mean {claim.what}.'
-        return Verdict(claim, result, text, n, p, None, (), estimates)
+        stuck = f'{name} diverges, and more seeds would not give it a mean.' if 2 * failed <= n else ''
+        waits_for = _names(runs, claim.a) if result == UNDECIDED and not stuck else ()
+        return Verdict(
+            claim,
+            result,
+            text,
+            n,
+            p,
+            None,
+            (),
+            estimates,
+            waits_for=waits_for,
+            stuck=stuck if result == UNDECIDED else '',
+        )
     sign = 1.0 if claim.better == 'max' else -1.0
     x = values.to_numpy(float)
     interval, over, under = '', 1.0, 1.0
@@ -286,7 +345,9 @@ def _at_least(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Ver
     result, p = _decided(claim, 2 * over, 2 * under)
     bound = 'more' if claim.better == 'max' else 'less'
     text = f'Mean {claim.what} of {name}: {values.mean():.4g}{interval} over {count(n, "seed")}'
-    return Verdict(claim, result, f'{text}; claimed: {claim.value:g} or {bound}.', n, p, None, (), estimates)
+    text += f'; claimed: {claim.value:g} or {bound}.'
+    waits_for = _names(runs, claim.a) if result == UNDECIDED else ()
+    return Verdict(claim, result, text, n, p, None, (), estimates, waits_for=waits_for)
 
 
 def _fails(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdict:
@@ -317,7 +378,17 @@ def _fails(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdic
     if k and len(shares) > 1:
         worst = max(shares, key=lambda variant: shares[variant][0] / shares[variant][1])
         text += f'; at worst {shares[worst][0]} of {shares[worst][1]}, with {worst}'
-    return Verdict(claim, result, f'{text}; {_p(p)}.', min(n for _, n in shares.values()), p, shares=shares)
+    shown = few if claim.quantifier == 'any' else most
+    open_ = [name for name, q in zip(shares, shown, strict=True) if q >= claim.alpha] if result == UNDECIDED else []
+    return Verdict(
+        claim,
+        result,
+        f'{text}; {_p(p)}.',
+        min(n for _, n in shares.values()),
+        p,
+        shares=shares,
+        waits_for=tuple(open_),
+    )
 
 
 def _less_sensitive(claim: Claim, trials: pd.DataFrame, margin: float, rule: str) -> Verdict:
@@ -428,6 +499,26 @@ def _estimates(claim: Claim, runs: pd.DataFrame, *selectors: Selector) -> dict[s
     values = {label(selector): by_seed(claim, runs, selector) for selector in selectors}
     finite = {name: row[np.isfinite(row)] for name, row in values.items()}
     return {name: estimate(row) for name, row in finite.items() if len(row)}
+
+
+def _names(runs: pd.DataFrame, *selectors: Selector) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(str(name) for selector in selectors for name in select(runs, selector)['variant']))
+
+
+def _is_same(pair: Comparison, margin: float, claim: Claim) -> bool:
+    """Whether two variants are practically the same, by the margin that the study states."""
+    return margin > 0 and replace(pair, margin=margin).outcome(claim.alpha) == SAME
+
+
+def _stuck(pair: Comparison) -> str:
+    """Returns why no number of seeds is expected to tell two variants apart; '' if it may."""
+    if pair.n < TELLING:
+        return ''
+    if pair.advantage is None and not pair.failed:
+        return f'Every run of {pair.a} and of {pair.b} diverged: more seeds would not compare them.'
+    if pair.ties == pair.n:
+        return f'No seed tells {pair.a} and {pair.b} apart.'
+    return ''
 
 
 def _unfinished(claim: Claim, *selectors: Selector) -> Verdict:
