@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from trainer.compare.analysis.statistics import ALPHA, MOST_SEEDS
+from trainer.compare.analysis.statistics import ALPHA, MOST_SEEDS, smallest
 
 #: Variance of the prior on effects in standard deviations. docs/statistics.md has the figures that it was chosen by.
 G = 4.0
@@ -101,3 +101,9 @@ def seeds_needed(effect: float, alpha: float = ALPHA) -> int | None:
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
     return high
+
+
+def smallest_effect(n: int, alpha: float = ALPHA) -> float | None:
+    """Returns the effect |mean| / sd that n paired seeds see at two-sided level `alpha`, typically; None: none is large
+    enough."""
+    return smallest(lambda effect: bool(log_e_mean(effect * np.sqrt(n), n - 1) >= np.log(2 / alpha)))

@@ -44,11 +44,15 @@ def of_claims(judged: Sequence[Verdict], runs: pd.DataFrame, rule: str) -> list[
             found.result != verdicts.UNDECIDED or not (found.waits_for or found.stuck),
             found.waits_for,
             found.stuck,
-            seeds_to_decide(found, runs, rule) if found.waits_for else None,
+            _at_least_one(seeds_to_decide(found, runs, rule)) if found.waits_for else None,
         )
         for found in judged
         if found.claim.kind != 'less_sensitive'
     ]
+
+
+def _at_least_one(n: int | None) -> int | None:
+    return None if n is None else max(1, n)
 
 
 def of_rankings(rankings: Sequence[Ranked], runs: pd.DataFrame, layout: Layout) -> list[Question]:

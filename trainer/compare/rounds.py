@@ -1,0 +1,215 @@
+"""Rounds of seeds: to the variants of questions that are still open, until all are answered or no seed or time is left.
+
+What a round does is a function of the finished runs alone, so that nothing else is kept: the same command goes on after any
+interruption, and comes to the same seeds.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import ml_collections
+import pandas as pd
+
+from seedwise.errors import UserError
+from trainer.compare import grid, study
+from trainer.compare.analysis.words import count, listed
+from trainer.compare.budget import Budget
+from trainer.compare.grid import RunSpec
+from trainer.compare.report.questions import Question
+
+#: Seeds that each variant gets before the first look: the fewest with which the anytime rule decides anything.
+LEAST = 4
+
+#: Seeds that a variant gets at the most where nobody says it: so many, or a multiple of what the study names.
+MOST, TIMES_THE_STUDYS = 30, 3
+
+#: A round adds a quarter of the seeds that there are: few rounds, and few seeds too many.
+GROWTH = 4
+
+
+def with_most_seeds(config: ml_collections.ConfigDict, most: int | None) -> None:
+    """Sets the seeds of a study to those that its variants may get: its own first.
+
+    Args:
+      config: of the study, prepared; changed in place.
+      most: how many; None: `MOST`, or `TIMES_THE_STUDYS` times as many as the study names.
+
+    Raises:
+      UserError: they are too few for a verdict.
+    """
+    own = grid.seeds_of(config)
+    most = max(MOST, TIMES_THE_STUDYS * len(own)) if most is None else most
+    if not LEAST <= most <= grid.MOST_SEEDS:
+        raise UserError(
+            f'--seeds is {most}: with --until-decided it is the most seeds of a variant, from {LEAST} to {grid.MOST_SEEDS:,}'
+        )
+    first = max(own) + 1
+    with config.unlocked(), config.ignore_type():
+        config.seeds = tuple([*own, *range(first, first + most)][:most])
+
+
+def next_seeds(
+    questions: Iterable[Question], have: Mapping[str, int], most: int, without: Collection[str] = ()
+) -> dict[str, int]:
+    """Returns how many seeds each variant should have after the next round, of those that get more; {}: none does.
+
+    Args:
+      questions: what is asked, with the variants that each waits for.
+      have: variant -> number of its seeds that have finished, in the order of the study's seeds.
+      most: seeds of a variant, at the most.
+      without: variants that get no more.
+    """
+    first = {name: min(LEAST, most) for name, n in have.items() if n < min(LEAST, most) and name not in without}
+    if first:
+        return first
+    wanted: dict[str, int] = {}
+    for question in questions:
+        names = [name for name in question.waits_for if name not in without]
+        if not names or (question.pairs and len(names) < 2):
+            continue
+        fewest = min(have[name] for name in names)
+        target = min(most, fewest + max(1, fewest // GROWTH))
+        for name in names:
+            if have[name] < target:
+                wanted[name] = max(target, wanted.get(name, 0))
+    return wanted
+
+
+def finished_seeds(runs: pd.DataFrame, variants: Iterable[str], seeds: Sequence[int]) -> dict[str, int]:
+    """Returns for each variant how many of the seeds have finished before the first that has not."""
+    done: dict[str, set[int]] = {}
+    if len(runs):
+        done = {str(name): set(own) for name, own in runs.groupby('variant')['seed']}
+    return {
+        name: next((i for i, seed in enumerate(seeds) if seed not in done.get(name, ())), len(seeds))
+        for name in variants
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """Why no more seeds are given. `why`: 'decided', 'seeds' (used up), 'time' (used up), 'failed' or 'stopped'."""
+
+    why: str
+    failed: Sequence[str] = ()
+
+
+class Rounds(study.Plan):
+    """The runs of a study that ends when its questions are answered. Its seeds are those that a variant may get."""
+
+    def __init__(self, config: ml_collections.ConfigDict, workdir: Path, budget: Budget | None = None):
+        super().__init__(config, workdir, 0, 1, budget)
+        names = [variant.name for variant in self.variants]
+        self._specs = dict(zip(names, self._by_variant(), strict=True))
+        self.ended = Ended('stopped')
+
+    def _by_variant(self) -> Iterator[list[RunSpec]]:
+        for variant in self.variants:
+            yield grid.runs_of([variant], self.seeds, self.workdir)
+
+    def stages(self) -> Iterator[list[RunSpec]]:
+        """Yields the runs of each round; what it has come to is read from the study's folder."""
+        failed: set[str] = set()
+        number = 0
+        while True:
+            asked, have, wanted = self.look(failed)
+            if not wanted:
+                return
+            number += 1
+            _say(number, asked, wanted, have)
+            specs = [spec for name, n in wanted.items() for spec in self._specs[name][have[name] : n]]
+            yield specs
+            self.ended = Ended('stopped')
+            unfinished = {spec.variant.name for spec in specs if spec.result() is None}
+            failed |= unfinished - (self.budget.refused if self.budget else set())
+
+    def look(self, failed: Collection[str] = ()) -> tuple[list[Question], dict[str, int], dict[str, int]]:
+        """Returns the questions, the seeds that each variant has, and those that it gets; sets `ended` if none does."""
+        frame = self._frame()
+        have = finished_seeds(frame, self._specs, self.seeds)
+        asked = self._questions(frame, have)
+        refused = self.budget.refused if self.budget else set()
+        wanted = next_seeds(asked, have, len(self.seeds), {*failed, *refused})
+        if not wanted:
+            self.ended = _ended(asked, have, len(self.seeds), failed, refused)
+        return asked, have, wanted
+
+    def runs(self) -> list[RunSpec]:
+        """Returns the runs that have finished: a verdict by the anytime rule waits for no others."""
+        return [spec for specs in self._specs.values() for spec in specs if spec.result() is not None]
+
+    def _frame(self) -> pd.DataFrame:
+        from trainer.compare import runs
+
+        return runs.read(self.runs(), correct=False)[0]
+
+    def _questions(self, frame: pd.DataFrame, have: Mapping[str, int]) -> list[Question]:
+        if min(have.values()) < min(LEAST, len(self.seeds)):
+            return []
+        from trainer.compare.report.page import questions_of
+
+        return questions_of(self.config, frame)
+
+
+def _ended(
+    asked: Sequence[Question], have: Mapping[str, int], most: int, failed: Collection[str], refused: Collection[str]
+) -> Ended:
+    open_ = [question for question in asked if question.waits_for]
+    if failed:
+        return Ended('failed', sorted(failed))
+    if refused:
+        return Ended('time')
+    short = min(have.values()) < min(LEAST, most)
+    return Ended('seeds' if open_ or short else 'decided')
+
+
+def _say(number: int, asked: Sequence[Question], wanted: Mapping[str, int], have: Mapping[str, int]) -> None:
+    new = sum(n - have[name] for name, n in wanted.items())
+    open_ = [question.name for question in asked if question.waits_for]
+    why = f'open: {listed(open_, 3)}' if open_ else f'{LEAST} seeds for each variant'
+    print(f'round {number}: {count(new, "run")} of {count(len(wanted), "variant")}; {why}', file=sys.stderr)
+
+
+class Timed(study.Plan):
+    """A study with a fixed number of seeds, of which as many are run as fit into the time, each of all variants."""
+
+    budget: Budget
+
+    @property
+    def ended(self) -> str:
+        """Why not all seeds were run."""
+        return 'stopped' if self._under_way else 'time'
+
+    _under_way = False
+
+    def stages(self) -> Iterator[list[RunSpec]]:
+        """Yields the runs of the first seed, then those of half of the seeds that still fit, and so on."""
+        names = [variant.name for variant in self.variants]
+        n = self.complete_seeds()
+        while n < len(self.seeds):
+            fit = self.budget.seeds_that_fit(names)
+            if (n and fit == 0) or self.budget.refused:
+                return
+            block = min(len(self.seeds) - n, max(1, (fit or 1) // 2))
+            self._under_way = True
+            yield grid.runs_of(self.variants, self.seeds[n : n + block], self.workdir)
+            self._under_way = False
+            after = self.complete_seeds()
+            if after == n:
+                return  # something failed
+            n = after
+
+    def complete_seeds(self) -> int:
+        """Returns how many seeds, in their order, have finished with all variants."""
+        done = 0
+        for seed in self.seeds:
+            if any(spec.result() is None for spec in grid.runs_of(self.variants, [seed], self.workdir)):
+                break
+            done += 1
+        return done
+
+    def runs(self) -> list[RunSpec]:
+        """Returns the runs of the seeds that are complete; of none, those of the first."""
+        return grid.runs_of(self.variants, self.seeds[: max(1, self.complete_seeds())], self.workdir)
