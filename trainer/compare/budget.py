@@ -58,21 +58,28 @@ def in_words(seconds: float) -> str:
 
 
 class Times:
-    """How long runs take, from the results of those that have finished: the longest of a variant, in seconds."""
+    """How long runs take, from the results of those that have finished: the mean of a variant, in seconds."""
 
     def __init__(self) -> None:
-        self.longest: dict[str, float] = {}
+        self._sums: dict[str, tuple[float, int]] = {}
+
+    @property
+    def means(self) -> dict[str, float]:
+        """Variant -> seconds, of those of which a run has finished."""
+        return {name: total / n for name, (total, n) in self._sums.items()}
 
     def learn(self, spec: RunSpec) -> None:
         """Takes in a run, if it is finished."""
         result = spec.result()
         if result is not None:
             name, seconds = spec.variant.name, float(result['seconds']['total'])
-            self.longest[name] = max(seconds, self.longest.get(name, 0.0))
+            total, n = self._sums.get(name, (0.0, 0))
+            self._sums[name] = total + seconds, n + 1
 
     def of(self, variant: str) -> float | None:
         """Returns the seconds that a run of a variant takes: of one not yet seen, those of the slowest; None: not known."""
-        return self.longest.get(variant, max(self.longest.values(), default=None))
+        means = self.means
+        return means.get(variant, max(means.values(), default=None))
 
 
 class Budget:

@@ -90,7 +90,7 @@ def _at_a_time(plan: study.Plan, engine: str, workers: int) -> tuple[int, str]:
 
 
 def _times_in_words(times: Times, variants: int) -> str:
-    known = sorted(times.longest.items(), key=lambda item: item[1])
+    known = sorted(times.means.items(), key=lambda item: item[1])
     (fast, low), (slow, high) = known[0], known[-1]
     spread = f'{in_words(low)} ({fast}) to {in_words(high)} ({slow})' if len(known) > 1 else f'{in_words(low)} ({fast})'
     unknown = f'; of {variants - len(known)} variants no run has finished' if len(known) < variants else ''
