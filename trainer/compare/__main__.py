@@ -31,7 +31,7 @@ from seedwise import commands, config_files, paths
 from seedwise.errors import Interrupted, UserError, unknown
 from seedwise.signals import stop_requests
 from trainer import hardware, results, unused
-from trainer.compare import budget, grid, planning, quick, rounds, study
+from trainer.compare import budget, grid, quick, seeds, study
 from trainer.compare.analysis.words import count
 from trainer.compare.engines import ENGINES
 from trainer.compare.grid import RunSpec
@@ -53,7 +53,7 @@ _UNTIL_DECIDED = flags.DEFINE_bool(
 _SEEDS = flags.DEFINE_integer(
     'seeds',
     None,
-    f'With --until-decided: the most seeds of a variant. Default: {rounds.MOST}, or {rounds.TIMES_THE_STUDYS} times as many '
+    f'With --until-decided: the most seeds of a variant. Default: {seeds.MOST}, or {seeds.TIMES_THE_STUDYS} times as many '
     'as the study names.',
 )
 _BUDGET = flags.DEFINE_string('budget', '', "The time there is: 90s, 10m, 2h, 1h30m or 'until 18:00'.")
@@ -117,11 +117,13 @@ def _check_together(config: ml_collections.ConfigDict, started: float) -> budget
     if _BUDGET.value:
         found = budget.Budget(budget.seconds_of(_BUDGET.value), started, report=_REPORT.value)
     if _UNTIL_DECIDED.value:
-        rounds.with_most_seeds(config, _SEEDS.value)
+        seeds.with_most_seeds(config, _SEEDS.value)
     return found
 
 
 def _plan(config: ml_collections.ConfigDict, workdir: Path, time_left: budget.Budget | None) -> study.Plan:
+    from trainer.compare import rounds  # what decides takes pandas, which a mistyped flag need not wait for
+
     if _UNTIL_DECIDED.value:
         return rounds.Rounds(config, workdir, time_left)
     if time_left:
@@ -146,6 +148,8 @@ def _compare(config: ml_collections.ConfigDict, argv: list[str], time_left: budg
         for line in [*unused.warnings(configs), hardware.slow_precision(config.base.precision)]:
             warn(line)
     if _PLAN.value:
+        from trainer.compare import planning
+
         for line in planning.lines(plan, _ENGINE.value, _WORKERS.value):
             print(line)
         return 0
@@ -166,8 +170,8 @@ def _compare(config: ml_collections.ConfigDict, argv: list[str], time_left: budg
             stopped = error  # the best answer so far
             print('stopped: the report on what has finished follows', file=sys.stderr)
         print(f'trained in {time.monotonic() - started:.1f} s: {plan.workdir}')
-    elif isinstance(plan, rounds.Rounds):
-        plan.look()
+    elif _UNTIL_DECIDED.value:
+        plan.look()  # whether all is decided
     if _REPORT_ONLY.value or _REPORT.value:
         if not workdir.is_dir():
             raise UserError(f'there is no finished run in {workdir}')
@@ -188,33 +192,9 @@ def _compare(config: ml_collections.ConfigDict, argv: list[str], time_left: budg
     return 1 if failed else 0
 
 
-def _stopping(plan: study.Plan, frame, unfinished: int) -> dict[str, object]:
-    """Returns how the number of seeds came about, as a report says it and the next one reads it."""
-    from trainer.compare import records
-    from trainer.compare.analysis.rules import ANYTIME, FIXED
-
-    looks, anytime = records.looks(plan.workdir / 'report')
-    in_rounds = isinstance(plan, rounds.Rounds)
-    if not unfinished and not in_rounds:
-        looks = sorted({*looks, int(frame['seed'].nunique())})
-    ended = ''
-    if isinstance(plan, rounds.Rounds):
-        ended = plan.ended.why
-    elif isinstance(plan, rounds.Timed) and plan.complete_seeds() < len(plan.seeds):
-        ended = plan.ended
-    return {
-        'rule': ANYTIME if in_rounds or anytime or len(looks) > 1 else FIXED,
-        'looks': looks,
-        'until_decided': in_rounds,
-        'ended': ended,
-        'planned': len(plan.seeds),
-        'budget': budget.in_words(plan.budget.seconds) if plan.budget else '',
-    }
-
-
 def _report(plan: study.Plan, specs: list[RunSpec], name: str, about: str, argv: list[str]) -> bool:
     """Writes the report on what is finished; returns whether that is all."""
-    from trainer.compare import records, runs
+    from trainer.compare import records, rounds, runs
     from trainer.compare.report import screen
     from trainer.compare.report.write import write_report
 
@@ -229,7 +209,7 @@ def _report(plan: study.Plan, specs: list[RunSpec], name: str, about: str, argv:
         'dataset_name': frame['dataset'].iloc[0]['name'],
         'unfinished': unfinished,
         'about': about,
-        'stopping': _stopping(plan, frame, unfinished),
+        'stopping': rounds.stopping_of(plan, frame, unfinished),
         'command': shlex.join(['python', '-m', 'trainer.compare', *(a for a in argv[1:] if not _HOW.match(a))]),
     }
     page = write_report(plan.config, frame, trials, report, **rest)
@@ -239,6 +219,8 @@ def _report(plan: study.Plan, specs: list[RunSpec], name: str, about: str, argv:
     if _AA.value:
         screen.show_self_check(page)
     print(f'report: {report / "index.html"}' + (f' ({unfinished:,} runs unfinished)' if unfinished else ''))
+    if unfinished and plan.budget:
+        print(plan.what_is_missing())
     return not unfinished
 
 

@@ -12,7 +12,8 @@ from trainer.compare.analysis.words import count
 from trainer.compare.budget import Times, in_words
 from trainer.compare.grid import RunSpec, runs_of
 from trainer.compare.report.layout import METRICS
-from trainer.compare.rounds import LEAST, Rounds, finished_seeds
+from trainer.compare.rounds import Rounds, finished_seeds
+from trainer.compare.seeds import LEAST
 
 #: What a study is planned for: the first of what it compares.
 METRIC = next(iter(METRICS))

@@ -8,46 +8,21 @@ import dataclasses
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import ml_collections
 import pandas as pd
 
-from seedwise.errors import UserError
-from trainer.compare import grid, study
+from trainer.compare import grid, records, study
+from trainer.compare.analysis.rules import ANYTIME, FIXED
 from trainer.compare.analysis.words import count, listed
-from trainer.compare.budget import Budget
+from trainer.compare.budget import Budget, in_words
 from trainer.compare.grid import RunSpec
 from trainer.compare.report.questions import Question
-
-#: Seeds that each variant gets before the first look: the fewest with which the anytime rule decides anything.
-LEAST = 4
-
-#: Seeds that a variant gets at the most where nobody says it: so many, or a multiple of what the study names.
-MOST, TIMES_THE_STUDYS = 30, 3
+from trainer.compare.seeds import LEAST
 
 #: A round adds a quarter of the seeds that there are: few rounds, and few seeds too many.
 GROWTH = 4
-
-
-def with_most_seeds(config: ml_collections.ConfigDict, most: int | None) -> None:
-    """Sets the seeds of a study to those that its variants may get: its own first.
-
-    Args:
-      config: of the study, prepared; changed in place.
-      most: how many; None: `MOST`, or `TIMES_THE_STUDYS` times as many as the study names.
-
-    Raises:
-      UserError: they are too few for a verdict.
-    """
-    own = grid.seeds_of(config)
-    most = max(MOST, TIMES_THE_STUDYS * len(own)) if most is None else most
-    if not LEAST <= most <= grid.MOST_SEEDS:
-        raise UserError(
-            f'--seeds is {most}: with --until-decided it is the most seeds of a variant, from {LEAST} to {grid.MOST_SEEDS:,}'
-        )
-    first = max(own) + 1
-    with config.unlocked(), config.ignore_type():
-        config.seeds = tuple([*own, *range(first, first + most)][:most])
 
 
 def next_seeds(
@@ -201,6 +176,17 @@ class Timed(study.Plan):
                 return  # something failed
             n = after
 
+    def what_is_missing(self) -> str:
+        """Returns what even the first seed lacks, in a sentence."""
+        missing = [spec.variant.name for spec in self.runs() if spec.result() is None]
+        seconds = [self.budget.times.of(name) for name in missing]
+        known = [one for one in seconds if one]
+        takes = f': about {in_words(sum(known))}, one after the other' if len(known) == len(missing) else ''
+        return (
+            f'The time ({in_words(self.budget.seconds)}) was used up before the first seed had finished with all variants: '
+            f'{count(len(missing), "run")} of it left{takes}.'
+        )
+
     def complete_seeds(self) -> int:
         """Returns how many seeds, in their order, have finished with all variants."""
         done = 0
@@ -213,3 +199,28 @@ class Timed(study.Plan):
     def runs(self) -> list[RunSpec]:
         """Returns the runs of the seeds that are complete; of none, those of the first."""
         return grid.runs_of(self.variants, self.seeds[: max(1, self.complete_seeds())], self.workdir)
+
+
+def stopping_of(plan: study.Plan, runs: pd.DataFrame, unfinished: int) -> dict[str, Any]:
+    """Returns how the number of seeds came about: the fields of `report.stopping.Stopping`.
+
+    A report of another number of seeds in the study's folder is an earlier look. After one, no verdict is by the rule of a
+    fixed number of seeds.
+    """
+    looks, anytime = records.looks(plan.workdir / 'report')
+    in_rounds = isinstance(plan, Rounds)
+    if not unfinished and not in_rounds:
+        looks = sorted({*looks, int(runs['seed'].nunique())})
+    ended = ''
+    if isinstance(plan, Rounds):
+        ended = plan.ended.why
+    elif isinstance(plan, Timed) and plan.complete_seeds() < len(plan.seeds):
+        ended = plan.ended
+    return {
+        'rule': ANYTIME if in_rounds or anytime or len(looks) > 1 else FIXED,
+        'looks': looks,
+        'until_decided': in_rounds,
+        'ended': ended,
+        'planned': len(plan.seeds),
+        'budget': in_words(plan.budget.seconds) if plan.budget else '',
+    }

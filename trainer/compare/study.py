@@ -108,6 +108,13 @@ class Plan:
             budget.times.learn(spec)
         return [spec for spec in specs if spec.result() is None]
 
+    def look(self) -> object:
+        """Sees where the study stands, if what is to be run depends on it."""
+
+    def what_is_missing(self) -> str:
+        """Returns what was not done, in a sentence; '' where all was, or where the report says it."""
+        return ''
+
     def check_folder(self) -> None:
         """Raises `UserError` where the study's folder is another study's."""
         winners = tuning.winners(self.config, self.trials)[0] if self.trials else []
