@@ -188,7 +188,11 @@ def _best(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdict
     Not to hold, some rival must not be beaten, Holm-corrected over the rivals.
     """
     rivals, name = _rivals(claim, runs), label(claim.a)
-    pairs = [_compare(claim, runs, claim.a, rival, rule) for rival in rivals]
+    ours, *theirs = [by_seed(claim, runs, selector) for selector in (claim.a, *rivals)]
+    pairs = [
+        _compare_values(claim, ours, other, (name, label(rival)), rule)
+        for rival, other in zip(rivals, theirs, strict=True)
+    ]
     made = with_holm([pair for pair in pairs if pair is not None])
     if not made:
         return _unfinished(claim, claim.a, *rivals)
@@ -225,7 +229,7 @@ def _best(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdict
         p,
         None,
         tuple(made),
-        _estimates(claim, runs, claim.a, *rivals),
+        _estimates_of({name: ours} | dict(zip(map(label, rivals), theirs, strict=True))),
         waits_for=_names(runs, claim.a, *open_) if open_ else (),
         stuck=' '.join(dict.fromkeys(reasons)),
     )
@@ -419,12 +423,16 @@ def _compare(
     claim: Claim, runs: pd.DataFrame, a: Selector, b: Selector, rule: str, setting: str = ''
 ) -> Comparison | None:
     left, right = by_seed(claim, runs, a), by_seed(claim, runs, b)
+    return _compare_values(claim, left, right, (label(a) + setting, label(b) + setting), rule)
+
+
+def _compare_values(
+    claim: Claim, left: pd.Series, right: pd.Series, names: tuple[str, str], rule: str
+) -> Comparison | None:
     paired = claim.paired or rule == ANYTIME
     if left.empty or right.empty or (paired and left.index.intersection(right.index).empty):
         return None
-    margin = 0.0 if claim.kind == 'equal' else claim.margin
-    names = (label(a) + setting, label(b) + setting)
-    confidence = 1 - claim.alpha
+    margin, confidence = 0.0 if claim.kind == 'equal' else claim.margin, 1 - claim.alpha
     return compare(
         left, right, goal=claim.better, margin=margin, names=names, confidence=confidence, paired=paired, rule=rule
     )
@@ -496,7 +504,10 @@ def _right(runs: pd.DataFrame) -> dict[Any, np.ndarray] | None:
 
 def _estimates(claim: Claim, runs: pd.DataFrame, *selectors: Selector) -> dict[str, Estimate]:
     """Means of what can be averaged: seeds on which a run diverged are left out."""
-    values = {label(selector): by_seed(claim, runs, selector) for selector in selectors}
+    return _estimates_of({label(selector): by_seed(claim, runs, selector) for selector in selectors})
+
+
+def _estimates_of(values: Mapping[str, pd.Series]) -> dict[str, Estimate]:
     finite = {name: row[np.isfinite(row)] for name, row in values.items()}
     return {name: estimate(row) for name, row in finite.items() if len(row)}
 

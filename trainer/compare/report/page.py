@@ -323,8 +323,9 @@ def questions_of(study: ml_collections.ConfigDict, runs: pd.DataFrame) -> list[Q
 
     Claims, and where there are none, which variant is the best.
     """
-    runs, margins = _with_numbers(runs, METRICS), dict(study.get('margins') or {})
-    claims = _claims_of(study)
+    unused = ['versions', 'host', 'git_revision', 'dataset', 'config_hash', 'weights_sha256', 'test_correct']
+    runs = _with_numbers(runs.drop(columns=unused, errors='ignore'), METRICS)
+    claims, margins = _claims_of(study), dict(study.get('margins') or {})
     if claims:
         return questions.of_claims(verdicts(claims, runs, None, margins, ANYTIME), runs, ANYTIME)
     checks = verdicts(study.get('checks', ()), runs, None, margins, ANYTIME)
