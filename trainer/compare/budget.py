@@ -85,7 +85,7 @@ class Times:
 class Budget:
     """Starts no run that would end too late. Goes by a clock that nobody sets.
 
-    `refused`: variants of which a run was not started for want of time.
+    `refused`: variants of which a run was not started because too little time was left.
     """
 
     def __init__(self, seconds: float, started: float | None = None, *, report: bool = True):

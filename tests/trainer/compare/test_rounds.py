@@ -2,10 +2,7 @@
 
 import datetime
 import json
-import os
-import signal
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import ml_collections
@@ -13,14 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from seedwise.config_files import load
 from seedwise.errors import UserError
-from tests.helpers import ROOT, compare, finish, results_of, study_text, wait_for
-from trainer.compare import budget, records, seeds
+from tests.helpers import ROOT, finish, results_of, study_text
+from tests.trainer.compare.driver import Driver
+from trainer.compare import budget, grid, records, seeds
 from trainer.compare.check_claims import check_reachable
 from trainer.compare.engines.local import Work
 from trainer.compare.report.page import page_of, questions_of
 from trainer.compare.report.questions import Question
-from trainer.compare.rounds import finished_seeds, next_seeds
+from trainer.compare.rounds import Rounds, finished_seeds, next_seeds
 
 NOISE = np.random.default_rng(0).normal(0, 0.01, (40, 4))
 
@@ -249,30 +248,55 @@ SMALL = study_text(
 )
 
 
-def test_one_study_killed_continued_and_looked_at_again(tmp_path):
-    """On digits, from the first round to the verdict; three processes, a few seconds each."""
+def test_one_study_until_it_is_decided_and_looked_at_again(tmp_path):
+    """On digits, from the first round to the verdict."""
     file, workdir = tmp_path / 'small.py', tmp_path / 'w'
     file.write_text(SMALL)
     arguments = [f'--study={file}', f'--workdir={workdir}', '--workers=1']
-    process = compare(*arguments, '--until-decided', start_new_session=True)
-    wait_for(lambda: len(results_of(workdir)) > 4 or process.poll() is not None)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
     said = finish(*arguments, '--until-decided', '--seeds=12', '--budget=5m')
     found = results_of(workdir)
     counts = {rate: sum(run.startswith(f'{rate}/') for run in found) for rate in ('fast', 'slow', 'other')}
     assert counts['other'] == seeds.LEAST <= counts['fast'] == counts['slow'] <= 12
     answers = json.loads((workdir / 'report' / 'claims.json').read_text())
-    assert answers['rule'] == 'anytime'
-    assert answers['claims'][0]['result'] == 'holds'
+    assert (answers['rule'], answers['claims'][0]['result']) == ('anytime', 'holds')
     assert 'The question is answered.' in answers['how_it_ended']
     assert 'Seeds were added until decided' in said
+
+    config = load(file, [])
+    grid.prepare(config)
+    seeds.with_most_seeds(config, 12)
+    plan = Rounds(config, workdir)
+    assert plan.look()[2] == {}
+    assert plan.ended.why == 'decided'
+    # Killed before this one had ended, the same command would go on with it, and with nothing else.
+    lost = workdir / 'other' / '3' / 'result.json'
+    content = lost.read_text()
+    lost.unlink()
+    assert plan.look()[2] == {'other': 4}
+    lost.write_text(content)
+
+    driver = Driver()
     # The study itself, with two seeds, trains nothing, and does not forget that somebody has looked.
-    again = finish(*arguments)
-    assert results_of(workdir) == found
+    code, again, _ = driver.run(*arguments)
+    assert code == 0
     assert 'Somebody looked before' in again
     assert 'undecided' in again
-    plan = finish(*arguments, '--plan', '--study.seeds=40')
-    assert f'{120 - len([r for r in found if int(Path(r).name) < 40])} runs to go' in plan
-    assert 'a difference of' in plan
+    _, plan_lines, _ = driver.run(*arguments, '--plan', '--study.seeds=40')
+    assert f'{120 - len(found)} runs to go' in plan_lines
+    assert 'a difference of' in plan_lines
+    assert 'not one run fits' in driver.refuse(*arguments, '--budget=0.01s', '--study.seeds=40')
+    for flags, words in REFUSED.items():
+        assert words in driver.refuse(*arguments, *flags)
+    driver.close()
     assert results_of(workdir) == found
+
+
+#: Flags that do not go together -> what the line says.
+REFUSED = {
+    ('--until-decided', '--shard=0/2'): 'does not go with --shard',
+    ('--budget=1m', '--shard=0/2'): 'does not go with --shard',
+    ('--budget=1m', '--plan'): '--budget does not go with --plan',
+    ('--plan', '--report_only'): '--plan does not go with',
+    ('--seeds=4',): '--seeds is for a study without a file',
+    ('--until-decided', '--seeds=3'): 'from 4 to',
+}

@@ -133,25 +133,33 @@ class Page:
         return sentences.to_decide(found, self.runs, self.stopping.rule)
 
     def claims_as_data(self) -> dict[str, Any]:
-        """Returns claims.json."""
+        """Returns claims.json. What only the anytime rule has is there if it was used."""
+        anytime = self.stopping.rule == ANYTIME
+
+        def of_verdict(found: Verdict) -> dict[str, Any]:
+            fields = dataclasses.asdict(found)
+            del fields['claim']
+            if not anytime:
+                del fields['waits_for'], fields['stuck']
+                for pair in fields['comparisons']:
+                    del pair['rule'], pair['p_signs']
+            return dataclasses.asdict(found.claim) | fields | {'to_decide': self.to_decide(found)}
 
         def data(claims: Sequence[Mapping[str, Any]], judged: Sequence[Verdict]) -> list[dict[str, Any]]:
             if not judged:
                 return [dataclasses.asdict(parse(claim)) | {'result': None} for claim in claims]
-            return [
-                dataclasses.asdict(found.claim)
-                | {name: value for name, value in dataclasses.asdict(found).items() if name != 'claim'}
-                | {'to_decide': self.to_decide(found)}
-                for found in judged
-            ]
+            return [of_verdict(found) for found in judged]
 
         report = {
             'study': self.study_name,
             'dataset': self.dataset,
             'unfinished': self.unfinished,
             'margins': dict(self.margins),
-            'rule': self.stopping.rule,
-            'how_it_ended': self.how_it_ended(),
+            **(
+                {'rule': self.stopping.rule, 'how_it_ended': self.how_it_ended()}
+                if anytime or self.stopping.ended
+                else {}
+            ),
             'claims': data(self.claims, self.verdicts),
             'checks': data(self.study.get('checks', ()), self.checks),
         }
@@ -321,7 +329,7 @@ def page_of(
 def questions_of(study: ml_collections.ConfigDict, runs: pd.DataFrame) -> list[Question]:
     """Returns what a study asks and what of it is still open, by the anytime rule: a function of its finished runs alone.
 
-    Claims, and where there are none, which variant is the best.
+    Claims, and if there are none, which variant is the best.
     """
     unused = ['versions', 'host', 'git_revision', 'dataset', 'config_hash', 'weights_sha256', 'test_correct']
     runs = _with_numbers(runs.drop(columns=unused, errors='ignore'), METRICS)
