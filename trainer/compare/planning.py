@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from data_pipeline import sources
-from trainer.compare import capacity, study
+from trainer.compare import capacity, runs, study
 from trainer.compare.analysis import anytime, statistics
 from trainer.compare.analysis.words import count
 from trainer.compare.budget import Times, in_words
@@ -40,8 +40,6 @@ def lines(plan: study.Plan, engine: str, workers: int) -> list[str]:
         one = _One(plan.config, plan.workdir, 0, 1)
         study.train(one, engine, 1, report=False)
         found.append('One run was trained to see how long it takes; it counts as a run of the study.')
-    from trainer.compare import runs
-
     frame, _ = runs.read(specs, correct=False)
     have = finished_seeds(frame, [variant.name for variant in plan.variants], plan.seeds)
     variants, seeds = len(plan.variants), len(plan.seeds)

@@ -4,7 +4,6 @@ What a round does is a function of the finished runs alone, so that nothing else
 interruption, and comes to the same seeds.
 """
 
-import dataclasses
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,11 +12,12 @@ from typing import Any
 import ml_collections
 import pandas as pd
 
-from trainer.compare import grid, records, study
+from trainer.compare import grid, records, runs, study
 from trainer.compare.analysis.rules import ANYTIME, FIXED
 from trainer.compare.analysis.words import count, listed
 from trainer.compare.budget import Budget, in_words
 from trainer.compare.grid import RunSpec
+from trainer.compare.report.page import questions_of
 from trainer.compare.report.questions import Question
 from trainer.compare.seeds import LEAST
 
@@ -52,33 +52,28 @@ def next_seeds(
     return wanted
 
 
-def finished_seeds(runs: pd.DataFrame, variants: Iterable[str], seeds: Sequence[int]) -> dict[str, int]:
+def finished_seeds(frame: pd.DataFrame, variants: Iterable[str], seeds: Sequence[int]) -> dict[str, int]:
     """Returns for each variant how many of the seeds have finished before the first that has not."""
     done: dict[str, set[int]] = {}
-    if len(runs):
-        done = {str(name): set(own) for name, own in runs.groupby('variant')['seed']}
+    if len(frame):
+        done = {str(name): set(own) for name, own in frame.groupby('variant')['seed']}
     return {
         name: next((i for i, seed in enumerate(seeds) if seed not in done.get(name, ())), len(seeds))
         for name in variants
     }
 
 
-@dataclasses.dataclass(frozen=True)
-class Ended:
-    """Why no more seeds are given. `why`: 'decided', 'seeds' (used up), 'time' (used up), 'failed' or 'stopped'."""
-
-    why: str
-    failed: Sequence[str] = ()
-
-
 class Rounds(study.Plan):
-    """The runs of a study that ends when its questions are answered. Its seeds are those that a variant may get."""
+    """The runs of a study that ends when its questions are answered. Its seeds are those that a variant may get.
+
+    `ended`: why no more are given: 'decided', 'seeds' or 'time' (used up), 'failed' or 'stopped'.
+    """
 
     def __init__(self, config: ml_collections.ConfigDict, workdir: Path, budget: Budget | None = None):
         super().__init__(config, workdir, 0, 1, budget)
         names = [variant.name for variant in self.variants]
         self._specs = dict(zip(names, self._by_variant(), strict=True))
-        self.ended = Ended('stopped')
+        self.ended = 'stopped'
 
     def _by_variant(self) -> Iterator[list[RunSpec]]:
         for variant in self.variants:
@@ -96,7 +91,7 @@ class Rounds(study.Plan):
             _say(number, asked, wanted, have)
             specs = [spec for name, n in wanted.items() for spec in self._specs[name][have[name] : n]]
             yield specs
-            self.ended = Ended('stopped')
+            self.ended = 'stopped'
             unfinished = {spec.variant.name for spec in specs if spec.result() is None}
             failed |= unfinished - (self.budget.refused if self.budget else set())
 
@@ -104,11 +99,13 @@ class Rounds(study.Plan):
         """Returns the questions, the seeds that each variant has, and those that it gets; sets `ended` if none does."""
         frame = self._frame()
         have = finished_seeds(frame, self._specs, self.seeds)
-        asked = self._questions(frame, have)
         refused = self.budget.refused if self.budget else set()
+        counted = [n for name, n in have.items() if name not in failed and name not in refused]
+        short = min(counted, default=0) < LEAST
+        asked = [] if short else questions_of(self.config, frame)
         wanted = next_seeds(asked, have, len(self.seeds), {*failed, *refused})
         if not wanted:
-            self.ended = _ended(asked, have, len(self.seeds), failed, refused)
+            self.ended = _ended(asked, short, failed, refused)
         return asked, have, wanted
 
     def runs(self) -> list[RunSpec]:
@@ -116,28 +113,17 @@ class Rounds(study.Plan):
         return [spec for specs in self._specs.values() for spec in specs if spec.result() is not None]
 
     def _frame(self) -> pd.DataFrame:
-        from trainer.compare import runs
-
         return runs.read(self.runs(), correct=False)[0]
 
-    def _questions(self, frame: pd.DataFrame, have: Mapping[str, int]) -> list[Question]:
-        if min(have.values()) < min(LEAST, len(self.seeds)):
-            return []
-        from trainer.compare.report.page import questions_of
 
-        return questions_of(self.config, frame)
-
-
-def _ended(
-    asked: Sequence[Question], have: Mapping[str, int], most: int, failed: Collection[str], refused: Collection[str]
-) -> Ended:
-    open_ = [question for question in asked if question.waits_for]
-    if failed:
-        return Ended('failed', sorted(failed))
-    if refused:
-        return Ended('time')
-    short = min(have.values()) < min(LEAST, most)
-    return Ended('seeds' if open_ or short else 'decided')
+def _ended(asked: Sequence[Question], short: bool, failed: Collection[str], refused: Collection[str]) -> str:
+    """Returns why no more seeds are given. `short`: whether a variant has too few for a look."""
+    waiting = {name for question in asked for name in question.waits_for}
+    if not short and not waiting:
+        return 'decided'
+    if not short and not waiting & {*failed, *refused}:
+        return 'seeds'
+    return 'failed' if failed else 'time' if refused else 'seeds'
 
 
 def _say(number: int, asked: Sequence[Question], wanted: Mapping[str, int], have: Mapping[str, int]) -> None:
@@ -201,7 +187,7 @@ class Timed(study.Plan):
         return grid.runs_of(self.variants, self.seeds[: max(1, self.complete_seeds())], self.workdir)
 
 
-def stopping_of(plan: study.Plan, runs: pd.DataFrame, unfinished: int) -> dict[str, Any]:
+def stopping_of(plan: study.Plan, frame: pd.DataFrame, unfinished: int) -> dict[str, Any]:
     """Returns how the number of seeds came about: the fields of `report.stopping.Stopping`.
 
     A report of another number of seeds in the study's folder is an earlier look. After one, no verdict is by the rule of a
@@ -210,11 +196,9 @@ def stopping_of(plan: study.Plan, runs: pd.DataFrame, unfinished: int) -> dict[s
     looks, anytime = records.looks(plan.workdir / 'report')
     in_rounds = isinstance(plan, Rounds)
     if not unfinished and not in_rounds:
-        looks = sorted({*looks, int(runs['seed'].nunique())})
+        looks = sorted({*looks, int(frame['seed'].nunique())})
     ended = ''
-    if isinstance(plan, Rounds):
-        ended = plan.ended.why
-    elif isinstance(plan, Timed) and plan.complete_seeds() < len(plan.seeds):
+    if isinstance(plan, Rounds) or isinstance(plan, Timed) and plan.complete_seeds() < len(plan.seeds):
         ended = plan.ended
     return {
         'rule': ANYTIME if in_rounds or anytime or len(looks) > 1 else FIXED,

@@ -19,7 +19,7 @@ from trainer.compare.check_claims import check_reachable
 from trainer.compare.engines.local import Work
 from trainer.compare.report.page import page_of, questions_of
 from trainer.compare.report.questions import Question
-from trainer.compare.rounds import Rounds, finished_seeds, next_seeds
+from trainer.compare.rounds import Rounds, Timed, finished_seeds, next_seeds, stopping_of
 
 NOISE = np.random.default_rng(0).normal(0, 0.01, (40, 4))
 
@@ -99,6 +99,11 @@ def test_a_variant_that_always_diverges_does_not_use_up_the_seeds():
     assert (have['A'], asked[0].stuck) == (5, 'No seed tells A and B apart.')
     have, asked = runs_used(study(), table(A=good, B=good), 30)
     assert (have['A'], asked[0].stuck) == (5, 'No seed tells A and B apart.')
+    # One that fails altogether leaves its question open, and gets its rival no seeds.
+    have, asked = runs_used(
+        study(claim('best', b=({'optimizer': 'B'}, {'optimizer': 'D'}))), table(A=good + 1, B=good), 30
+    )
+    assert (have['A'], asked[0].answered, asked[0].stuck) == (4, False, 'No seed has finished for D.')
     some = np.where(np.arange(40) == 1, np.nan, good)
     have, asked = runs_used(study(claim('at_least', value=0.5, b=None)), table(A=some, B=good), 30)
     assert have['A'] == 4
@@ -237,6 +242,71 @@ def test_a_margin_that_no_difference_reaches():
     check_reachable('margin', 'test_accuracy', 0.5)
 
 
+def pretend(spec, accuracy: float, seconds: float = 1.0) -> None:
+    """Writes the result of a run."""
+    spec.workdir.mkdir(parents=True)
+    result = {'status': 'completed', 'config_hash': spec.hash, 'seed': spec.seed, 'history': [], 'weights_sha256': ''}
+    result |= {'dataset': {'name': 'digits', 'fingerprint': ''}, 'seconds': {'total': seconds}}
+    result |= {'test': {'accuracy': accuracy, 'loss': 1.0, 'examples': 0}}
+    (spec.workdir / 'result.json').write_text(json.dumps(result))
+
+
+def small(tmp_path, most: int | None) -> ml_collections.ConfigDict:
+    (tmp_path / 'small.py').write_text(SMALL)
+    config = load(tmp_path / 'small.py', [])
+    grid.prepare(config)
+    if most:
+        seeds.with_most_seeds(config, most)
+    return config
+
+
+ACCURACY = {'fast': 0.9, 'slow': 0.89, 'other': 0.5}
+
+
+@pytest.mark.parametrize(
+    ('broken', 'ended', 'expected'),
+    [
+        ('', 'seeds', {'fast': 8, 'slow': 8, 'other': 4}),
+        ('other', 'seeds', {'fast': 8, 'slow': 8, 'other': 0}),
+        ('slow', 'decided', {'fast': 4, 'slow': 0, 'other': 4}),  # nothing waits for seeds that could be given
+    ],
+)
+def test_a_variant_that_fails_does_not_stop_the_others(tmp_path, broken, ended, expected):
+    plan = Rounds(small(tmp_path, 8), tmp_path)
+    for number, specs in enumerate(plan.stages()):
+        assert number < 6
+        for spec in reversed(specs):  # in any order
+            name = spec.variant.name
+            if name != broken:
+                pretend(spec, ACCURACY[name] + NOISE[spec.seed, list(ACCURACY).index(name)])
+    found = [spec.variant.name for spec in plan.runs()]
+    assert {name: found.count(name) for name in ACCURACY} == expected
+    assert plan.ended == ended
+
+
+def test_as_many_seeds_as_fit(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(time, 'monotonic', lambda: now[0])
+    config = small(tmp_path, None)
+    config.seeds = 20
+    plan = Timed(config, tmp_path, 0, 1, budget.Budget(100, report=False))
+    blocks = []
+    for specs in plan.stages():
+        blocks.append(len(specs))
+        for spec in specs:
+            if plan.budget.may_start(spec):
+                now[0] += 5
+                pretend(spec, 0.9, 5.0)
+                plan.budget.finished(spec)
+    # Three variants of 5 s: the first seed, half of those that fit, and so on.
+    assert blocks == [3, 6, 3, 3, 3]
+    assert (plan.complete_seeds(), plan.ended, len(plan.runs())) == (6, 'time', 18)
+    assert now[0] == 90
+    frame = pd.DataFrame({'seed': [spec.seed for spec in plan.runs()]})
+    how = stopping_of(plan, frame, 0)
+    assert (how['rule'], how['looks'], how['ended'], how['planned']) == ('fixed', [6], 'time', 20)
+
+
 SMALL = study_text(
     'config.base.model.hidden = (8,)',
     'config.base.epochs = 1',
@@ -262,12 +332,9 @@ def test_one_study_until_it_is_decided_and_looked_at_again(tmp_path):
     assert 'The question is answered.' in answers['how_it_ended']
     assert 'Seeds were added until decided' in said
 
-    config = load(file, [])
-    grid.prepare(config)
-    seeds.with_most_seeds(config, 12)
-    plan = Rounds(config, workdir)
+    plan = Rounds(small(tmp_path, 12), workdir)
     assert plan.look()[2] == {}
-    assert plan.ended.why == 'decided'
+    assert plan.ended == 'decided'
     # Killed before this one had ended, the same command would go on with it, and with nothing else.
     lost = workdir / 'other' / '3' / 'result.json'
     content = lost.read_text()

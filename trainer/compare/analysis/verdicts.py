@@ -213,14 +213,15 @@ def _best(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdict
         text += f'{_by_margin(claim)}{f"; undecided against {listed(undecided, 4)}" if undecided else ""}.'
     seeds = min(pair.n for pair in made)
     text += f' {count(seeds, "seed").capitalize()}.'
-    open_, reasons = [], []
+    open_: list[str] = []
+    reasons = [f'No seed has finished for {listed(missing, 4)}.'] if missing and result == UNDECIDED else []
     if result == UNDECIDED:
         beaten = dict(zip([pair.b for pair in made], [q < claim.alpha for q in over], strict=True))
         for rival, pair in zip(rivals, pairs, strict=True):
             if pair and _stuck(pair):
                 reasons.append(_stuck(pair))
-            elif pair is None or not (beaten[pair.b] or _is_same(pair, margin, claim)):
-                open_.append(rival)
+            elif pair and not (beaten[pair.b] or _is_same(pair, margin, claim)):
+                open_ += _names(runs, rival)
     return Verdict(
         claim,
         result,
@@ -230,7 +231,7 @@ def _best(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdict
         None,
         tuple(made),
         _estimates_of({name: ours} | dict(zip(map(label, rivals), theirs, strict=True))),
-        waits_for=_names(runs, claim.a, *open_) if open_ else (),
+        waits_for=tuple(dict.fromkeys([*_names(runs, claim.a), *open_])) if open_ else (),
         stuck=' '.join(dict.fromkeys(reasons)),
     )
 
@@ -274,11 +275,13 @@ def _mostly(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdi
     open_ = [
         name
         for setting, pair in zip(settings, _filled(pairs, made), strict=True)
-        if pair is None or not (pair.sign(claim.alpha) or _is_same(pair, margin, claim) or _stuck(pair))
+        if pair and not (pair.sign(claim.alpha) or _is_same(pair, margin, claim) or _stuck(pair))
         for name in _names(select(runs, setting), claim.a, claim.b)
     ]
     waits_for = tuple(dict.fromkeys(open_)) if result == UNDECIDED else ()
-    return Verdict(claim, result, text, seeds, p, None, tuple(made), waits_for=waits_for)
+    reasons = [_stuck(pair) if pair else 'No seed has finished in one of the settings.' for pair in pairs]
+    stuck = ' '.join(dict.fromkeys(filter(None, reasons))) if result == UNDECIDED else ''
+    return Verdict(claim, result, text, seeds, p, None, tuple(made), waits_for=waits_for, stuck=stuck)
 
 
 def _filled(pairs: Sequence[Comparison | None], made: Sequence[Comparison]) -> list[Comparison | None]:
@@ -533,7 +536,8 @@ def _stuck(pair: Comparison) -> str:
 
 
 def _unfinished(claim: Claim, *selectors: Selector) -> Verdict:
-    return Verdict(claim, UNDECIDED, f'No seed has finished for {listed([label(s) for s in selectors], 4)}.', 0)
+    text = f'No seed has finished for {listed([label(s) for s in selectors], 4)}.'
+    return Verdict(claim, UNDECIDED, text, 0, stuck=text)
 
 
 def _by_margin(claim: Claim) -> str:
