@@ -89,11 +89,23 @@ class Rounds(study.Plan):
                 return
             number += 1
             _say(number, asked, wanted, have)
-            specs = [spec for name, n in wanted.items() for spec in self._specs[name][have[name] : n]]
-            yield specs
-            self.ended = 'stopped'
+            specs = []
+            for part in self._parts(wanted, have):
+                specs += part
+                yield part
             unfinished = {spec.variant.name for spec in specs if spec.result() is None}
             failed |= unfinished - (self.budget.refused if self.budget else set())
+
+    def _parts(self, wanted: Mapping[str, int], have: Mapping[str, int]) -> Iterator[list[RunSpec]]:
+        """Yields the runs of a round: at once, or if the time may not do for all, a seed of each variant after the other."""
+        rows = [self._specs[name][have[name] : n] for name, n in wanted.items()]
+        longest = max(map(len, rows))
+        for i in range(longest):
+            fit = self.budget.seeds_that_fit(wanted) if self.budget else longest
+            if fit is not None and fit >= longest - i:
+                yield [spec for row in rows for spec in row[i:]]
+                return
+            yield [row[i] for row in rows if i < len(row)]
 
     def look(self, failed: Collection[str] = ()) -> tuple[list[Question], dict[str, int], dict[str, int]]:
         """Returns the questions, the seeds that each variant has, and those that it gets; sets `ended` if none does."""

@@ -263,6 +263,44 @@ def small(tmp_path, most: int | None) -> ml_collections.ConfigDict:
 ACCURACY = {'fast': 0.9, 'slow': 0.89, 'other': 0.5}
 
 
+def played(plan, now: list[float]) -> list[int]:
+    """Trains runs that take 5 s each, one after the other, as far as they may start; returns the runs of each stage."""
+    stages = []
+    for specs in plan.stages():
+        stages.append(len(specs))
+        for spec in specs:
+            if plan.budget.may_start(spec):
+                now[0] += 5
+                name = spec.variant.name
+                pretend(spec, ACCURACY[name] + NOISE[spec.seed, list(ACCURACY).index(name)], 5.0)
+                plan.budget.finished(spec)
+    return stages
+
+
+@pytest.mark.parametrize(
+    ('seconds', 'stages', 'ended', 'expected'),
+    [
+        (
+            1000,
+            [3, 9, 2, 2, 2, 2],
+            'seeds',
+            {'fast': 8, 'slow': 8, 'other': 4},
+        ),  # 5 s each: all of the first round fits
+        (32, [3, 3, 3, 3], 'time', {'fast': 2, 'slow': 2, 'other': 2}),  # a seed of each, as long as the time does
+        (82, [3, 9, 2, 2, 2], 'time', {'fast': 6, 'slow': 6, 'other': 4}),
+    ],
+)
+def test_rounds_within_a_time(tmp_path, monkeypatch, seconds, stages, ended, expected):
+    now = [0.0]
+    monkeypatch.setattr(time, 'monotonic', lambda: now[0])
+    plan = Rounds(small(tmp_path, 8), tmp_path, budget.Budget(seconds, report=False))
+    assert played(plan, now) == stages
+    assert now[0] <= seconds
+    found = [spec.variant.name for spec in plan.runs()]
+    assert {name: found.count(name) for name in ACCURACY} == expected
+    assert plan.ended == ended
+
+
 @pytest.mark.parametrize(
     ('broken', 'ended', 'expected'),
     [
@@ -290,16 +328,8 @@ def test_as_many_seeds_as_fit(tmp_path, monkeypatch):
     config = small(tmp_path, None)
     config.seeds = 20
     plan = Timed(config, tmp_path, 0, 1, budget.Budget(100, report=False))
-    blocks = []
-    for specs in plan.stages():
-        blocks.append(len(specs))
-        for spec in specs:
-            if plan.budget.may_start(spec):
-                now[0] += 5
-                pretend(spec, 0.9, 5.0)
-                plan.budget.finished(spec)
     # Three variants of 5 s: the first seed, half of those that fit, and so on.
-    assert blocks == [3, 6, 3, 3, 3]
+    assert played(plan, now) == [3, 6, 3, 3, 3]
     assert (plan.complete_seeds(), plan.ended, len(plan.runs())) == (6, 'time', 18)
     assert now[0] == 90
     frame = pd.DataFrame({'seed': [spec.seed for spec in plan.runs()]})
