@@ -58,13 +58,13 @@ def log_e_share(k: Any, n: Any) -> np.ndarray:
 
 
 def p_mean(t: Any, df: Any) -> np.ndarray:
-    """Returns one-sided p-values of "the mean is at most the threshold", valid at every look."""
-    return np.exp(-np.maximum(log_e_mean(t, df), 0.0))
+    """Returns 1 / E of "the mean is at most the threshold": one-sided p-values at every look, where they are below 1."""
+    return np.exp(-log_e_mean(t, df))
 
 
 def p_share(k: Any, n: Any) -> np.ndarray:
-    """Returns one-sided p-values of "the share is at most a half", valid at every look."""
-    return np.exp(-np.maximum(log_e_share(k, n), 0.0))
+    """Returns 1 / E of "the share is at most a half": one-sided p-values at every look, where they are below 1."""
+    return np.exp(-log_e_share(k, n))
 
 
 @functools.lru_cache(maxsize=4096)

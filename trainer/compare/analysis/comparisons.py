@@ -177,10 +177,10 @@ def above(
     by_mean = np.where(df >= 1, by_mean, np.nan)
     # The chance that at least so many of the failures were B's, if A and B diverged equally often.
     by_failures = RULES[rule].p_share(theirs, mine + theirs, share)
-    both = np.minimum(1.0, 2 * np.fmin(by_mean, by_failures))
+    both = RULES[rule].p_either(by_mean, by_failures)
     more = mine * share - theirs * (1 - share)  # above 0: A diverged more often
     p = np.where(more < 0, np.where(np.isnan(by_mean), by_failures, both), by_mean)
-    return np.where(more > 0, 1.0, p)
+    return np.where(more > 0, 1.0, np.minimum(p, 1.0))
 
 
 def compare(

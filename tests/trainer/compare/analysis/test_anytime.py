@@ -9,7 +9,7 @@ from scipy import integrate, stats
 
 from benchmarks.anytime import TESTS, draws
 from trainer.compare.analysis import anytime
-from trainer.compare.analysis.comparisons import BETTER, SAME, UNDECIDED, WORSE, compare
+from trainer.compare.analysis.comparisons import BETTER, SAME, UNDECIDED, WORSE, above, compare
 from trainer.compare.analysis.ranking import BEHIND, BEST, rank
 from trainer.compare.analysis.rules import ANYTIME, FIXED
 from trainer.compare.analysis.verdicts import verdict
@@ -46,6 +46,21 @@ def test_looking_after_every_seed_keeps_the_level_with_the_anytime_rule_alone():
     assert wrong['t, each look by itself'] > 0.25
     assert wrong['t, anytime'] < 0.05
     assert wrong['signs, anytime'] < 0.05
+
+
+def test_runs_that_diverge_at_random_keep_the_level():
+    rng = np.random.default_rng(1)
+    a, b = (np.where(rng.uniform(size=(60, 2000)) < 0.2, -np.inf, rng.normal(size=(60, 2000))) for _ in range(2))
+    done = np.isfinite(a) & np.isfinite(b)
+    n = np.cumsum(done, 0)
+    with np.errstate(invalid='ignore', divide='ignore'):
+        d = np.where(done, a - b, 0.0)
+        mean = np.cumsum(d, 0) / n
+        se = np.sqrt((np.cumsum(d**2, 0) - n * mean**2) / (n - 1) / n)
+    lost = [np.cumsum(x & ~y, 0) for x, y in ((np.isinf(a), np.isinf(b)), (np.isinf(b), np.isinf(a)))]
+    p = [above(sign * mean, se, n - 1, *sides, 0.0, rule=ANYTIME) for sign, sides in ((1, lost), (-1, lost[::-1]))]
+    wrong = (2 * np.fmin(*p) < 0.05).any(0).mean()
+    assert 0.005 < wrong < 0.05
 
 
 def series(values) -> pd.Series:
