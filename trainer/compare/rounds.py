@@ -213,7 +213,8 @@ def stopping_of(plan: study.Plan, frame: pd.DataFrame, unfinished: int) -> dict[
     if isinstance(plan, Rounds) or isinstance(plan, Timed) and plan.complete_seeds() < len(plan.seeds):
         ended = plan.ended
     return {
-        'rule': ANYTIME if in_rounds or anytime or len(looks) > 1 else FIXED,
+        # Who stops a study by hand has seen results go by.
+        'rule': ANYTIME if in_rounds or anytime or len(looks) > 1 or ended == 'stopped' else FIXED,
         'looks': looks,
         'until_decided': in_rounds,
         'ended': ended,

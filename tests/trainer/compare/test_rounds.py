@@ -228,6 +228,8 @@ def test_a_page_says_that_somebody_looked_before_and_what_is_open():
     twice = page_of(config, runs, None, **names, stopping={'rule': 'anytime', 'looks': [5, 10]})
     assert 'judged with 5 seeds' in twice.how_it_ended()[0]
     assert twice.verdicts[0].comparisons[0].rule == 'anytime'
+    how = {'rule': 'anytime', 'ended': 'stopped', 'planned': 30}
+    assert '10 of 30 seeds are judged. Verdicts' in page_of(config, runs, None, **names, stopping=how).how_it_ended()[0]
     how = {'rule': 'anytime', 'until_decided': True, 'ended': 'time', 'budget': '10 min', 'planned': 30}
     rule, why, left = page_of(config, runs, None, **names, stopping=how).how_it_ended()
     assert '10 seeds, 20 runs' in rule

@@ -57,11 +57,12 @@ def sentences(how: Stopping, asked: Sequence[Question], runs: pd.DataFrame, seed
                 f'a fixed number of seeds err more often than 5% if one looks twice, so this page does not use them. '
                 f'{at_every_look}'
             )
-        elif how.rule == ANYTIME:
+        elif how.rule == ANYTIME and how.ended != 'stopped':
             found.append(f'Somebody looked before, while seeds were added until decided. {at_every_look}')
         if how.ended in ('time', 'stopped'):
             done = f'{runs["seed"].nunique()} of {count(how.planned, "seed")}'
-            found.append(f'{_ended_words(how)}: {done} are judged. The clock set their number, not the results.')
+            set_by = 'The clock set their number, not the results.' if how.ended == 'time' else at_every_look
+            found.append(f'{_ended_words(how)}: {done} are judged. {set_by}')
     if how.until_decided or how.ended:
         found += [_unanswered(question, runs) for question in open_[:MOST_LISTED]]
         if len(open_) > MOST_LISTED:
