@@ -9,6 +9,7 @@ from trainer.compare.analysis.rules import ANYTIME, FIXED
 from trainer.compare.analysis.words import count, listed
 from trainer.compare.report.questions import Question, computing_time
 from trainer.compare.report.reproduce import duration
+from trainer.compare.report.sentences import MOST_SEEDS_NAMED
 
 #: Unanswered questions that are listed.
 MOST_LISTED = 8
@@ -94,10 +95,12 @@ def _unanswered(question: Question, runs: pd.DataFrame) -> str:
         variants = len(question.waits_for)
         if question.more is None:
             text += f' It waits for seeds of {count(variants, "variant")}; how many is not known.'
+        elif question.more > MOST_SEEDS_NAMED:
+            text += f' Over {MOST_SEEDS_NAMED:,} seeds would be needed: the difference is too close to the line.'
         else:
-            more = question.more * variants
-            text += f' About {count(question.more, "more seed")} of {count(variants, "variant")} would answer it'
+            each = round(question.more, -1) if question.more > 100 else question.more  # an estimate has few digits
+            text += f' About {count(each, "more seed")} of {count(variants, "variant")} would answer it'
             seconds = computing_time(question, runs)
             took = f', {duration(seconds)} one after the other' if seconds is not None else ''
-            text += f': {count(more, "run")}{took}.'
+            text += f': {count(each * variants, "run")}{took}.'
     return f'{text} {question.stuck}'.strip()
