@@ -200,6 +200,10 @@ def _report(plan: study.Plan, specs: list[RunSpec], name: str, about: str, argv:
 
     made_of = plan.made_of(specs, about)
     frame, unfinished = runs.read(specs)
+    if frame.empty and plan.budget:
+        raise UserError(
+            f'--budget is {budget.in_words(plan.budget.seconds)}: it was used up before the first run could start'
+        )
     if frame.empty:
         raise UserError(f'there is no finished run in {plan.workdir}')
     report = plan.workdir / 'report'

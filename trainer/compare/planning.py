@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from data_pipeline import sources
+from seedwise.errors import UserError
 from trainer.compare import capacity, runs, study
 from trainer.compare.analysis import anytime, statistics
 from trainer.compare.analysis.words import count
@@ -38,7 +39,8 @@ def lines(plan: study.Plan, engine: str, workers: int) -> list[str]:
     found = []
     if not any(spec.result() for spec in specs):
         one = _One(plan.config, plan.workdir, 0, 1)
-        study.train(one, engine, 1, report=False)
+        if study.train(one, engine, 1, report=False):
+            raise UserError(f'the first run failed, so that it says nothing: see {specs[0].workdir / "error.txt"}')
         found.append('One run was trained to see how long it takes; it counts as a run of the study.')
     frame, _ = runs.read(specs, correct=False)
     have = finished_seeds(frame, [variant.name for variant in plan.variants], plan.seeds)
@@ -53,7 +55,7 @@ def lines(plan: study.Plan, engine: str, workers: int) -> list[str]:
         most = sum(seeds - n for n in have.values())
         found.append(
             f'{count(variants, "variant")}, {LEAST} to {seeds} seeds of each: {variants * LEAST:,} to {variants * seeds:,} '
-            f'runs, of which {len(frame):,} have finished.'
+            f'runs; {len(frame):,} finished.'
         )
         if not wanted and len(frame):
             found.append('Nothing is left to do: all is decided, or the seeds are used up.')
@@ -63,8 +65,7 @@ def lines(plan: study.Plan, engine: str, workers: int) -> list[str]:
     else:
         left = sum(spec.result() is None for spec in specs)
         found.append(
-            f'{count(variants, "variant")} and {count(seeds, "seed")}: {len(specs):,} runs, of which '
-            f'{len(specs) - left:,} have finished.'
+            f'{count(variants, "variant")} and {count(seeds, "seed")}: {len(specs):,} runs; {len(specs) - left:,} finished.'
         )
         if left:
             found.append(f'{left:,} runs to go: about {in_words(_seconds(times, have, seeds) / at_a_time)} {how}.')
