@@ -109,7 +109,7 @@ def test_commands_parse(page, tmp_path, monkeypatch):
                 known = path == 'seeds' or dotted.is_option(path) or path in dotted.types(default.get_config())
                 assert known, f'--{flag} of {module}'
             else:
-                assert flag in flags, f'--{flag} of {module}'
+                assert {flag, flag.replace('-', '_')} & flags, f'--{flag} of {module}'
         for value in given.values():
             if re.match(r'(configs|examples)/', value):
                 assert (ROOT / value.partition(':')[0]).is_file(), value

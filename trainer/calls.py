@@ -149,7 +149,7 @@ def compare(
       UserError: the study is wrong, or runs failed.
     """
     from trainer.compare import check as checks
-    from trainer.compare import datasets, grid, records, runs
+    from trainer.compare import datasets, grid, records, rounds, runs
     from trainer.compare import study as studies
     from trainer.compare.report.write import write_report
 
@@ -169,6 +169,7 @@ def compare(
     trials = runs.read_trials(study, plan.trials) if plan.trials else None
     rest = {'study_name': name, 'dataset_name': frame['dataset'].iloc[0]['name'], 'unfinished': unfinished}
     rest |= {'about': '', 'command': 'seedwise.compare(study, workdir)', 'metrics': grid.metrics_of(study)}
+    rest |= {'stopping': rounds.stopping_of(plan, frame, unfinished)}
     page = write_report(study, frame, trials, folder / 'report', **rest)
     records.write(folder / 'report', study, frame, trials, **rest)
     best, others = page.answer()

@@ -279,7 +279,8 @@ def _of_study(file: Path, report: str | None) -> tuple['Page', list[str]]:
     guess = [f'A study of seedwise: {len(runs)} runs.']
     if report:
         return write_report(study, runs, trials, Path(report), **rest), guess
-    about = {key: rest[key] for key in ('study_name', 'dataset_name', 'unfinished', 'metrics') if key in rest}
+    known = ('study_name', 'dataset_name', 'unfinished', 'metrics', 'stopping')
+    about = {key: rest[key] for key in known if key in rest}
     return page_of(study, runs, trials, **about, draw=False), guess
 
 

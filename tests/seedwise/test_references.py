@@ -59,7 +59,10 @@ def test_what_is_right_is_accepted_without_running_the_file(mine):
         ({'model__name': 'mine.py:nte'}, "unknown name in model.name 'nte'.*Did you mean 'net'"),
         ({'model__name': 'mien.py:net'}, "unknown file in model.name 'mien.py'.*Did you mean 'mine.py'"),
         ({'model__name': 'nowhere/mine.py:net'}, 'nowhere/mine.py does not exist'),
-        ({'model__name': 'absent:net'}, 'no module .absent. in the installed packages; of a file it must be FILE.py:NAME'),
+        (
+            {'model__name': 'absent:net'},
+            'no module .absent. in the installed packages; of a file it must be FILE.py:NAME',
+        ),
         ({'model__name': 'mine.py:'}, 'it must be FILE.py:NAME'),
         ({'model__options': {'widht': 3}}, "unknown option of model.name 'widht': accepted are rate, width.*'width'"),
         ({'model__options': {'classes': 3}}, "unknown option of model.name 'classes'"),

@@ -7,6 +7,12 @@ Without a study file, a config and what varies:
 python -m trainer.compare --config=configs/mlp_adam.py --vary=optimizer.name=Adam,SGD,Muon [--seeds=5]
     [--vary=optimizer.learning_rate=1e-3:1e-1:log5] [--claim="Adam > SGD by 0.002"] [--margin=0.001] [--save=FILE]
 
+Seeds until the claims are decided, or which variant is the best, and within the time that there is:
+
+python -m trainer.compare --study=... --until-decided [--seeds=30] [--budget=10m]    or 2h, 90s, 'until 18:00'
+python -m trainer.compare --study=... --budget=1h    the study's seeds, as many as fit
+python -m trainer.compare --study=... --plan         what it would take; trains at most one run
+
 The same command continues a study that was stopped, and makes the report of a finished one again. Exit codes: 0 done (also
 if runs diverged: that is a result), 1 a run failed, 2 the command or the study is wrong, 75 stopped and saved.
 """
@@ -26,7 +32,7 @@ from seedwise import commands, config_files, paths
 from seedwise.errors import Interrupted, UserError, unknown
 from seedwise.signals import stop_requests
 from trainer import hardware, results, unused
-from trainer.compare import datasets, grid, quick, study
+from trainer.compare import budget, datasets, grid, quick, seeds, study
 from trainer.compare.analysis.words import count
 from trainer.compare.engines import ENGINES
 from trainer.compare.grid import RunSpec
@@ -42,19 +48,33 @@ _SHARD = flags.DEFINE_string('shard', '', 'i/n: part i of n of the runs, 0 <= i 
 _ENGINE = flags.DEFINE_string('engine', 'local', f'Where the runs are trained: {", ".join(ENGINES)}.')
 _REPORT = flags.DEFINE_bool('report', True, 'Write the report at the end; of shards, the last to end does.')
 _AA = flags.DEFINE_bool('aa', False, 'Compare each variant with itself on disjoint seeds, to check the machinery.')
+_UNTIL_DECIDED = flags.DEFINE_bool(
+    'until_decided', False, 'Add seeds in rounds, to the variants of what is still open, until all is decided.'
+)
+_SEEDS = flags.DEFINE_integer(
+    'seeds',
+    None,
+    f'With --until-decided: the most seeds of a variant. Default: {seeds.MOST}, or {seeds.TIMES_THE_STUDYS} times as many '
+    'as the study names.',
+)
+_BUDGET = flags.DEFINE_string('budget', '', "The time there is: 90s, 10m, 2h, 1h30m or 'until 18:00'.")
+_PLAN = flags.DEFINE_bool(
+    'plan', False, 'Say what the study takes, from finished runs or else from one; train no more.'
+)
 _REPORT_ONLY = flags.DEFINE_bool('report_only', False, 'Train nothing: report on what is finished.')
 
 EXAMPLE = 'configs/studies/raj_optimizers_losses.py'
 
 #: Flags that change where and when runs are trained, and none of the results.
-_HOW = re.compile(r'--?(workers|shard|engine|(no)?report([_-]only)?|(no)?aa)\b')
+_HOW = re.compile(r'--?(workers|shard|engine|budget|(no)?plan|(no)?report([_-]only)?|(no)?aa)\b')
 
 
 def main(argv: list[str]) -> int:
     """Runs the command and returns its exit code."""
+    started = time.monotonic()
     argv = quick.from_argv(argv)
     config = commands.parse(
-        [re.sub('^--report-only', '--report_only', argument) for argument in argv],
+        [re.sub('^--(no)?(report-only|until-decided)', _with_underscore, argument) for argument in argv],
         __doc__,
         'study',
         EXAMPLE,
@@ -63,20 +83,69 @@ def main(argv: list[str]) -> int:
     grid.prepare(config, commands.overrides('study'))
     if _ENGINE.value not in ENGINES:
         raise unknown('--engine', _ENGINE.value, ENGINES)
+    time_left = _check_together(config, started)
     with stop_requests(_stop):
-        return _compare(config, argv)
+        return _compare(config, argv, time_left)
 
 
-def _compare(config: ml_collections.ConfigDict, argv: list[str]) -> int:
+def _with_underscore(match: re.Match) -> str:
+    return match[0][:2] + match[0][2:].replace('-', '_')
+
+
+def _check_together(config: ml_collections.ConfigDict, started: float) -> budget.Budget | None:
+    """Checks the flags that decide how many seeds there are; returns the time there is, if there is a limit.
+
+    Raises:
+      UserError: flags do not go together, or one is wrong.
+    """
+    until = '--until-decided' if _UNTIL_DECIDED.value else '--budget' if _BUDGET.value else ''
+    if until and _SHARD.value:
+        raise UserError(
+            f'{until} does not go with --shard, which divides a fixed list of runs: give the same command, without --shard, '
+            'to several machines that share the --workdir'
+        )
+    if until and config.get('tune'):
+        raise UserError(f'{until} is not for a study with tune, of which trials choose the variants: fix its seeds')
+    if _BUDGET.value and (_REPORT_ONLY.value or _PLAN.value):
+        raise UserError(
+            f'--budget does not go with --{"report_only" if _REPORT_ONLY.value else "plan"}, which trains nothing'
+        )
+    if _PLAN.value and (_REPORT_ONLY.value or _SHARD.value or config.get('tune')):
+        raise UserError('--plan does not go with --report_only, with --shard, or with a study that tunes')
+    if _SEEDS.value is not None and not _UNTIL_DECIDED.value:
+        raise UserError(f'--seeds is for --until-decided: add it, or write --study.seeds={_SEEDS.value}')
+    found = None
+    if _BUDGET.value:
+        found = budget.Budget(budget.seconds_of(_BUDGET.value), started, report=_REPORT.value)
+    if _UNTIL_DECIDED.value:
+        seeds.with_most_seeds(config, _SEEDS.value)
+    return found
+
+
+def _plan(config: ml_collections.ConfigDict, workdir: Path, time_left: budget.Budget | None) -> study.Plan:
+    from trainer.compare import rounds  # what decides takes pandas, which a mistyped flag need not wait for
+
+    if _UNTIL_DECIDED.value:
+        return rounds.Rounds(config, workdir, time_left)
+    if time_left:
+        return rounds.Timed(config, workdir, 0, 1, time_left)
+    return study.Plan(config, workdir, *_shard(_SHARD.value))
+
+
+def _compare(config: ml_collections.ConfigDict, argv: list[str], time_left: budget.Budget | None) -> int:
     """Trains what is not finished and reports; returns the exit code."""
     typed = commands.config_file('study')
     workdir = paths.folder(_WORKDIR.value, '--workdir') if _WORKDIR.value else grid.default_workdir(typed, config)
-    file = config_files.find(Path(typed.partition(':')[0]).expanduser(), 'study', EXAMPLE)
-    about, shard = _docstring(file), _shard(_SHARD.value)
+    parts = datasets.split(config)
+    if len(parts) > 1 and (time_left or _PLAN.value):
+        raise UserError(
+            f'--{"budget" if time_left else "plan"} is for a study on one data set, and this one has {len(parts)}'
+        )
     plans = {
-        name: study.Plan(part, workdir / file_name(name) if name else workdir, *shard)
-        for name, part in datasets.split(config).items()
+        name: _plan(part, workdir / file_name(name) if name else workdir, time_left) for name, part in parts.items()
     }
+    file = config_files.find(Path(typed.partition(':')[0]).expanduser(), 'study', EXAMPLE)
+    about = _docstring(file)
     from trainer.compare import check  # pandas and SciPy take a second, which a mistyped flag need not wait for
 
     for plan in plans.values():
@@ -87,29 +156,44 @@ def _compare(config: ml_collections.ConfigDict, argv: list[str]) -> int:
         configs = {variant.name: variant.config for plan in plans.values() for variant in plan.variants}
         for line in [*unused.warnings(configs), hardware.slow_precision(config.base.precision)]:
             warn(line)
-    failed = [spec for name, plan in plans.items() for spec in _one(plan, name, file.stem, about, argv)]
+    if _PLAN.value:
+        from trainer.compare import planning
+
+        for plan in plans.values():
+            for line in planning.lines(plan, _ENGINE.value, _WORKERS.value):
+                print(line)
+        return 0
+    failed: list[RunSpec] = []
+    for name, plan in plans.items():
+        if name:
+            print(f'{name}:')
+        failed += _one(plan, file.stem, about, argv)
     if len(plans) > 1 and (_REPORT_ONLY.value or _REPORT.value):
         _report_over_datasets(plans, workdir, file.stem, about, argv)
-    if failed:
-        names = '; '.join([*(spec.name for spec in failed[:3]), *(['...'] if len(failed) > 3 else [])])
-        print(f'{count(len(failed), "run")} failed: {names}. See error.txt in the folder of each under {workdir}')
     return 1 if failed else 0
 
 
-def _one(plan: study.Plan, dataset: str, name: str, about: str, argv: list[str]) -> list[RunSpec]:
-    """Trains and reports a study on one data set; returns the runs that failed. `dataset`: '' if it is the only one."""
-    if dataset:
-        print(f'{dataset}:')
+def _one(plan: study.Plan, name: str, about: str, argv: list[str]) -> list[RunSpec]:
+    """Trains what is not finished of a study on one data set, and reports; returns the runs that failed."""
     dashboard = None
     if plan.config.base.tensorboard.enabled is not False:
         from trainer.compare.dashboard import Dashboard
 
         dashboard = Dashboard(name, grid.seeds_of(plan.config), plan.workdir)
     failed: list[RunSpec] = []
+    stopped: Interrupted | None = None
     if not _REPORT_ONLY.value:
         started = time.monotonic()
-        failed = study.train(plan, _ENGINE.value, _WORKERS.value, dashboard, report=_REPORT.value)
+        try:
+            failed = study.train(plan, _ENGINE.value, _WORKERS.value, dashboard, report=_REPORT.value)
+        except Interrupted as error:
+            if type(plan) is study.Plan or not any(plan.workdir.glob('*/*/result.json')):
+                raise
+            stopped = error  # the best answer so far
+            print('stopped: the report on what has finished follows', file=sys.stderr)
         print(f'trained in {time.monotonic() - started:.1f} s: {plan.workdir}')
+    elif _UNTIL_DECIDED.value:
+        plan.look()  # whether all is decided
     if _REPORT_ONLY.value or _REPORT.value:
         if not plan.workdir.is_dir():
             raise UserError(f'there is no finished run in {plan.workdir}')
@@ -122,6 +206,11 @@ def _one(plan: study.Plan, dataset: str, name: str, about: str, argv: list[str])
                     dashboard.begin(plan.compared(), figure.read_bytes() if finished else None, plan.tuned)
     if dashboard:
         print(f'TensorBoard: {dashboard.command}')
+    if failed:
+        names = '; '.join([*(spec.name for spec in failed[:3]), *(['...'] if len(failed) > 3 else [])])
+        print(f'{count(len(failed), "run")} failed: {names}. See error.txt in the folder of each under {plan.workdir}')
+    if stopped:
+        raise stopped
     return failed
 
 
@@ -129,7 +218,7 @@ def _report_over_datasets(
     plans: Mapping[str, study.Plan], workdir: Path, name: str, about: str, argv: list[str]
 ) -> None:
     """Reports what holds over the data sets; of shards, all that find everything finished do."""
-    from trainer.compare import runs
+    from trainer.compare import rounds, runs
     from trainer.compare.report.over_datasets import write_over_datasets
     from trainer.compare.report.page import page_of
 
@@ -138,9 +227,16 @@ def _report_over_datasets(
         frame, unfinished = runs.read(plan.runs())
         if unfinished and _SHARD.value:
             return
-        trials = runs.read_trials(plan.config, plan.trials) if plan.trials else None
         pages[dataset] = page_of(
-            plan.config, frame, trials, study_name=name, dataset_name=dataset, unfinished=unfinished, draw=False
+            plan.config,
+            frame,
+            runs.read_trials(plan.config, plan.trials) if plan.trials else None,
+            study_name=name,
+            dataset_name=dataset,
+            unfinished=unfinished,
+            metrics=grid.metrics_of(plan.config),
+            stopping=rounds.stopping_of(plan, frame, unfinished),
+            draw=False,
         )
     with results.locked_file(workdir / '.report.lock'):
         lines = write_over_datasets(pages, workdir / 'report', study_name=name, about=about, command=_command(argv))
@@ -155,12 +251,16 @@ def _command(argv: list[str]) -> str:
 
 def _report(plan: study.Plan, specs: list[RunSpec], name: str, about: str, argv: list[str]) -> bool:
     """Writes the report on what is finished; returns whether that is all."""
-    from trainer.compare import records, runs
+    from trainer.compare import records, rounds, runs
     from trainer.compare.report import screen
     from trainer.compare.report.write import write_report
 
     made_of = plan.made_of(specs, about)
     frame, unfinished = runs.read(specs)
+    if frame.empty and plan.budget:
+        raise UserError(
+            f'--budget is {budget.in_words(plan.budget.seconds)}: it was used up before the first run could start'
+        )
     if frame.empty:
         raise UserError(f'there is no finished run in {plan.workdir}')
     report = plan.workdir / 'report'
@@ -171,6 +271,7 @@ def _report(plan: study.Plan, specs: list[RunSpec], name: str, about: str, argv:
         'unfinished': unfinished,
         'metrics': grid.metrics_of(plan.config),
         'about': about,
+        'stopping': rounds.stopping_of(plan, frame, unfinished),
         'command': _command(argv),
     }
     page = write_report(plan.config, frame, trials, report, **rest)
@@ -180,6 +281,8 @@ def _report(plan: study.Plan, specs: list[RunSpec], name: str, about: str, argv:
     if _AA.value:
         screen.show_self_check(page)
     print(f'report: {report / "index.html"}' + (f' ({unfinished:,} runs unfinished)' if unfinished else ''))
+    if unfinished and plan.budget:
+        print(plan.what_is_missing())
     return not unfinished
 
 

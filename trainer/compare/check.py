@@ -15,7 +15,7 @@ import ml_collections
 
 from seedwise.errors import UserError, unknown
 from trainer import metrics
-from trainer.compare.check_claims import check_claim, measured, numbers, select
+from trainer.compare.check_claims import check_claim, check_reachable, measured, numbers, select
 from trainer.compare.grid import Variant
 from trainer.compare.tuning import AXIS
 
@@ -110,6 +110,7 @@ def _check_margins(study: ml_collections.ConfigDict, columns: Sequence[str]) -> 
             raise unknown('metric in margins', metric, columns)
         if not _is_number(margin) or margin <= 0:
             raise UserError(f'margins.{metric} is {margin!r}: it must be a number above 0, in the unit of the metric')
+        check_reachable(f'margins.{metric}', metric, margin)
 
 
 def _check_encodable(name: str) -> None:

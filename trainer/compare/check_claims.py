@@ -69,6 +69,8 @@ def check_claim(study: ml_collections.ConfigDict, claim: Mapping[str, Any], vari
     else:
         during = 'training' * (parsed.target is not None)
     _check_metric(f'metric of {name}', parsed.metric, every, during)
+    if parsed.target is None:
+        check_reachable(f'margin of {name}', parsed.metric, parsed.margin)
     parsed.better  # noqa: B018  raises if the direction of the metric is neither stated nor known
     if parsed.reduce == 'best' and parsed.kind != 'less_sensitive':
         _check_metric(f'select_by of {name}', parsed.select_by, every)
@@ -101,6 +103,15 @@ def select(where: str, selector: Any, variants: Sequence[Variant]) -> list[Varia
         words = ' and '.join(f'{axis} {value!r}' for axis, value in selector.items())
         raise UserError(f'{where} selects no variant: none has {words}' if words else f'{where} selects no variant')
     return found
+
+
+def check_reachable(where: str, metric: str, margin: float) -> None:
+    """Raises `UserError` for a margin that no difference of a metric reaches: accuracies lie between 0 and 1."""
+    if metric in ('train_accuracy', 'validation_accuracy', 'test_accuracy') and margin >= 1:
+        raise UserError(
+            f'{where} is {margin:g}: {metric} lies between 0 and 1, so that no two variants differ by more; a margin of one '
+            'percentage point is 0.01'
+        )
 
 
 def _check_axis(where: str, axis: Any, variants: Sequence[Variant]) -> list[str]:

@@ -194,8 +194,9 @@ def from_argv(argv: list[str]) -> list[str]:
             overrides[path] = _field_value(path, value if equals else next(words, ''), known)
         else:
             rest.append(word)
+    until_decided = any(word.lstrip('-').replace('-', '_').startswith('until_decided') for word in rest[1:])
     if not own['config']:
-        if any(own[name] for name in own):
+        if any(own[name] for name in own if not (name == 'seeds' and until_decided)):
             given = next(name for name in own if own[name])
             raise UserError(f'--{given} is for a study without a file: add --config=FILE and --vary=FIELD=A,B')
         return argv
@@ -211,6 +212,8 @@ def from_argv(argv: list[str]) -> list[str]:
     seeds = (own['seeds'] or ['5'])[0]
     if not seeds.isdigit():
         raise UserError(f'--seeds is {seeds}: it must be a whole number')
+    if until_decided and own['seeds']:  # the most seeds of a variant: no part of the study
+        rest, seeds = [*rest, f'--seeds={seeds}'], '5'
     file = config_files.find(Path(own['config'][0]), 'config', 'configs/cnn_nadam.py')
     margins = dict(_margin(text, file, overrides) for text in own['margin'])
     text = study_text(str(file), overrides, own['vary'], int(seeds), own['claim'], margins)

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from seedwise.errors import UserError
+from trainer.compare.analysis.rules import ANYTIME
 from trainer.results import write_json
 
 RUNS, TRIALS, STUDY = 'runs.csv', 'trials.csv', 'study.json'
@@ -37,6 +38,22 @@ def write(
     write_json(folder / RUNS, to_csv(runs))
     if trials is not None and len(trials):
         write_json(folder / TRIALS, to_csv(trials))
+
+
+def looks(folder: Path) -> tuple[list[int], bool]:
+    """Returns how many seeds the reports in `folder` have judged so far, and whether one of them was by the anytime rule.
+
+    A report that is damaged, or of the time before this was noted, says what can be read of it.
+    """
+    try:
+        about = json.loads((folder / STUDY).read_text(encoding='utf-8'))
+        stopping = about.get('stopping')
+        if stopping:
+            return [int(n) for n in stopping['looks']], stopping['rule'] == ANYTIME
+        seeds = about['study']['seeds']
+        return ([seeds if isinstance(seeds, int) else len(seeds)] if not about['unfinished'] else []), False
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return [], False
 
 
 def read(file: Path) -> tuple[ml_collections.ConfigDict, pd.DataFrame, pd.DataFrame | None, dict[str, Any]]:

@@ -16,13 +16,13 @@ from trainer.results import FOR_PREDICTION, best_of, metrics_of, read_correct
 RATE = 'optimizer.learning_rate'
 
 
-def read(specs: Iterable[RunSpec]) -> tuple[pd.DataFrame, int]:
+def read(specs: Iterable[RunSpec], *, correct: bool = True) -> tuple[pd.DataFrame, int]:
     """Returns the finished runs, one a row, and how many are not finished.
 
     Columns: `variant`, an axis each, `seed`, `status`; `test_*` of each metric; `validation_*` of the weights that
     were tested; `train_*` of the last evaluation; and `history`, `seconds_*` and the rest of result.json by its names;
     `test_correct`, which test examples the run got right (bool, shape [test examples]).
-    Without a value: None.
+    Without a value: None. `correct`: whether to read `test_correct`.
 
     Raises:
       UserError: a result is damaged, is another config's, or was made on another dataset than the others.
@@ -34,8 +34,8 @@ def read(specs: Iterable[RunSpec]) -> tuple[pd.DataFrame, int]:
             unfinished += 1
             continue
         row = dict(spec.variant.labels) | {'variant': spec.variant.name, 'seed': spec.seed} | _metrics(result)
-        correct = read_correct(spec.workdir, result['test']['examples'] or 0) if result['test'] else None
-        rows.append(row | {'test_correct': correct})
+        right = read_correct(spec.workdir, result['test']['examples'] or 0) if correct and result['test'] else None
+        rows.append(row | {'test_correct': right})
     _check_one_dataset(rows)
     return pd.DataFrame(rows), unfinished
 

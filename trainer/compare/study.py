@@ -16,7 +16,8 @@ from seedwise.errors import CannotWrite, UserError, is_of_file_system, writing
 from trainer import results
 from trainer.check import check_data
 from trainer.compare import engines, folder, grid, tuning
-from trainer.compare.engines.base import Engine, Event
+from trainer.compare.budget import Budget
+from trainer.compare.engines.base import Engine, Event, MayStart, always
 from trainer.compare.engines.worker import program_key
 from trainer.compare.grid import RunSpec, Variant
 from trainer.compare.progress import Board
@@ -38,20 +39,27 @@ MADE_OF = '.made_of'
 class Plan:
     """The runs of a study, and which of them this process does."""
 
-    def __init__(self, config: ml_collections.ConfigDict, workdir: Path, shard: int, shards: int):
+    def __init__(
+        self,
+        config: ml_collections.ConfigDict,
+        workdir: Path,
+        shard: int,
+        shards: int,
+        budget: Budget | None = None,
+    ):
         self.config, self.workdir, self._shard, self._shards = config, workdir, shard, shards
-        self._seeds, self.variants = grid.seeds_of(config), grid.variants_of(config)
+        self.seeds, self.variants, self.budget = grid.seeds_of(config), grid.variants_of(config), budget
         self.trials: list[RunSpec] = []
         if config.get('tune'):
-            tuning.check_tune(config, self._seeds)
+            tuning.check_tune(config, self.seeds)
             self.trials = tuning.trials_of(config, self.variants, workdir)
             self.variants = tuning.untuned(self.variants)
 
     def stages(self) -> Iterator[list[RunSpec]]:
         """Yields lists of runs to do: what is to be tried and what is known from the start, then what trials have chosen."""
-        yield self._mine([*self.trials, *grid.runs_of(self.variants, self._seeds, self.workdir)])
+        yield self._mine([*self.trials, *grid.runs_of(self.variants, self.seeds, self.workdir)])
         if self.trials:
-            yield self._mine(grid.runs_of(tuning.winners(self.config, self.trials)[0], self._seeds, self.workdir))
+            yield self._mine(grid.runs_of(tuning.winners(self.config, self.trials)[0], self.seeds, self.workdir))
 
     def runs(self) -> list[RunSpec]:
         """Returns the runs that are compared, those of the other shards too."""
@@ -60,7 +68,7 @@ class Plan:
             print(
                 f'{len(without)} tuned variants wait for trials, or all of theirs have diverged: {", ".join(without[:5])}'
             )
-        return grid.runs_of([*self.variants, *chosen], self._seeds, self.workdir)
+        return grid.runs_of([*self.variants, *chosen], self.seeds, self.workdir)
 
     def reports(self, specs: list[RunSpec], about: str) -> bool:
         """Whether this process writes the report: of several shards, the first that finds all runs finished.
@@ -93,11 +101,25 @@ class Plan:
         chosen = {spec.variant.name: spec.variant for spec in self.trials}
         return [*self.variants, *chosen.values()]
 
+    def learn_times(self, budget: Budget) -> list[RunSpec]:
+        """Tells the budget how long finished runs took, and returns the runs that are not finished."""
+        specs = grid.runs_of(self.variants, self.seeds, self.workdir)
+        for spec in specs:
+            budget.times.learn(spec)
+        return [spec for spec in specs if spec.result() is None]
+
+    def look(self) -> object:
+        """Sees where the study stands, if what is to be run depends on it."""
+
+    def what_is_missing(self) -> str:
+        """Returns what was not done, in a sentence; '' where all was, or where the report says it."""
+        return ''
+
     def check_folder(self) -> None:
         """Raises `UserError` where the study's folder is another study's."""
         winners = tuning.winners(self.config, self.trials)[0] if self.trials else []
-        folder.check_runs([*self.trials, *grid.runs_of([*self.variants, *winners], self._seeds, self.workdir)])
-        folder.check_chosen(self.trials, self._seeds, self.workdir)
+        folder.check_runs([*self.trials, *grid.runs_of([*self.variants, *winners], self.seeds, self.workdir)])
+        folder.check_chosen(self.trials, self.seeds, self.workdir)
 
     def compared(self) -> list[Variant]:
         """Returns the variants that are compared, as far as they are known."""
@@ -155,21 +177,34 @@ def train(
     for variant in plan.variants:
         check_data(variant.config, location)
     folder.check_writable(plan.workdir)
+    budget = plan.budget
+    if budget:
+        unfinished = plan.learn_times(budget)
+        budget.check(unfinished)
     if report:
         folder.check_writable(plan.workdir / 'report' / 'plots')
+
+    def finished(spec: RunSpec) -> None:
+        for heard in (dashboard, budget):
+            if heard:
+                heard.finished(spec)
+
     failed = []
-    for specs in plan.stages():
-        if dashboard:
-            dashboard.begin(plan.compared(), later=plan.tuned)
-        started = engines.start(engine, workers, location)
-        failed += complete(specs, started, dashboard.finished if dashboard else lambda spec: None)
+    with contextlib.closing(engines.start(engine, workers, location)) as started:
+        for specs in plan.stages():
+            if dashboard:
+                dashboard.begin(plan.compared(), later=plan.tuned)
+            failed += complete(specs, started, finished, budget.may_start if budget else always)
     return failed
 
 
 def complete(
-    specs: Sequence[RunSpec], engine: Engine, on_finished: Callable[[RunSpec], None] = lambda spec: None
+    specs: Sequence[RunSpec],
+    engine: Engine,
+    on_finished: Callable[[RunSpec], None] = lambda spec: None,
+    may_start: MayStart = always,
 ) -> list[RunSpec]:
-    """Runs what is not finished, and returns what failed for good.
+    """Runs what is not finished, and returns what failed for good. What may not be started when its turn comes is left out.
 
     A run that another process works on is waited for at the end, and taken over where that process ends without a
     result. `on_finished` is called with each run that finishes.
@@ -215,7 +250,7 @@ def complete(
     try:
         while todo:
             again = []
-            engine.run(todo, on_event)
+            engine.run(todo, on_event, may_start)
             todo = _ready(again, board, finished)
     finally:
         board.close()

@@ -18,17 +18,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import special
 
+from trainer.compare.analysis import anytime
+from trainer.compare.analysis.rules import ANYTIME, FIXED, RULES
 from trainer.compare.analysis.statistics import (
     ALPHA,
     CONFIDENCE,
     holm,
     sd_of,
-    seeds_needed,
     sign_flip,
     superiority,
-    t_reach,
 )
 
 BETTER, WORSE, SAME, UNDECIDED = 'better', 'worse', 'practically the same', 'undecided'
@@ -49,7 +48,9 @@ class Comparison:
     its interval; `wins`, `ties`, `losses`: the counts behind it. `any_two`: the same probability for two runs with
     seeds of their own. `correlation`: of A and B over seeds, what pairing gains by. `p_sign_flip`: of the sign-flip
     test of the same hypothesis as `p_value`. `carried_by`: the seed that makes up more than half of the spread.
-    `share`: B's share of all runs.
+    `share`: B's share of all runs. `rule`: of `rules.RULES`, what the p-values and the interval are valid for. By the
+    anytime rule `p_sign_flip` is None, and `p_signs` takes its place: of the hypothesis that A is as likely to be above the
+    margin as below, by the signs of the differences alone.
     """
 
     a: str
@@ -78,9 +79,13 @@ class Comparison:
     p_sign_flip: float | None = None
     carried_by: Any = None
     share: float = 0.5
+    rule: str = FIXED
+    p_signs: float | None = None
 
     @property
     def test(self) -> str:
+        if self.rule == ANYTIME:
+            return 'paired t, valid at every look'
         return 'paired t' if self.paired else "Welch's t"
 
     @property
@@ -94,16 +99,19 @@ class Comparison:
         if self.advantage is None or self.sd is None or not self.paired or self.failed:
             return None
         distance = abs(self.advantage - self.margin)
-        return seeds_needed(distance / self.sd if self.sd else math.inf * distance if distance else 0.0)
+        effect = distance / self.sd if self.sd else math.inf * distance if distance else 0.0
+        return RULES[self.rule].seeds_needed(effect, ALPHA)
 
     def p_above(self, threshold: float) -> float | None:
         """Returns the one-sided p-value of the hypothesis that the advantage is at most `threshold`."""
-        return _number(above(self.advantage, self.se, self.df, self.failed_a, self.failed_b, threshold, self.share))
+        failed = (self.failed_a, self.failed_b)
+        return _number(above(self.advantage, self.se, self.df, *failed, threshold, self.share, self.rule))
 
     def p_below(self, threshold: float) -> float | None:
         """Returns the one-sided p-value of the hypothesis that the advantage is at least `threshold`."""
         mean = None if self.advantage is None else -self.advantage
-        return _number(above(mean, self.se, self.df, self.failed_b, self.failed_a, -threshold, 1 - self.share))
+        failed = (self.failed_b, self.failed_a)
+        return _number(above(mean, self.se, self.df, *failed, -threshold, 1 - self.share, self.rule))
 
     def p_within(self, margin: float) -> float | None:
         """Returns the p-value of two one-sided t tests (Schuirmann 1987): small if the advantage is shown to
@@ -113,8 +121,8 @@ class Comparison:
         if self.failed:
             return 1.0
         bounds = (
-            above(self.advantage, self.se, self.df, 0, 0, -margin),
-            above(-self.advantage, self.se, self.df, 0, 0, -margin),
+            above(self.advantage, self.se, self.df, 0, 0, -margin, rule=self.rule),
+            above(-self.advantage, self.se, self.df, 0, 0, -margin, rule=self.rule),
         )
         return float(max(map(float, bounds)))
 
@@ -142,27 +150,37 @@ class Comparison:
         return 1 if over < under else -1
 
 
-def above(mean: Any, se: Any, df: Any, failed_a: Any, failed_b: Any, threshold: Any, share: Any = 0.5) -> np.ndarray:
+def above(
+    mean: Any,
+    se: Any,
+    df: Any,
+    failed_a: Any,
+    failed_b: Any,
+    threshold: Any,
+    share: Any = 0.5,
+    rule: str = FIXED,
+) -> np.ndarray:
     """Returns one-sided p-values of the hypothesis that A's advantage is at most `threshold`, elementwise; NaN: no test.
 
     Args:
       mean, se, df: of the advantage over the seeds on which both trained to the end; None or NaN: too few.
       failed_a, failed_b: seeds on which just A, just B diverged.
       share: B's share of all runs; of pairs a half.
+      rule: of `rules.RULES`.
     """
     mean, se, df = (np.asarray(np.nan if x is None else x, float) for x in (mean, se, df))
     mine, theirs, share = np.asarray(failed_a), np.asarray(failed_b), np.asarray(share, float)
     with np.errstate(divide='ignore', invalid='ignore'):
         t = (mean - threshold) / se
         t = np.where((se == 0) & (mean == threshold), 0.0, t)
-        by_mean = special.stdtr(df, -t)
+        by_mean = RULES[rule].p_mean(t, df)
     by_mean = np.where(df >= 1, by_mean, np.nan)
     # The chance that at least so many of the failures were B's, if A and B diverged equally often.
-    by_failures = np.where(theirs > 0, special.bdtrc(theirs - 1.0, mine + theirs, share), 1.0)
-    both = np.minimum(1.0, 2 * np.fmin(by_mean, by_failures))
+    by_failures = RULES[rule].p_share(theirs, mine + theirs, share)
+    both = RULES[rule].p_either(by_mean, by_failures)
     more = mine * share - theirs * (1 - share)  # above 0: A diverged more often
     p = np.where(more < 0, np.where(np.isnan(by_mean), by_failures, both), by_mean)
-    return np.where(more > 0, 1.0, p)
+    return np.where(more > 0, 1.0, np.minimum(p, 1.0))
 
 
 def compare(
@@ -175,6 +193,7 @@ def compare(
     confidence: float = CONFIDENCE,
     paired: bool = True,
     detail: bool = True,
+    rule: str = FIXED,
 ) -> Comparison:
     """Returns the comparison of two variants.
 
@@ -186,6 +205,7 @@ def compare(
       confidence: of the intervals.
       paired: whether a seed means the same in both; otherwise Welch's t test is used.
       detail: whether to make the sign-flip test, which takes the longest.
+      rule: of `rules.RULES`. The anytime rule has tests of pairs alone, and pairs runs by seed in any case.
 
     Raises:
       ValueError: no seed in common, a seed twice, a value missing, or another goal.
@@ -195,7 +215,7 @@ def compare(
     if np.isnan(a.to_numpy(float)).any() or np.isnan(b.to_numpy(float)).any():
         raise ValueError(f'a value is missing among the runs of {names[0]} or {names[1]}')
     sign = 1.0 if goal == 'max' else -1.0
-    if not paired:
+    if not paired and rule == FIXED:
         return _unpaired(sign * a.to_numpy(float), sign * b.to_numpy(float), margin, names, confidence)
     if not (a.index.is_unique and b.index.is_unique):
         raise ValueError(f'a seed occurs twice among the runs of {names[0]} or {names[1]}')
@@ -240,8 +260,10 @@ def compare(
         losses=int(np.sum(gained < margin)),
         any_two=_any_two(left, right, margin),
         correlation=None if math.isnan(related) else related,
-        p_sign_flip=sign_flip(finite - margin) if detail and n == len(gained) else None,
+        p_sign_flip=sign_flip(finite - margin) if detail and n == len(gained) and rule == FIXED else None,
         carried_by=carried,
+        rule=rule,
+        p_signs=_signs(gained - margin) if rule == ANYTIME else None,
     )
     return _with_interval(found, confidence)
 
@@ -287,6 +309,12 @@ def _unpaired(
     return _with_interval(found, confidence)
 
 
+def _signs(excess: np.ndarray) -> float:
+    """Returns the two-sided p-value of the sign e-process; ties say nothing."""
+    won, lost = int((excess > 0).sum()), int((excess < 0).sum())
+    return min(1.0, 2 * float(anytime.p_share(max(won, lost), won + lost)))
+
+
 def _brunner_munzel(
     left: np.ndarray, right: np.ndarray, margin: float, confidence: float
 ) -> tuple[float, float, float]:
@@ -315,15 +343,16 @@ def _any_two(left: np.ndarray, right: np.ndarray, margin: float) -> float | None
 def _with_interval(found: Comparison, confidence: float) -> Comparison:
     low = high = None
     if found.se is not None and found.advantage is not None and found.df is not None:
-        reach = float(t_reach(found.df, confidence)) * found.se
-        low, high = found.advantage - reach, found.advantage + reach
+        reach = RULES[found.rule].reach(found.df, confidence)
+        if math.isfinite(reach):
+            low, high = found.advantage - reach * found.se, found.advantage + reach * found.se
     over, under = found.p_above(found.margin), found.p_below(found.margin)
     p = None if over is None or under is None else min(1.0, 2 * min(over, under))
     return replace(found, low=low, high=high, p_value=p)
 
 
 def compare_all(
-    values: pd.DataFrame, *, goal: str = 'max', margin: float = 0.0, paired: bool = True
+    values: pd.DataFrame, *, goal: str = 'max', margin: float = 0.0, paired: bool = True, rule: str = FIXED
 ) -> list[Comparison]:
     """Returns the comparison of every pair of variants, Holm-corrected over all of them.
 
@@ -334,7 +363,9 @@ def compare_all(
     columns = {name: values[name].dropna() for name in values.columns}
     return with_holm(
         [
-            compare(columns[a], columns[b], goal=goal, margin=margin, names=(a, b), paired=paired, detail=False)
+            compare(
+                columns[a], columns[b], goal=goal, margin=margin, names=(a, b), paired=paired, detail=False, rule=rule
+            )
             for a, b in combinations(columns, 2)
             if not columns[a].index.intersection(columns[b].index).empty
         ]

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from trainer.compare.analysis.comparisons import above
+from trainer.compare.analysis.rules import ANYTIME, FIXED
 from trainer.compare.analysis.statistics import ALPHA, Estimate, estimate
 
 #: How a variant stands. `leads`: the best mean, while others are undecided. `same`: shown to be within the margin of the
@@ -52,7 +53,13 @@ class Ranking:
 
 
 def rank(
-    values: pd.DataFrame, *, goal: str = 'max', margin: float = 0.0, alpha: float = ALPHA, paired: bool = True
+    values: pd.DataFrame,
+    *,
+    goal: str = 'max',
+    margin: float = 0.0,
+    alpha: float = ALPHA,
+    paired: bool = True,
+    rule: str = FIXED,
 ) -> Ranking:
     """Returns how the variants stand.
 
@@ -62,6 +69,7 @@ def rank(
       margin: the smallest difference that matters, >= 0.
       alpha: chance that the true best is called behind.
       paired: whether a row is one seed in all columns; otherwise Welch's t test is used.
+      rule: of `rules.RULES`; the anytime rule compares pairs in any case.
     """
     x = values.to_numpy(float) * (1.0 if goal == 'max' else -1.0)
     names, k = list(map(str, values.columns)), values.shape[1]
@@ -69,7 +77,7 @@ def rank(
     with np.errstate(invalid='ignore', divide='ignore'):
         means = np.where(done, x, 0.0).sum(0) / done.sum(0)
     order = sorted(range(k), key=lambda i: (not done[:, i].any(), -np.nan_to_num(means[i], nan=-np.inf), i))
-    standings = _standings(x, order, margin, alpha, paired) if k > 1 else [''] * k
+    standings = _standings(x, order, margin, alpha, paired, rule) if k > 1 else [''] * k
     places = []
     for i in order:
         own = x[:, i]
@@ -79,7 +87,7 @@ def rank(
     return Ranking(tuple(places), margin, max(k - 1, 0))
 
 
-def _standings(x: np.ndarray, order: list[int], margin: float, alpha: float, paired: bool) -> list[str]:
+def _standings(x: np.ndarray, order: list[int], margin: float, alpha: float, paired: bool, rule: str) -> list[str]:
     k = x.shape[1]
     beaten, close = (
         np.ones(k),
@@ -87,7 +95,10 @@ def _standings(x: np.ndarray, order: list[int], margin: float, alpha: float, pai
     )  # smallest p of being beaten by more than the margin; largest of being close
     tested = np.zeros(k, bool)
     for j in order[:MOST_RIVALS]:
-        p_beats, p_close = (_against if paired else _against_unpaired)(x, j, margin)
+        if paired or rule == ANYTIME:
+            p_beats, p_close = _against(x, j, margin, rule)
+        else:
+            p_beats, p_close = _against_unpaired(x, j, margin)
         p_beats[j] = p_close[j] = np.nan
         tested |= ~np.isnan(p_beats)
         beaten = np.fmin(beaten, p_beats)
@@ -104,7 +115,7 @@ def _standings(x: np.ndarray, order: list[int], margin: float, alpha: float, pai
     return found
 
 
-def _against(x: np.ndarray, j: int, margin: float) -> tuple[np.ndarray, np.ndarray]:
+def _against(x: np.ndarray, j: int, margin: float, rule: str) -> tuple[np.ndarray, np.ndarray]:
     """Returns one-sided p-values of j beating each variant by more than the margin, and of being ahead by less than it."""
     rival = x[:, [j]]
     both = np.isfinite(x) & np.isfinite(rival)
@@ -120,8 +131,8 @@ def _against(x: np.ndarray, j: int, margin: float) -> tuple[np.ndarray, np.ndarr
     run = ~np.isnan(x) & ~np.isnan(rival)
     failed_j = (run & np.isinf(rival) & np.isfinite(x)).sum(0)
     failed_i = (run & np.isfinite(rival) & np.isinf(x)).sum(0)
-    beats = above(mean, se, n - 1.0, failed_j, failed_i, margin)
-    close = np.where(failed_i + failed_j > 0, 1.0, above(-mean, se, n - 1.0, 0 * n, 0 * n, -margin))
+    beats = above(mean, se, n - 1.0, failed_j, failed_i, margin, rule=rule)
+    close = np.where(failed_i + failed_j > 0, 1.0, above(-mean, se, n - 1.0, 0 * n, 0 * n, -margin, rule=rule))
     return beats, close
 
 

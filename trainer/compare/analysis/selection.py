@@ -58,6 +58,8 @@ def _says_little(value: str) -> bool:
 
 def column(runs: pd.DataFrame, metric: str) -> pd.Series:
     """Returns a column, or an expression of columns, of each run. Raises `UserError` if there is no such column."""
+    if metric in runs.columns:
+        return runs[metric].astype(float)
     try:
         return runs.eval(metric).astype(float)
     except (pd.errors.UndefinedVariableError, SyntaxError) as error:

@@ -191,14 +191,32 @@ def seeds_needed(effect: float, alpha: float = ALPHA, power: float = POWER) -> i
     if np.isinf(effect):
         return 2
 
-    def power_at(n: int) -> float:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            reach, shift = special.stdtrit(n - 1, 1 - alpha / 2), effect * np.sqrt(n)
-            return float(np.nan_to_num(1 - special.nctdtr(n - 1, shift, reach), nan=1.0))
-
-    n = bisect.bisect_left(range(MOST_SEEDS), power, lo=2, key=power_at)
+    n = bisect.bisect_left(range(MOST_SEEDS), power, lo=2, key=lambda n: power_of(effect, n, alpha))
     return n if n < MOST_SEEDS else None
+
+
+def power_of(effect: float, n: int, alpha: float = ALPHA) -> float:
+    """Returns the chance that a two-sided t test of n paired seeds sees a standardised mean difference."""
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        reach, shift = special.stdtrit(n - 1, 1 - alpha / 2), effect * np.sqrt(n)
+        return float(np.nan_to_num(1 - special.nctdtr(n - 1, shift, reach), nan=1.0))
+
+
+def smallest_effect(n: int, alpha: float = ALPHA, power: float = POWER) -> float | None:
+    """Returns the standardised mean difference that n paired seeds see with that power; None: n is below 2."""
+    return smallest(lambda effect: power_of(effect, n, alpha) >= power) if n > 1 else None
+
+
+def smallest(enough: Callable[[float], bool]) -> float | None:
+    """Returns the smallest effect from 0 to 1,000 that is enough, to six digits; None: none is."""
+    low, high = 0.0, 1000.0
+    if not enough(high):
+        return None
+    while high - low > 1e-6 * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
 
 
 def to_target(

@@ -2,8 +2,9 @@
 
 Every judge works out two p-values, of "the claim does not hold" and of "the claim holds", both at the two-sided level:
 a claim holds if the first is below `claim.alpha`, and does not hold if the second is. So the chance that a claim is decided
-wrongly is at most `claim.alpha`, whichever way it is. Claims of one study are judged each at its own level; the share of
-false ones among those decided is controlled by `q_value` (Benjamini & Hochberg 1995).
+wrongly is at most `claim.alpha`, whichever way it is; by the anytime rule, however often one looks. Claims of one study are
+judged each at its own level; the share of false ones among those decided is controlled by `q_value` (Benjamini & Hochberg
+1995).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import special
 
 from trainer.compare.analysis.claims import Claim, parse
 from trainer.compare.analysis.comparisons import SAME, Comparison, above, compare, with_holm
 from trainer.compare.analysis.examples import Crossed, Flips, crossed, flips
 from trainer.compare.analysis.metrics import goal_of
+from trainer.compare.analysis.rules import ANYTIME, FIXED, RULES
 from trainer.compare.analysis.selection import (
     Selector,
     by_variant,
@@ -35,8 +36,8 @@ from trainer.compare.analysis.statistics import (
     estimate,
     false_discovery_rate,
     holm,
-    mean_interval,
     partial_conjunction,
+    sd_of,
 )
 from trainer.compare.analysis.words import count, listed, p_value, signed
 
@@ -44,6 +45,9 @@ HOLDS, FAILS, UNDECIDED = 'holds', 'does not hold', 'undecided'
 
 #: The metric that test examples make up, and the column with what each run got right (bool, shape [examples]).
 OF_EXAMPLES, CORRECT = 'test_accuracy', 'test_correct'
+
+#: After so many seeds that tell two variants apart in nothing, more are not expected to.
+TELLING = 5
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,8 @@ class Verdict:
     `seeds`: the fewest behind any of its numbers. `p_value`: the smaller of the two that the module's docstring speaks of;
     `q_value`: after Benjamini and Hochberg's correction over all claims of the study. `new_examples`: the advantage with
     its interval over seeds and examples, and `flips`: on which share of examples just one of two variants is right, where
-    it is known which examples each run got right.
+    it is known which examples each run got right. `waits_for`: variants of which more seeds may decide an undecided claim;
+    none where the variants are practically the same, or where no number of seeds would decide it, which `stuck` explains.
     """
 
     claim: Claim
@@ -68,6 +73,8 @@ class Verdict:
     sensitivities: Mapping[str, Sensitivity] = field(default_factory=dict)
     new_examples: Crossed | None = None
     flips: Flips | None = None
+    waits_for: Sequence[str] = ()
+    stuck: str = ''
 
 
 def verdicts(
@@ -75,9 +82,10 @@ def verdicts(
     runs: pd.DataFrame,
     trials: pd.DataFrame | None = None,
     margins: Mapping[str, float] | None = None,
+    rule: str = FIXED,
 ) -> list[Verdict]:
     """Returns the verdicts on the claims of one study, with their q-values. Arguments and errors: as `verdict`."""
-    made = [verdict(claim, runs, trials, margins) for claim in claims]
+    made = [verdict(claim, runs, trials, margins, rule) for claim in claims]
     q_values = false_discovery_rate([one.p_value for one in made])
     return [replace(one, q_value=q) for one, q in zip(made, q_values, strict=True)]
 
@@ -87,6 +95,7 @@ def verdict(
     runs: pd.DataFrame,
     trials: pd.DataFrame | None = None,
     margins: Mapping[str, float] | None = None,
+    rule: str = FIXED,
 ) -> Verdict:
     """Returns the verdict on a claim.
 
@@ -96,6 +105,7 @@ def verdict(
       trials: for `less_sensitive`: one trial a row, one column an axis, `learning_rate`, `low` and `high` (the bounds
         it was drawn from), and the metric (NaN or infinite: diverged).
       margins: of each metric the largest difference that does not matter.
+      rule: of `rules.RULES`. Trials are no seeds: their number is fixed by either rule.
 
     Raises:
       UserError: the claim is malformed, or an axis or a metric that it names does not exist.
@@ -105,7 +115,7 @@ def verdict(
     if source is None or source.empty:
         return Verdict(claim, UNDECIDED, 'There is no finished run to judge by.', 0)
     margin = (margins or {}).get(claim.metric, 0.0) if claim.target is None else 0.0
-    return KINDS[claim.kind](claim, select(source, claim.where), margin)
+    return KINDS[claim.kind](claim, select(source, claim.where), margin, rule)
 
 
 def by_seed(claim: Claim, runs: pd.DataFrame, selector: Selector) -> pd.Series:
@@ -129,9 +139,9 @@ def by_seed(claim: Claim, runs: pd.DataFrame, selector: Selector) -> pd.Series:
     return pd.Series([table.loc[seed, best[seed]] for seed in table.index], table.index)
 
 
-def _better(claim: Claim, runs: pd.DataFrame, margin: float) -> Verdict:
+def _better(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdict:
     """By the t test of the paired differences against `claim.margin`; times to a target by the sign-flip test."""
-    pair = _compare(claim, runs, claim.a, claim.b)
+    pair = _compare(claim, runs, claim.a, claim.b, rule)
     if pair is None:
         return _unfinished(claim, claim.a, claim.b)
     over, under = _one_sided(claim, pair)
@@ -145,7 +155,8 @@ def _better(claim: Claim, runs: pd.DataFrame, margin: float) -> Verdict:
         text = f'{pair.a} does not beat {pair.b} {where}: {numbers}.'
     else:
         text = f'Whether {pair.a} beats {pair.b} {where} is undecided: {numbers}.'
-    if margin and replace(pair, margin=margin).outcome(claim.alpha) == SAME:
+    same = _is_same(pair, margin, claim)
+    if same:
         text += f' The two are practically the same: the interval lies within ±{margin:g}.'
     if result == UNDECIDED and pair.seeds_needed is not None and pair.seeds_needed > pair.n:
         text += f' A difference of this size takes about {pair.seeds_needed:,} seeds to see.'
@@ -166,16 +177,22 @@ def _better(claim: Claim, runs: pd.DataFrame, margin: float) -> Verdict:
         estimates,
         new_examples=new,
         flips=_flips(runs, claim.a, claim.b) if new else None,
+        waits_for=_names(runs, claim.a, claim.b) if result == UNDECIDED and not same and not _stuck(pair) else (),
+        stuck=_stuck(pair) if result == UNDECIDED else '',
     )
 
 
-def _best(claim: Claim, runs: pd.DataFrame, margin: float) -> Verdict:
+def _best(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdict:
     """To hold, every rival must be beaten, each at the level (intersection-union test, Berger 1982).
 
     Not to hold, some rival must not be beaten, Holm-corrected over the rivals.
     """
     rivals, name = _rivals(claim, runs), label(claim.a)
-    pairs = [_compare(claim, runs, claim.a, rival) for rival in rivals]
+    ours, *theirs = [by_seed(claim, runs, selector) for selector in (claim.a, *rivals)]
+    pairs = [
+        _compare_values(claim, ours, other, (name, label(rival)), rule)
+        for rival, other in zip(rivals, theirs, strict=True)
+    ]
     made = with_holm([pair for pair in pairs if pair is not None])
     if not made:
         return _unfinished(claim, claim.a, *rivals)
@@ -196,7 +213,27 @@ def _best(claim: Claim, runs: pd.DataFrame, margin: float) -> Verdict:
         text += f'{_by_margin(claim)}{f"; undecided against {listed(undecided, 4)}" if undecided else ""}.'
     seeds = min(pair.n for pair in made)
     text += f' {count(seeds, "seed").capitalize()}.'
-    return Verdict(claim, result, text, seeds, p, None, tuple(made), _estimates(claim, runs, claim.a, *rivals))
+    open_: list[str] = []
+    reasons = [f'No seed has finished for {listed(missing, 4)}.'] if missing and result == UNDECIDED else []
+    if result == UNDECIDED:
+        beaten = dict(zip([pair.b for pair in made], [q < claim.alpha for q in over], strict=True))
+        for rival, pair in zip(rivals, pairs, strict=True):
+            if pair and _stuck(pair):
+                reasons.append(_stuck(pair))
+            elif pair and not (beaten[pair.b] or _is_same(pair, margin, claim)):
+                open_ += _names(runs, rival)
+    return Verdict(
+        claim,
+        result,
+        text,
+        seeds,
+        p,
+        None,
+        tuple(made),
+        _estimates_of({name: ours} | dict(zip(map(label, rivals), theirs, strict=True))),
+        waits_for=tuple(dict.fromkeys([*_names(runs, claim.a), *open_])) if open_ else (),
+        stuck=' '.join(dict.fromkeys(reasons)),
+    )
 
 
 def _rivals(claim: Claim, runs: pd.DataFrame) -> list[Selector]:
@@ -207,12 +244,14 @@ def _rivals(claim: Claim, runs: pd.DataFrame) -> list[Selector]:
     return list(combinations.drop(index=select(combinations, claim.a).index).to_dict('records'))
 
 
-def _mostly(claim: Claim, runs: pd.DataFrame, margin: float) -> Verdict:
+def _mostly(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdict:
     """By partial conjunction: that a wins in more than half of the settings, or that it does not in half or more."""
     require_axes(runs, claim.matched)
     both = pd.concat([select(runs, claim.a), select(runs, claim.b)])
     settings = both[list(claim.matched)].drop_duplicates().sort_values(list(claim.matched)).to_dict('records')
-    pairs = [_compare(claim, select(runs, setting), claim.a, claim.b, f' ({label(setting)})') for setting in settings]
+    pairs = [
+        _compare(claim, select(runs, setting), claim.a, claim.b, rule, f' ({label(setting)})') for setting in settings
+    ]
     made = with_holm([pair for pair in pairs if pair is not None])
     if not made:
         return _unfinished(claim, claim.a, claim.b)
@@ -233,7 +272,16 @@ def _mostly(claim: Claim, runs: pd.DataFrame, margin: float) -> Verdict:
         f'by one (Holm-corrected) it does in {won}, does not in {lost}, and {n - won - lost} are undecided; '
         f'{_p(p)}, {count(seeds, "seed")}.'
     )
-    return Verdict(claim, result, text, seeds, p, None, tuple(made))
+    open_ = [
+        name
+        for setting, pair in zip(settings, _filled(pairs, made), strict=True)
+        if pair and not (pair.sign(claim.alpha) or _is_same(pair, margin, claim) or _stuck(pair))
+        for name in _names(select(runs, setting), claim.a, claim.b)
+    ]
+    waits_for = tuple(dict.fromkeys(open_)) if result == UNDECIDED else ()
+    reasons = [_stuck(pair) if pair else 'No seed has finished in one of the settings.' for pair in pairs]
+    stuck = ' '.join(dict.fromkeys(filter(None, reasons))) if result == UNDECIDED else ''
+    return Verdict(claim, result, text, seeds, p, None, tuple(made), waits_for=waits_for, stuck=stuck)
 
 
 def _filled(pairs: Sequence[Comparison | None], made: Sequence[Comparison]) -> list[Comparison | None]:
@@ -241,9 +289,9 @@ def _filled(pairs: Sequence[Comparison | None], made: Sequence[Comparison]) -> l
     return [None if pair is None else next(rest) for pair in pairs]
 
 
-def _equal(claim: Claim, runs: pd.DataFrame, margin: float) -> Verdict:
+def _equal(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdict:
     """By the t interval of the difference: within the margin on both sides, or outside of it on one."""
-    pair = _compare(claim, runs, claim.a, claim.b)
+    pair = _compare(claim, runs, claim.a, claim.b, rule)
     if pair is None:
         return _unfinished(claim, claim.a, claim.b)
     pair = replace(pair, margin=claim.margin)
@@ -252,10 +300,21 @@ def _equal(claim: Claim, runs: pd.DataFrame, margin: float) -> Verdict:
     result, p = _decided(claim, 1.0 if within is None else 2 * within, 2 * min(outside, default=1.0))
     verb = {HOLDS: 'differ by less than', FAILS: 'differ by more than', UNDECIDED: 'may differ by less or more than'}
     text = f'{pair.a} and {pair.b} {verb[result]} {claim.margin:g} on {claim.what}: {_numbers(pair, p)}.'
-    return Verdict(claim, result, text, pair.n, p, None, (pair,), _estimates(claim, runs, claim.a, claim.b))
+    return Verdict(
+        claim,
+        result,
+        text,
+        pair.n,
+        p,
+        None,
+        (pair,),
+        _estimates(claim, runs, claim.a, claim.b),
+        waits_for=_names(runs, claim.a, claim.b) if result == UNDECIDED and not _stuck(pair) else (),
+        stuck=_stuck(pair) if result == UNDECIDED else '',
+    )
 
 
-def _at_least(claim: Claim, runs: pd.DataFrame, margin: float) -> Verdict:
+def _at_least(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdict:
     """By the t test of the mean against `claim.value`; a variant of which runs diverge has no mean."""
     assert claim.value is not None
     values = by_seed(claim, runs, claim.a)
@@ -264,26 +323,41 @@ def _at_least(claim: Claim, runs: pd.DataFrame, margin: float) -> Verdict:
     name, estimates = label(claim.a), _estimates(claim, runs, claim.a)
     failed, n = int((~np.isfinite(values)).sum()), len(values)
     if failed:
-        p = float(min(1.0, 2 * special.bdtrc(failed - 1, n, 0.5)))
+        p = min(1.0, 2 * float(RULES[rule].p_share(failed, n, 0.5)))
         result, p = _decided(claim, 1.0, p)
         text = f'{name} diverged on {failed} of {count(n, "seed")}: it has no mean {claim.what}.'
-        return Verdict(claim, result, text, n, p, None, (), estimates)
+        stuck = f'{name} diverges, and more seeds would not give it a mean.' if 2 * failed <= n else ''
+        waits_for = _names(runs, claim.a) if result == UNDECIDED and not stuck else ()
+        return Verdict(
+            claim,
+            result,
+            text,
+            n,
+            p,
+            None,
+            (),
+            estimates,
+            waits_for=waits_for,
+            stuck=stuck if result == UNDECIDED else '',
+        )
     sign = 1.0 if claim.better == 'max' else -1.0
     x = values.to_numpy(float)
-    low, high = mean_interval(x, 1 - claim.alpha)
     interval, over, under = '', 1.0, 1.0
-    if low is not None and high is not None:
-        interval = f' [{low:.4g}, {high:.4g}]'
-        mean, se = float(x.mean()), float(x.std(ddof=1)) / np.sqrt(n)
-        over = float(above(sign * mean, se, n - 1, 0, 0, sign * claim.value))
-        under = float(above(-sign * mean, se, n - 1, 0, 0, -sign * claim.value))
+    if n > 1:
+        mean, se = float(x.mean()), sd_of(x) / np.sqrt(n)
+        reach = RULES[rule].reach(n - 1.0, 1 - claim.alpha) * se if se else 0.0
+        interval = f' [{mean - reach:.4g}, {mean + reach:.4g}]' if np.isfinite(reach) else ''
+        over = float(above(sign * mean, se, n - 1, 0, 0, sign * claim.value, rule=rule))
+        under = float(above(-sign * mean, se, n - 1, 0, 0, -sign * claim.value, rule=rule))
     result, p = _decided(claim, 2 * over, 2 * under)
     bound = 'more' if claim.better == 'max' else 'less'
     text = f'Mean {claim.what} of {name}: {values.mean():.4g}{interval} over {count(n, "seed")}'
-    return Verdict(claim, result, f'{text}; claimed: {claim.value:g} or {bound}.', n, p, None, (), estimates)
+    text += f'; claimed: {claim.value:g} or {bound}.'
+    waits_for = _names(runs, claim.a) if result == UNDECIDED else ()
+    return Verdict(claim, result, text, n, p, None, (), estimates, waits_for=waits_for)
 
 
-def _fails(claim: Claim, runs: pd.DataFrame, margin: float) -> Verdict:
+def _fails(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdict:
     """By the exact binomial test of each variant against a half.
 
     A claim about all variants must be shown of each at the level; a claim about at least one, of one after
@@ -298,8 +372,9 @@ def _fails(claim: Claim, runs: pd.DataFrame, margin: float) -> Verdict:
     failed = (chosen['status'] == 'diverged') | (values < claim.value if low else values > claim.value)
     counts = failed.groupby(chosen['variant']).agg(['sum', 'count'])
     shares = {str(variant): (int(row['sum']), int(row['count'])) for variant, row in counts.iterrows()}
-    most = [2 * float(special.bdtrc(k - 1, n, 0.5)) if k else 1.0 for k, n in shares.values()]
-    few = [2 * float(special.bdtr(k, n, 0.5)) for k, n in shares.values()]
+    p_share = RULES[rule].p_share
+    most = [2 * float(p_share(k, n, 0.5)) for k, n in shares.values()]
+    few = [2 * float(p_share(n - k, n, 0.5)) for k, n in shares.values()]
     of_one = lambda p: min(1.0, min(p) * len(p))  # noqa: E731
     if claim.quantifier == 'any':
         result, p = _decided(claim, of_one(most), max(few))
@@ -310,10 +385,20 @@ def _fails(claim: Claim, runs: pd.DataFrame, margin: float) -> Verdict:
     if k and len(shares) > 1:
         worst = max(shares, key=lambda variant: shares[variant][0] / shares[variant][1])
         text += f'; at worst {shares[worst][0]} of {shares[worst][1]}, with {worst}'
-    return Verdict(claim, result, f'{text}; {_p(p)}.', min(n for _, n in shares.values()), p, shares=shares)
+    shown = few if claim.quantifier == 'any' else most
+    open_ = [name for name, q in zip(shares, shown, strict=True) if q >= claim.alpha] if result == UNDECIDED else []
+    return Verdict(
+        claim,
+        result,
+        f'{text}; {_p(p)}.',
+        min(n for _, n in shares.values()),
+        p,
+        shares=shares,
+        waits_for=tuple(open_),
+    )
 
 
-def _less_sensitive(claim: Claim, trials: pd.DataFrame, margin: float) -> Verdict:
+def _less_sensitive(claim: Claim, trials: pd.DataFrame, margin: float, rule: str) -> Verdict:
     """By the shares of good learning rates among the trials (`sensitivity.same_width`)."""
     found = []
     for selector in (claim.a, claim.b):
@@ -337,22 +422,35 @@ def _less_sensitive(claim: Claim, trials: pd.DataFrame, margin: float) -> Verdic
     return Verdict(claim, result, text, 1, p, sensitivities={label(claim.a): a, label(claim.b): b})
 
 
-def _compare(claim: Claim, runs: pd.DataFrame, a: Selector, b: Selector, setting: str = '') -> Comparison | None:
+def _compare(
+    claim: Claim, runs: pd.DataFrame, a: Selector, b: Selector, rule: str, setting: str = ''
+) -> Comparison | None:
     left, right = by_seed(claim, runs, a), by_seed(claim, runs, b)
-    if left.empty or right.empty or (claim.paired and left.index.intersection(right.index).empty):
+    return _compare_values(claim, left, right, (label(a) + setting, label(b) + setting), rule)
+
+
+def _compare_values(
+    claim: Claim, left: pd.Series, right: pd.Series, names: tuple[str, str], rule: str
+) -> Comparison | None:
+    paired = claim.paired or rule == ANYTIME
+    if left.empty or right.empty or (paired and left.index.intersection(right.index).empty):
         return None
-    margin = 0.0 if claim.kind == 'equal' else claim.margin
-    names = (label(a) + setting, label(b) + setting)
+    margin, confidence = 0.0 if claim.kind == 'equal' else claim.margin, 1 - claim.alpha
     return compare(
-        left, right, goal=claim.better, margin=margin, names=names, confidence=1 - claim.alpha, paired=claim.paired
+        left, right, goal=claim.better, margin=margin, names=names, confidence=confidence, paired=paired, rule=rule
     )
 
 
 def _one_sided(claim: Claim, pair: Comparison) -> tuple[float, float]:
     """Returns the one-sided p-values of the advantage being at most, and at least, the margin; 1 without a test.
 
-    Times to a target are counts of evaluations with many ties: their test is the exact sign-flip test.
+    Times to a target are counts of evaluations with many ties: their test is the exact sign-flip test, and by the anytime
+    rule the sign e-process, whose hypothesis is part of the same.
     """
+    if claim.target is not None and pair.rule == ANYTIME:
+        won, lost = pair.wins, pair.losses
+        p_share = RULES[ANYTIME].p_share
+        return float(p_share(won, won + lost, 0.5)), float(p_share(lost, won + lost, 0.5))
     if claim.target is not None:
         if pair.p_sign_flip is None or pair.advantage is None:
             return 1.0, 1.0
@@ -409,13 +507,37 @@ def _right(runs: pd.DataFrame) -> dict[Any, np.ndarray] | None:
 
 def _estimates(claim: Claim, runs: pd.DataFrame, *selectors: Selector) -> dict[str, Estimate]:
     """Means of what can be averaged: seeds on which a run diverged are left out."""
-    values = {label(selector): by_seed(claim, runs, selector) for selector in selectors}
+    return _estimates_of({label(selector): by_seed(claim, runs, selector) for selector in selectors})
+
+
+def _estimates_of(values: Mapping[str, pd.Series]) -> dict[str, Estimate]:
     finite = {name: row[np.isfinite(row)] for name, row in values.items()}
     return {name: estimate(row) for name, row in finite.items() if len(row)}
 
 
+def _names(runs: pd.DataFrame, *selectors: Selector) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(str(name) for selector in selectors for name in select(runs, selector)['variant']))
+
+
+def _is_same(pair: Comparison, margin: float, claim: Claim) -> bool:
+    """Whether two variants are practically the same, by the margin that the study states."""
+    return margin > 0 and replace(pair, margin=margin).outcome(claim.alpha) == SAME
+
+
+def _stuck(pair: Comparison) -> str:
+    """Returns why no number of seeds is expected to tell two variants apart; '' if it may."""
+    if pair.n < TELLING:
+        return ''
+    if pair.advantage is None and not pair.failed:
+        return f'Every run of {pair.a} and of {pair.b} diverged: more seeds would not compare them.'
+    if pair.ties == pair.n:
+        return f'No seed tells {pair.a} and {pair.b} apart.'
+    return ''
+
+
 def _unfinished(claim: Claim, *selectors: Selector) -> Verdict:
-    return Verdict(claim, UNDECIDED, f'No seed has finished for {listed([label(s) for s in selectors], 4)}.', 0)
+    text = f'No seed has finished for {listed([label(s) for s in selectors], 4)}.'
+    return Verdict(claim, UNDECIDED, text, 0, stuck=text)
 
 
 def _by_margin(claim: Claim) -> str:
@@ -442,7 +564,7 @@ def _p(p: float | None) -> str:
     return 'no p-value' if p is None else p_value(p)
 
 
-KINDS: dict[str, Callable[[Claim, pd.DataFrame, float], Verdict]] = {
+KINDS: dict[str, Callable[[Claim, pd.DataFrame, float, str], Verdict]] = {
     'at_least': _at_least,
     'best': _best,
     'better': _better,

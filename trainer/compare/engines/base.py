@@ -19,15 +19,28 @@ class Event:
     error: str = ''
 
 
+#: Whether a run may be started now: asked right before it is.
+MayStart = Callable[[RunSpec], bool]
+
+
+def always(spec: RunSpec) -> bool:
+    return True
+
+
 class Engine(Protocol):
     """Trains runs, each in its folder by `trainer.train.Run`, so that a result.json there means that it is done."""
 
-    def run(self, specs: Sequence[RunSpec], on_event: Callable[[Event], None]) -> None:
+    def run(self, specs: Sequence[RunSpec], on_event: Callable[[Event], None], may_start: MayStart = always) -> None:
         """Tries each run once; returns when there is a last word (finished, failed or busy) on each.
 
-        Runs that follow each other and differ in seed or learning rate alone should go to the same process.
+        A run that may not be started when its turn comes is left out: nothing is reported of it. Runs that follow each other
+        and differ in seed or learning rate alone should go to the same process. It may be called again, for more runs.
 
         Raises:
           Interrupted: SIGTERM or SIGINT came; the runs under way have saved.
         """
+        ...
+
+    def close(self) -> None:
+        """Ends what waits for more runs."""
         ...

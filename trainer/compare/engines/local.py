@@ -17,7 +17,7 @@ from seedwise.errors import Interrupted, UserError
 from seedwise.shadowing import python_module
 from seedwise.signals import stop_requests
 from trainer.compare import capacity
-from trainer.compare.engines.base import Event
+from trainer.compare.engines.base import Event, MayStart, always
 from trainer.compare.engines.worker import SAVE_SECONDS, program_key
 from trainer.compare.grid import RunSpec
 
@@ -32,7 +32,7 @@ MOST_PROGRAMS = 100
 
 
 class Pool:
-    """Trains runs in worker processes that live as long as there is work.
+    """Trains runs in worker processes that live until the pool is closed: they keep data and compiled steps between calls.
 
     A run that was not under way when the pool is stopped is not touched. Workers end with the process that made the
     pool, also where that is killed: they read the end of their connection.
@@ -43,22 +43,26 @@ class Pool:
         self._size = workers
         self._location = location
         self._reported = False
+        self._workers: list[Worker] = []
 
-    def run(self, specs: Sequence[RunSpec], on_event: Callable[[Event], None]) -> None:
+    def run(self, specs: Sequence[RunSpec], on_event: Callable[[Event], None], may_start: MayStart = always) -> None:
         """As `engines.Engine` says."""
         if not specs:
             return
-        work = Work(specs)
+        work = Work(specs, may_start)
         size = min(self._size or self._fitting(specs[0].config, len(specs)), len(specs))
-        workers: list[Worker] = []
+        workers = self._workers
         stillborn = 0
         stop: list[int] = []
         with stop_requests(stop.append):
             try:
+                for worker in workers:
+                    if worker.ready and not worker.ending:
+                        _give(worker, work, on_event)
                 while not stop:
                     while len(workers) < size and work.waiting > sum(not worker.ready for worker in workers):
                         workers.append(Worker(self._location))
-                    if not workers:
+                    if not work.waiting and not any(worker.spec for worker in workers):
                         return
                     for worker in _readable(workers):
                         answer = worker.answer()
@@ -72,21 +76,21 @@ class Pool:
                                 raise UserError(f'workers do not start: {last_words}')
                             continue
                         worker.ready = True
-                        if worker.spec:
-                            on_event(Event(answer[0], worker.spec, answer[1]))
-                        new_program = not work.has_group(worker)
-                        if new_program and worker.programs == MOST_PROGRAMS:
-                            worker.spec = None
-                            worker.send(None)  # it ends, and another takes its place
-                            continue
-                        spec = worker.spec = work.next_for(worker)
-                        worker.programs += new_program
+                        spec, worker.spec = worker.spec, None
                         if spec:
-                            on_event(Event('started', spec))
-                        worker.send(spec and (spec.config, spec.workdir, spec.drawn is None))
-            finally:
-                _end(workers)
-        raise Interrupted(f'stopped with {work.waiting + sum(bool(w.spec) for w in workers):,} runs to go')
+                            on_event(Event(answer[0], spec, answer[1]))
+                        _give(worker, work, on_event)
+            except BaseException:
+                self.close()
+                raise
+            left = work.waiting + sum(bool(worker.spec) for worker in workers)
+            self.close()
+        raise Interrupted(f'stopped with {left:,} runs to go')
+
+    def close(self) -> None:
+        """As `engines.Engine` says. A run that is under way is saved."""
+        _end(self._workers)
+        self._workers.clear()
 
     def _fitting(self, config, runs: int) -> int:
         """Returns how many workers fit here, and reports once if memory makes them fewer than the cores."""
@@ -98,6 +102,20 @@ class Pool:
         return size
 
 
+def _give(worker: 'Worker', work: 'Work', on_event: Callable[[Event], None]) -> None:
+    """Gives a worker its next run, if there is one; one that has compiled too much ends instead."""
+    new_program = not work.has_group(worker)
+    if new_program and worker.programs == MOST_PROGRAMS:
+        worker.ending = True
+        worker.send(None)  # another takes its place
+        return
+    spec = worker.spec = work.next_for(worker)
+    worker.programs += new_program
+    if spec:
+        on_event(Event('started', spec))
+        worker.send((spec.config, spec.workdir, spec.drawn is None))
+
+
 class Work:
     """What is still to be run, in groups that can use the same compiled steps.
 
@@ -105,7 +123,8 @@ class Work:
     second half of the longest: to compile once more costs less than to stand idle.
     """
 
-    def __init__(self, specs: Sequence[RunSpec]):
+    def __init__(self, specs: Sequence[RunSpec], may_start: MayStart = always):
+        self._may_start = may_start
         groups: dict[str, collections.deque[RunSpec]] = {}
         for spec in specs:
             groups.setdefault(program_key(spec.config), collections.deque()).append(spec)
@@ -122,7 +141,12 @@ class Work:
         return bool(self._taken.get(worker))
 
     def next_for(self, worker: object) -> RunSpec | None:
-        """Returns the next run for a worker; None: there is none."""
+        """Returns the next run for a worker; None: there is none. Runs that may not be started now are dropped."""
+        while (spec := self._next_for(worker)) and not self._may_start(spec):
+            pass
+        return spec
+
+    def _next_for(self, worker: object) -> RunSpec | None:
         group = self._taken.get(worker)
         if not group:
             if self._untouched:
@@ -138,12 +162,13 @@ class Work:
 class Worker:
     """A worker process.
 
-    `spec`: its run, if any; `ready`: it has got as far as to ask for one; `programs`: how many it had to compile.
+    `spec`: its run, if any; `ready`: it has got as far as to ask for one; `ending`: it was told to end; `programs`: how many
+    it had to compile.
     """
 
     def __init__(self, location: Location):
         self.spec: RunSpec | None = None
-        self.ready = False
+        self.ready = self.ending = False
         self.programs = 0
         self.connection, theirs = Pipe()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `end`)

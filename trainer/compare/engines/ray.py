@@ -18,7 +18,7 @@ from seedwise.errors import Interrupted, UserError
 from seedwise.signals import stop_requests
 from trainer.compare import capacity
 from trainer.compare.engines import local
-from trainer.compare.engines.base import Event
+from trainer.compare.engines.base import Event, MayStart, always
 from trainer.compare.engines.worker import SAVE_SECONDS, program_key
 from trainer.compare.grid import RunSpec
 
@@ -95,7 +95,7 @@ class RayEngine:
         self._reported = False
         self._lost: collections.Counter[RunSpec] = collections.Counter()
 
-    def run(self, specs: Sequence[RunSpec], on_event: Callable[[Event], None]) -> None:
+    def run(self, specs: Sequence[RunSpec], on_event: Callable[[Event], None], may_start: MayStart = always) -> None:
         """As `engines.Engine` says.
 
         Raises:
@@ -119,7 +119,7 @@ class RayEngine:
                 file=sys.stderr,
             )
             self._reported = True
-        work = local.Work(specs)
+        work = local.Work(specs, may_start)
         # A user who gives --workers knows what they take.
         reserved = needs[MEMORY] if room and not self._size and any(MEMORY in node for node in nodes) else None
         options = {'num_cpus': needs['CPU'], 'num_gpus': needs.get('GPU', 0), 'memory': reserved}
@@ -168,6 +168,9 @@ class RayEngine:
                 self._end(calls)
         left = work.waiting + sum(bool(spec) for _, spec in calls.values())
         raise Interrupted(f'stopped with {left:,} runs to go')
+
+    def close(self) -> None:
+        """Does nothing: the actors end with the last run of each call."""
 
     def _connect(self) -> None:
         if self._ray.is_initialized():

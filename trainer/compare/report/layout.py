@@ -162,7 +162,12 @@ def by_seed(runs: pd.DataFrame, layout: Layout, metric: str) -> pd.DataFrame:
     """
     worst = -np.inf if layout.metrics[metric] == 'max' else np.inf
     values = runs[metric].astype(float).where(runs['status'] == 'completed', worst)
-    table = values.groupby([runs['seed'], names_of(runs, layout.compared)], sort=False).mean().unstack()
+    names = names_of(runs, layout.compared)
+    groups = values.groupby([runs['seed'], names], sort=False)
+    # A seed that only some of the pooled variants have is not the mean over all of them.
+    of_each = runs['variant'].groupby(names).transform('nunique') if 'variant' in runs else 1
+    complete = groups.transform('size') >= of_each
+    table = values[complete].groupby([runs['seed'], names], sort=False).mean().unstack()
     return table.sort_index()
 
 

@@ -15,10 +15,11 @@ from data_pipeline import known
 from trainer.compare.analysis import factorial
 from trainer.compare.analysis.claims import Claim, parse
 from trainer.compare.analysis.factorial import Effect
+from trainer.compare.analysis.rules import ANYTIME
 from trainer.compare.analysis.selection import select
 from trainer.compare.analysis.verdicts import FAILS, HOLDS, UNDECIDED, Verdict, verdicts
 from trainer.compare.analysis.words import count, listed
-from trainer.compare.report import reproduce, sentences, tables
+from trainer.compare.report import questions, reproduce, sentences, stopping, tables
 from trainer.compare.report.layout import (
     METRICS,
     Layout,
@@ -30,7 +31,9 @@ from trainer.compare.report.layout import (
     with_numbers,
     words_of,
 )
+from trainer.compare.report.questions import Question
 from trainer.compare.report.sentences import Ranked
+from trainer.compare.report.stopping import Stopping
 
 if TYPE_CHECKING:
     from trainer.compare.report.figures import Plot
@@ -87,6 +90,7 @@ class Page:
     to_paper: Mapping[str, Mapping[str, Any]]
     caption: str
     figures: Figures
+    stopping: Stopping
 
     @property
     def paper(self) -> Mapping[str, Any]:
@@ -105,6 +109,28 @@ class Page:
         )
 
     @property
+    def seeds_words(self) -> str:
+        """The number of seeds, '4 to 12 seeds' where variants have different numbers."""
+        counts = self.runs.groupby('variant')['seed'].nunique() if len(self.runs) else pd.Series([0])
+        fewest, most = int(counts.min()), int(counts.max())
+        if self.stopping.rule == ANYTIME and fewest < most:
+            return f'{fewest} to {count(most, "seed")}'
+        return count(len(self.seeds), 'seed')
+
+    @functools.cached_property
+    def questions(self) -> list[Question]:
+        """What the study asks, and what of it is still open."""
+        if self.verdicts:
+            return questions.of_claims(self.verdicts, self.runs, self.stopping.rule)
+        return questions.of_rankings(self.rankings, self.runs, self.layout) if self.rankings else []
+
+    def how_it_ended(self) -> list[str]:
+        """Returns by which rule the page judges, why no more seeds were run, and what the rest would take."""
+        if self.unfinished or self.runs.empty:
+            return []
+        return stopping.sentences(self.stopping, self.questions, self.runs, self.seeds_words)
+
+    @property
     def pooled_names(self) -> str:
         axis = self.layout.pooled[0]
         return listed([name_of(axis, value) for value in self.layout.values[axis]])
@@ -114,26 +140,36 @@ class Page:
         if any(axis in self.layout.pooled for axis in found.claim.a) and found.claim.kind != 'equal':
             same = f'{self.pooled_names} compute the same thing'
             return f'{same}: more seeds cannot tell them apart.' if found.result == UNDECIDED else f'{same}.'
-        return sentences.to_decide(found, self.runs)
+        return sentences.to_decide(found, self.runs, self.stopping.rule)
 
     def claims_as_data(self) -> dict[str, Any]:
-        """Returns claims.json."""
+        """Returns claims.json. What only the anytime rule has is there if it was used."""
+        anytime = self.stopping.rule == ANYTIME
+
+        def of_verdict(found: Verdict) -> dict[str, Any]:
+            fields = dataclasses.asdict(found)
+            del fields['claim']
+            if not anytime:
+                del fields['waits_for'], fields['stuck']
+                for pair in fields['comparisons']:
+                    del pair['rule'], pair['p_signs']
+            return dataclasses.asdict(found.claim) | fields | {'to_decide': self.to_decide(found)}
 
         def data(claims: Sequence[Mapping[str, Any]], judged: Sequence[Verdict]) -> list[dict[str, Any]]:
             if not judged:
                 return [dataclasses.asdict(parse(claim)) | {'result': None} for claim in claims]
-            return [
-                dataclasses.asdict(found.claim)
-                | {name: value for name, value in dataclasses.asdict(found).items() if name != 'claim'}
-                | {'to_decide': self.to_decide(found)}
-                for found in judged
-            ]
+            return [of_verdict(found) for found in judged]
 
         report = {
             'study': self.study_name,
             'dataset': self.dataset,
             'unfinished': self.unfinished,
             'margins': dict(self.margins),
+            **(
+                {'rule': self.stopping.rule, 'how_it_ended': self.how_it_ended()}
+                if anytime or self.stopping.ended
+                else {}
+            ),
             'claims': data(self.claims, self.verdicts),
             'checks': data(self.study.get('checks', ()), self.checks),
         }
@@ -237,6 +273,7 @@ def page_of(
     metrics: Mapping[str, str] = METRICS,
     paired: bool = True,
     draw: bool = True,
+    stopping: Mapping[str, Any] | None = None,
 ) -> Page:
     """Works out a report.
 
@@ -251,6 +288,7 @@ def page_of(
       metrics: what is compared -> which is better of it, the most important first.
       paired: whether a seed means the same in every variant.
       draw: whether to make the figures.
+      stopping: by which rule to judge, and how the number of seeds came about: the fields of `stopping.Stopping`.
     """
     trials = None if trials is None or trials.empty else with_numbers(trials, metrics)
     runs = with_numbers(runs, metrics)
@@ -262,13 +300,15 @@ def page_of(
     # In every title, so that no picture of this page is taken for what it is not.
     dataset = own_name + (f', NOT {other}' if other else '') + (', unfinished' if unfinished else '')
 
+    ended = Stopping(**(stopping or {}))
+    rule = ended.rule
     margins = dict(study.get('margins') or {})
     judged = not unfinished and not none
-    found = verdicts(_claims_of(study), runs, trials, margins) if judged else []
-    checks = verdicts(study.get('checks', ()), runs, trials, margins) if judged else []
+    found = verdicts(_claims_of(study), runs, trials, margins, rule) if judged else []
+    checks = verdicts(study.get('checks', ()), runs, trials, margins, rule) if judged else []
     layout = layout_of(study, runs, _pooled(study, checks), metrics) if not none else Layout({}, metrics=metrics)
     runs = runs if none else in_order(runs, layout)
-    rankings = [] if none else sentences.ranked(runs, layout, margins, paired)
+    rankings = [] if none else sentences.ranked(runs, layout, margins, paired, rule)
     table = pd.DataFrame() if none else _table(runs, layout, rankings, () if other else paper.get('table', ()), judged)
     to_paper = {} if none else tables.to_paper(table, layout)
     return Page(
@@ -293,7 +333,30 @@ def page_of(
         figures=_figures(study, runs, trials, table, layout, rankings, dataset, bool(other))
         if draw and not none
         else Figures(dict.fromkeys(FIGURES, ()), pd.DataFrame(), pd.DataFrame(), None, TOLERANCE),
+        stopping=ended,
     )
+
+
+def questions_of(
+    study: ml_collections.ConfigDict, runs: pd.DataFrame, metrics: Mapping[str, str] = METRICS
+) -> list[Question]:
+    """Returns what a study asks and what of it is still open, by the anytime rule: a function of its finished runs alone.
+
+    Claims, and if there are none, which variant is the best.
+
+    Args:
+      study: the study.
+      runs: the finished runs, as `write.write_report` says.
+      metrics: as `page_of` says.
+    """
+    unused = ['versions', 'host', 'git_revision', 'dataset', 'config_hash', 'weights_sha256', 'test_correct']
+    runs = with_numbers(runs.drop(columns=unused, errors='ignore'), metrics)
+    claims, margins = _claims_of(study), dict(study.get('margins') or {})
+    if claims:
+        return questions.of_claims(verdicts(claims, runs, None, margins, ANYTIME), runs, ANYTIME)
+    checks = verdicts(study.get('checks', ()), runs, None, margins, ANYTIME)
+    layout = layout_of(study, runs, _pooled(study, checks), metrics)
+    return questions.of_rankings(sentences.ranked(runs, layout, margins, rule=ANYTIME), runs, layout)
 
 
 def _claims_of(study: ml_collections.ConfigDict) -> list[Mapping[str, Any]]:

@@ -93,7 +93,7 @@ def times(runs: pd.DataFrame, layout: Layout) -> dict[str, Any]:
         return {}
     means = runs[list(columns)].astype(float).groupby(names_of(runs, layout.axes), sort=False).mean()
     return {
-        'total': _duration(float(runs['seconds_total'].sum())),
+        'total': duration(float(runs['seconds_total'].sum())),
         'columns': list(columns.values()),
         'rows': [
             (name, [f'{value:.2f}' for value in row]) for name, row in zip(means.index, means.values, strict=True)
@@ -132,7 +132,8 @@ def _distinct(column: pd.Series) -> list[tuple[Any, int]]:
     return [(json.loads(key), int(n)) for key, n in sorted(counts.items())]
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Returns seconds in the largest unit of which there are two or more."""
     for unit, length in (('hours', 3600), ('minutes', 60)):
         if seconds >= 2 * length:
             return f'{seconds / length:.1f} {unit}'

@@ -6,7 +6,6 @@ from rich.console import Console
 
 from trainer.compare.analysis.self_check import against_itself
 from trainer.compare.analysis.verdicts import Verdict
-from trainer.compare.analysis.words import count
 from trainer.compare.report import tables
 from trainer.compare.report.page import Page
 from trainer.compare.report.sentences import Ranked
@@ -24,9 +23,11 @@ def lines(page: Page) -> list[str]:
         return []
     found: list[str] = []
     for ranked in page.rankings:
-        found += ['', *_ranking(ranked, page.dataset_name)]
+        found += ['', *_ranking(ranked, page.dataset_name, page.seeds_words)]
     if page.verdicts:
         found += ['', *(line for verdict in page.verdicts for line in _claim(verdict))]
+    for sentence in page.how_it_ended():
+        found += ['', *textwrap.wrap(sentence, WIDTH)]
     return [*found, '']
 
 
@@ -45,9 +46,8 @@ def show_self_check(page: Page) -> None:
             print(line)
 
 
-def _ranking(ranked: Ranked, dataset: str) -> list[str]:
+def _ranking(ranked: Ranked, dataset: str, seeds: str) -> list[str]:
     where = f' of {ranked.workload}s' if ranked.workload else ''
-    seeds = count(ranked.seeds, 'seed')
     what = ranked.metric.replace('_', ' ').capitalize()
     interval = ', mean and 95% interval' if ranked.seeds > 1 else ','
     found = textwrap.wrap(f'{what}{where} on {dataset}{interval} over {seeds}', WIDTH)

@@ -11,8 +11,8 @@ from trainer.compare.analysis import verdicts
 from trainer.compare.analysis.comparisons import Comparison, compare, compare_all
 from trainer.compare.analysis.factorial import Effect
 from trainer.compare.analysis.ranking import BEHIND, SAME, UNDECIDED, Place, Ranking, rank
+from trainer.compare.analysis.rules import FIXED, RULES
 from trainer.compare.analysis.selection import select
-from trainer.compare.analysis.statistics import seeds_needed
 from trainer.compare.analysis.verdicts import Verdict
 from trainer.compare.analysis.words import count, listed
 from trainer.compare.report.layout import SEPARATOR, TUNING, Layout, by_seed, name_of
@@ -36,6 +36,7 @@ class Ranked:
     values: pd.DataFrame
     ranking: Ranking
     pairs: Sequence[Comparison]
+    rule: str = FIXED
 
     @property
     def seeds(self) -> int:
@@ -54,6 +55,7 @@ class Ranked:
                 names=(first, other),
                 paired=self.paired,
                 detail=False,
+                rule=self.rule,
             )
             for other in rest[:MOST_PAIRED]
             if not self.paired or len(self.values[[first, other]].dropna())
@@ -73,16 +75,18 @@ class Ranked:
         return {place.name: place.standing for place in self.places if place.standing}
 
 
-def ranked(runs: pd.DataFrame, layout: Layout, margins: Mapping[str, float], paired: bool = True) -> list[Ranked]:
+def ranked(
+    runs: pd.DataFrame, layout: Layout, margins: Mapping[str, float], paired: bool = True, rule: str = FIXED
+) -> list[Ranked]:
     """Returns what is ranked within each workload."""
     found = []
     metric = layout.primary
     goal, margin = layout.metrics[metric], margins.get(metric, 0.0)
     for where in layout.workloads:
         values = by_seed(select(runs, where), layout, metric)
-        pairs = compare_all(values, goal=goal, paired=paired) if values.shape[1] <= MOST_PAIRED else []
-        ranking = rank(values, goal=goal, margin=margin, paired=paired)
-        found.append(Ranked(', '.join(where.values()), metric, goal, paired, values, ranking, pairs))
+        pairs = compare_all(values, goal=goal, paired=paired, rule=rule) if values.shape[1] <= MOST_PAIRED else []
+        ranking = rank(values, goal=goal, margin=margin, paired=paired, rule=rule)
+        found.append(Ranked(', '.join(where.values()), metric, goal, paired, values, ranking, pairs, rule))
     return found
 
 
@@ -151,15 +155,32 @@ def what_matters(effects: Sequence[Effect], metric: str) -> str:
     return text + '.'
 
 
-def to_decide(found: Verdict, runs: pd.DataFrame) -> str:
+def to_decide(found: Verdict, runs: pd.DataFrame, rule: str = FIXED) -> str:
     """Returns what would decide an undecided claim; '' for others. Numbers of seeds are orders of magnitude."""
     claim = found.claim
     if found.result != verdicts.UNDECIDED or not found.seeds:
         return ''
     if claim.kind == 'less_sensitive':
         return 'More trials could decide it: each is one draw of a learning rate.'
+    if found.stuck and not found.waits_for:
+        return found.stuck
     if found.seeds < 2 or claim.kind == 'fails' or claim.target is not None:
         return 'More seeds could decide it.'
+    more = seeds_to_decide(found, runs, rule)
+    if more is None:
+        return 'No number of seeds in reach would decide it: the difference is too close to the line.'
+    if more > MOST_SEEDS_NAMED:
+        return f'Over {MOST_SEEDS_NAMED:,} seeds would be needed to decide it.'
+    if more > 100:
+        more = round(more, -1)  # an estimate: no more digits than it has
+    return f'About {count(more, "more seed")} would decide it.' if more > 0 else 'A few more seeds would decide it.'
+
+
+def seeds_to_decide(found: Verdict, runs: pd.DataFrame, rule: str = FIXED) -> int | None:
+    """Returns about how many more seeds would decide an undecided claim; None: no number in reach, or it is not known."""
+    claim = found.claim
+    if found.seeds < 2 or claim.kind in ('fails', 'less_sensitive') or claim.target is not None:
+        return None
     if claim.kind in ('at_least', 'equal'):
         values = verdicts.by_seed(claim, runs, claim.a)
         if claim.kind == 'equal':
@@ -169,15 +190,10 @@ def to_decide(found: Verdict, runs: pd.DataFrame) -> str:
             values = values - claim.value
         x = values.to_numpy(float)
         finite = len(x) > 1 and bool(np.isfinite(x).all()) and bool(x.std(ddof=1))
-        needed = [seeds_needed(abs(x.mean()) / x.std(ddof=1)) if finite else None]
+        needed = [RULES[rule].seeds_needed(abs(x.mean()) / x.std(ddof=1), claim.alpha) if finite else None]
     else:
         # The chance to see each is that of one test by itself: a correction asks for somewhat more.
         needed = [pair.seeds_needed for pair in found.comparisons if not pair.sign(claim.alpha)]
     if None in needed or not needed:
-        return 'No number of seeds in reach would decide it: the difference is too close to the line.'
-    more = max(n for n in needed if n is not None) - found.seeds
-    if more > MOST_SEEDS_NAMED:
-        return f'Over {MOST_SEEDS_NAMED:,} seeds would be needed to decide it.'
-    if more > 100:
-        more = round(more, -1)  # an estimate: no more digits than it has
-    return f'About {count(more, "more seed")} would decide it.' if more > 0 else 'A few more seeds would decide it.'
+        return None
+    return max(n for n in needed if n is not None) - found.seeds

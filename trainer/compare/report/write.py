@@ -39,6 +39,7 @@ def write_report(
     unfinished: int = 0,
     metrics: Mapping[str, str] = METRICS,
     paired: bool = True,
+    stopping: Mapping[str, Any] | None = None,
 ) -> Page:
     """Writes the report of a study into `folder`, and returns what it says.
 
@@ -57,6 +58,7 @@ def write_report(
       unfinished: how many runs are missing. If any is, nothing is judged.
       metrics: what is compared -> which is better of it, 'max' or 'min', the most important first.
       paired: whether a seed means the same in every variant.
+      stopping: as `page.page_of` says.
 
     Raises:
       CannotWrite: some of the files may be new by then, and the others old.
@@ -70,6 +72,7 @@ def write_report(
         unfinished=unfinished,
         metrics=metrics,
         paired=paired,
+        stopping=stopping,
     )
     html = render(page, about, command)
     with writing(folder):

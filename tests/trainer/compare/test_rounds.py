@@ -1,0 +1,407 @@
+"""Seeds until decided: rounds as a function of results, the time there is, and one real study."""
+
+import datetime
+import json
+import time
+from types import SimpleNamespace
+
+import ml_collections
+import numpy as np
+import pandas as pd
+import pytest
+
+from seedwise.config_files import load
+from seedwise.errors import UserError
+from tests.helpers import ROOT, finish, results_of, study_text
+from tests.trainer.compare.driver import Driver
+from trainer.compare import budget, grid, records, seeds
+from trainer.compare.check_claims import check_reachable
+from trainer.compare.engines.local import Work
+from trainer.compare.report.page import page_of, questions_of
+from trainer.compare.report.questions import Question
+from trainer.compare.rounds import Rounds, Timed, finished_seeds, next_seeds, stopping_of
+
+NOISE = np.random.default_rng(0).normal(0, 0.01, (40, 4))
+
+
+def table(**values) -> pd.DataFrame:
+    """Runs of variants: test accuracies by seed; NaN: the run diverged."""
+    rows = [
+        {'variant': name, 'optimizer': name, 'seed': seed, 'test_accuracy': value, 'test_loss': 1 - value}
+        | {'status': 'completed' if np.isfinite(value) else 'diverged', 'history': [], 'seconds_total': 2.0}
+        for name, own in values.items()
+        for seed, value in enumerate(own)
+    ]
+    return pd.DataFrame(rows)
+
+
+def study(*claims, margins=None) -> ml_collections.ConfigDict:
+    found = ml_collections.ConfigDict({'axes': {'optimizer': {name: {} for name in 'ABCD'}}, 'margins': margins or {}})
+    found.claims = claims
+    return found
+
+
+def claim(kind: str, **fields) -> dict:
+    return {'id': kind, 'kind': kind, 'a': {'optimizer': 'A'}, 'b': {'optimizer': 'B'}} | fields
+
+
+def runs_used(
+    config: ml_collections.ConfigDict, runs: pd.DataFrame, most: int
+) -> tuple[dict[str, int], list[Question]]:
+    """Plays the rounds of a study on runs that are all there; returns the seeds of each variant, and what was asked last."""
+    have, asked = dict.fromkeys(runs['variant'], 0), []
+    while wanted := next_seeds(asked, have, most):
+        assert all(have[name] < n <= most for name, n in wanted.items())
+        have |= wanted
+        known = runs[[seed < have[name] for name, seed in zip(runs['variant'], runs['seed'], strict=True)]]
+        asked = questions_of(config, known)
+    return have, asked
+
+
+def test_the_claims_of_the_first_study_would_have_been_decided_by_fewer_runs():
+    config, runs, _, _ = records.read(ROOT / 'docs' / 'studies' / 'raj_optimizers_losses' / 'runs.csv')
+    have, asked = runs_used(config, runs.drop(columns='test_correct'), 10)
+    assert len(runs) == 210
+    assert sum(have.values()) == 129
+    assert min(have.values()) == seeds.LEAST
+    # Seven of eight claims are decided; Nadam and RMSprop are closer than ten seeds show.
+    assert [(q.name, len(q.waits_for)) for q in asked if not q.answered] == [('nadam_best_optimizer', 6)]
+
+
+def test_seeds_go_to_what_is_open_alone():
+    far = table(A=0.9 + NOISE[:, 0], B=0.5 + NOISE[:, 1], C=0.9 + NOISE[:, 2], D=0.3 + NOISE[:, 3])
+    have, asked = runs_used(study(claim('better')), far, 30)
+    assert have == {'A': 4, 'B': 4, 'C': 4, 'D': 4}
+    assert asked == [Question('better', True)]
+    have, asked = runs_used(study(claim('better', b={'optimizer': 'C'})), far, 12)
+    assert have == {'A': 12, 'B': 4, 'C': 12, 'D': 4}
+    assert [(q.answered, set(q.waits_for)) for q in asked] == [(False, {'A', 'C'})]
+    # Of many rivals, those that are beaten get no more; without claims, what may be the best goes on.
+    for config in (study(claim('best', b=None)), study()):
+        have, asked = runs_used(config, far, 8)
+        assert have == {'A': 8, 'B': have['B'], 'C': 8, 'D': have['D']}
+        assert have['B'] < 8 > have['D']
+    # What is practically the same is answered too.
+    have, asked = runs_used(study(margins={'test_accuracy': 0.1}), far, 30)
+    assert asked == [Question('the best variant', True)]
+    assert max(have.values()) < 10
+
+
+def test_a_variant_that_always_diverges_does_not_use_up_the_seeds():
+    nothing = np.full(40, np.nan)
+    good = 0.9 + NOISE[:, 1]
+    have, asked = runs_used(study(claim('better')), table(A=nothing, B=good), 30)
+    assert (have['A'], asked[0].answered) == (7, True)  # signs decide
+    have, asked = runs_used(study(claim('better')), table(A=nothing, B=nothing, C=good), 30)
+    assert (have['A'], have['C']) == (5, 4)
+    assert 'Every run of A and of B diverged' in asked[0].stuck
+    have, asked = runs_used(study(claim('better')), table(A=good, B=good), 30)
+    assert (have['A'], asked[0].stuck) == (5, 'No seed tells A and B apart.')
+    have, asked = runs_used(study(), table(A=good, B=good), 30)
+    assert (have['A'], asked[0].stuck) == (5, 'No seed tells A and B apart.')
+    # One that fails altogether leaves its question open, and gets its rival no seeds.
+    have, asked = runs_used(
+        study(claim('best', b=({'optimizer': 'B'}, {'optimizer': 'D'}))), table(A=good + 1, B=good), 30
+    )
+    assert (have['A'], asked[0].answered, asked[0].stuck) == (4, False, 'No seed has finished for D.')
+    some = np.where(np.arange(40) == 1, np.nan, good)
+    have, asked = runs_used(study(claim('at_least', value=0.5, b=None)), table(A=some, B=good), 30)
+    assert have['A'] == 4
+    assert 'more seeds would not give it a mean' in asked[0].stuck
+
+
+OPEN = Question('x', False, ('A', 'B'))
+
+
+@pytest.mark.parametrize(
+    ('asked', 'have', 'without', 'expected'),
+    [
+        ([], {'A': 0, 'B': 3, 'C': 9}, (), {'A': 4, 'B': 4}),
+        ([Question('x', True)], {'A': 4, 'B': 4}, (), {}),
+        ([OPEN], {'A': 4, 'B': 4, 'C': 4}, (), {'A': 5, 'B': 5}),
+        ([OPEN], {'A': 9, 'B': 4, 'C': 4}, (), {'B': 5}),  # somebody else has added seeds
+        ([OPEN], {'A': 16, 'B': 16, 'C': 4}, (), {'A': 20, 'B': 20}),
+        ([OPEN], {'A': 19, 'B': 19, 'C': 4}, (), {'A': 20, 'B': 20}),
+        ([OPEN], {'A': 20, 'B': 20, 'C': 4}, (), {}),
+        ([OPEN], {'A': 8, 'B': 8, 'C': 4}, ('A',), {}),  # its runs fail, or do not fit: B alone answers nothing
+        ([Question('x', False, ('A',))], {'A': 8, 'B': 8}, ('B',), {'A': 10}),
+        ([OPEN, Question('y', False, ('B', 'C'))], {'A': 8, 'B': 8, 'C': 4}, (), {'A': 10, 'B': 10, 'C': 5}),
+    ],
+)
+def test_the_next_round(asked, have, without, expected):
+    assert next_seeds(asked, have, 20, without) == expected
+
+
+def test_results_out_of_order_and_of_other_seeds_count_up_to_the_first_gap():
+    runs = pd.DataFrame({'variant': ['A'] * 4 + ['B'], 'seed': [7, 2, 0, 99, 3]})
+    assert finished_seeds(runs, ['A', 'B', 'C'], [0, 2, 3, 7]) == {'A': 2, 'B': 0, 'C': 0}
+
+
+@pytest.mark.parametrize(
+    ('own', 'most', 'expected'),
+    [
+        (3, None, range(30)),
+        (20, None, range(60)),
+        (3, 5, range(5)),
+        ((4, 9), 4, (4, 9, 10, 11)),
+        ((4, 9, 1, 0, 7), 4, (4, 9, 1, 0)),
+    ],
+)
+def test_the_seeds_that_a_variant_may_get(own, most, expected):
+    config = ml_collections.ConfigDict({'seeds': own})
+    seeds.with_most_seeds(config, most)
+    assert list(config.seeds) == list(expected)
+    with pytest.raises(UserError, match='--seeds is 3: .*from 4 to'):
+        seeds.with_most_seeds(config, 3)
+
+
+EVENING = datetime.datetime(2026, 3, 4, 17, 30)
+
+
+@pytest.mark.parametrize(
+    ('text', 'seconds'),
+    [('90s', 90), ('10m', 600), ('10 min', 600), ('2h', 7200), ('1h30m', 5400), ('1.5h', 5400), ('until 18:00', 1800)]
+    + [('until 17:30', 86400), ('until 6:05', 45300)],
+)
+def test_a_time(text, seconds):
+    assert budget.seconds_of(text, EVENING) == seconds
+
+
+@pytest.mark.parametrize(
+    'text', ['10', '0s', '-5m', 'soon', '10x', 'until 24:00', 'until noon', 'm', '1m2h', 'inf', 'nan']
+)
+def test_no_time(text):
+    with pytest.raises(UserError, match=f"--budget is '{text}'.*such as|write its unit") as error:
+        budget.seconds_of(text, EVENING)
+    assert '\n' not in str(error.value)
+
+
+def spec(variant: str, seconds: float | None = None) -> SimpleNamespace:
+    """A run, finished in so many seconds."""
+    result = None if seconds is None else {'seconds': {'total': seconds}}
+    config = ml_collections.ConfigDict({'seed': 0, 'variant': variant, 'schedule': {'name': 'cosine'}})
+    return SimpleNamespace(variant=SimpleNamespace(name=variant), result=lambda: result, config=config)
+
+
+def test_no_run_is_started_that_would_end_too_late(monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(time, 'monotonic', lambda: now[0])
+    monkeypatch.setattr(time, 'time', lambda: pytest.fail('somebody may set this clock'))
+    left = budget.Budget(100, report=False)
+    assert left.may_start(spec('A'))  # nothing is known yet: the first runs tell
+    now[0] += 50
+    left.finished(spec('A', 40))
+    assert left.may_start(spec('A'))
+    now[0] += 20
+    assert not left.may_start(spec('A'))
+    assert not left.may_start(spec('B'))  # of one not seen yet, the slowest tells
+    left.finished(spec('B', 5))
+    assert left.may_start(spec('B'))
+    assert left.refused == {'A', 'B'}
+    assert left.seeds_that_fit(['B']) == 6
+    assert left.seeds_that_fit(['A', 'B']) == 0
+    with pytest.raises(UserError, match='not one run fits in: a run of A takes about 40 s'):
+        left.check([spec('A')])
+    left.check([spec('A'), spec('B')])
+    # A worker that asks for a run is given the next that fits.
+    work = Work([spec('A'), spec('A'), spec('B')], left.may_start)
+    assert work.next_for('worker').variant.name == 'B'
+    assert work.next_for('worker') is None
+
+
+@pytest.mark.parametrize(
+    ('about', 'expected'),
+    [
+        ({'study': {'seeds': 5}, 'unfinished': 0}, ([5], False)),
+        ({'study': {'seeds': [0, 1]}, 'unfinished': 0}, ([2], False)),
+        ({'study': {'seeds': 5}, 'unfinished': 3}, ([], False)),
+        ({'study': {}, 'stopping': {'rule': 'anytime', 'looks': [5, 10]}}, ([5, 10], True)),
+        ({}, ([], False)),
+        ([], ([], False)),
+    ],
+)
+def test_earlier_looks(tmp_path, about, expected):
+    assert records.looks(tmp_path) == ([], False)
+    (tmp_path / 'study.json').write_text(json.dumps(about))
+    assert records.looks(tmp_path) == expected
+
+
+def test_a_page_says_that_somebody_looked_before_and_what_is_open():
+    runs = table(A=0.9 + NOISE[:10, 0], B=0.899 + NOISE[:10, 1])
+    names = {'study_name': 'x', 'dataset_name': 'digits', 'draw': False}
+    config = study(claim('better'))
+    assert page_of(config, runs, None, **names).how_it_ended() == []
+    twice = page_of(config, runs, None, **names, stopping={'rule': 'anytime', 'looks': [5, 10]})
+    assert 'judged with 5 seeds' in twice.how_it_ended()[0]
+    assert twice.verdicts[0].comparisons[0].rule == 'anytime'
+    how = {'rule': 'anytime', 'ended': 'stopped', 'planned': 30}
+    assert '10 of 30 seeds are judged. Verdicts' in page_of(config, runs, None, **names, stopping=how).how_it_ended()[0]
+    how = {'rule': 'anytime', 'until_decided': True, 'ended': 'time', 'budget': '10 min', 'planned': 30}
+    rule, why, left = page_of(config, runs, None, **names, stopping=how).how_it_ended()
+    assert '10 seeds, 20 runs' in rule
+    assert why == '1 of 1 question is open. The time (10 min) was used up.'
+    assert left.startswith('Open: better. About ')
+
+
+def test_a_margin_that_no_difference_reaches():
+    with pytest.raises(UserError, match='lies between 0 and 1'):
+        check_reachable('margin', 'test_accuracy', 1.0)
+    check_reachable('margin', 'test_loss', 1.0)
+    check_reachable('margin', 'test_accuracy', 0.5)
+
+
+def pretend(spec, accuracy: float, seconds: float = 1.0) -> None:
+    """Writes the result of a run."""
+    spec.workdir.mkdir(parents=True)
+    result = {'status': 'completed', 'config_hash': spec.hash, 'seed': spec.seed, 'history': [], 'weights_sha256': ''}
+    result |= {'dataset': {'name': 'digits', 'fingerprint': ''}, 'seconds': {'total': seconds}}
+    result |= {'test': {'accuracy': accuracy, 'loss': 1.0, 'examples': 0}}
+    (spec.workdir / 'result.json').write_text(json.dumps(result))
+
+
+def small(tmp_path, most: int | None) -> ml_collections.ConfigDict:
+    (tmp_path / 'small.py').write_text(SMALL)
+    config = load(tmp_path / 'small.py', [])
+    grid.prepare(config)
+    if most:
+        seeds.with_most_seeds(config, most)
+    return config
+
+
+ACCURACY = {'fast': 0.9, 'slow': 0.89, 'other': 0.5}
+
+
+def played(plan, now: list[float]) -> list[int]:
+    """Trains runs that take 5 s each, one after the other, as far as they may start; returns the runs of each stage."""
+    stages = []
+    for specs in plan.stages():
+        stages.append(len(specs))
+        for spec in specs:
+            if plan.budget.may_start(spec):
+                now[0] += 5
+                name = spec.variant.name
+                pretend(spec, ACCURACY[name] + NOISE[spec.seed, list(ACCURACY).index(name)], 5.0)
+                plan.budget.finished(spec)
+    return stages
+
+
+@pytest.mark.parametrize(
+    ('seconds', 'stages', 'ended', 'expected'),
+    [
+        (
+            1000,
+            [3, 9, 2, 2, 2, 2],
+            'seeds',
+            {'fast': 8, 'slow': 8, 'other': 4},
+        ),  # 5 s each: all of the first round fits
+        (32, [3, 3, 3, 3], 'time', {'fast': 2, 'slow': 2, 'other': 2}),  # a seed of each, as long as the time does
+        (82, [3, 9, 2, 2, 2], 'time', {'fast': 6, 'slow': 6, 'other': 4}),
+    ],
+)
+def test_rounds_within_a_time(tmp_path, monkeypatch, seconds, stages, ended, expected):
+    now = [0.0]
+    monkeypatch.setattr(time, 'monotonic', lambda: now[0])
+    plan = Rounds(small(tmp_path, 8), tmp_path, budget.Budget(seconds, report=False))
+    assert played(plan, now) == stages
+    assert now[0] <= seconds
+    found = [spec.variant.name for spec in plan.runs()]
+    assert {name: found.count(name) for name in ACCURACY} == expected
+    assert plan.ended == ended
+
+
+@pytest.mark.parametrize(
+    ('broken', 'ended', 'expected'),
+    [
+        ('', 'seeds', {'fast': 8, 'slow': 8, 'other': 4}),
+        ('other', 'seeds', {'fast': 8, 'slow': 8, 'other': 0}),
+        ('slow', 'decided', {'fast': 4, 'slow': 0, 'other': 4}),  # nothing waits for seeds that could be given
+    ],
+)
+def test_a_variant_that_fails_does_not_stop_the_others(tmp_path, broken, ended, expected):
+    plan = Rounds(small(tmp_path, 8), tmp_path)
+    for number, specs in enumerate(plan.stages()):
+        assert number < 6
+        for spec in reversed(specs):  # in any order
+            name = spec.variant.name
+            if name != broken:
+                pretend(spec, ACCURACY[name] + NOISE[spec.seed, list(ACCURACY).index(name)])
+    found = [spec.variant.name for spec in plan.runs()]
+    assert {name: found.count(name) for name in ACCURACY} == expected
+    assert plan.ended == ended
+
+
+def test_as_many_seeds_as_fit(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(time, 'monotonic', lambda: now[0])
+    config = small(tmp_path, None)
+    config.seeds = 20
+    plan = Timed(config, tmp_path, 0, 1, budget.Budget(100, report=False))
+    # Three variants of 5 s: the first seed, half of those that fit, and so on.
+    assert played(plan, now) == [3, 6, 3, 3, 3]
+    assert (plan.complete_seeds(), plan.ended, len(plan.runs())) == (6, 'time', 18)
+    assert now[0] == 90
+    frame = pd.DataFrame({'seed': [spec.seed for spec in plan.runs()]})
+    how = stopping_of(plan, frame, 0)
+    assert (how['rule'], how['looks'], how['ended'], how['planned']) == ('fixed', [6], 'time', 20)
+
+
+SMALL = study_text(
+    'config.base.model.hidden = (8,)',
+    'config.base.epochs = 1',
+    'config.base.tensorboard.enabled = False',
+    "rates = {'fast': 0.01, 'slow': 0.0001, 'other': 0.003}",
+    "config.axes = {'rate': {name: {'optimizer': {'learning_rate': rate}} for name, rate in rates.items()}}",
+    'config.seeds = 2',
+    "config.claims = ({'id': 'faster_is_better', 'kind': 'better', 'a': {'rate': 'fast'}, 'b': {'rate': 'slow'}},)",
+)
+
+
+def test_one_study_until_it_is_decided_and_looked_at_again(tmp_path):
+    """On digits, from the first round to the verdict."""
+    file, workdir = tmp_path / 'small.py', tmp_path / 'w'
+    file.write_text(SMALL)
+    arguments = [f'--study={file}', f'--workdir={workdir}', '--workers=1']
+    said = finish(*arguments, '--until-decided', '--seeds=12', '--budget=5m')
+    found = results_of(workdir)
+    counts = {rate: sum(run.startswith(f'{rate}/') for run in found) for rate in ('fast', 'slow', 'other')}
+    assert counts['other'] == seeds.LEAST <= counts['fast'] == counts['slow'] <= 12
+    answers = json.loads((workdir / 'report' / 'claims.json').read_text())
+    assert (answers['rule'], answers['claims'][0]['result']) == ('anytime', 'holds')
+    assert 'The question is answered.' in answers['how_it_ended']
+    assert 'Seeds were added until decided' in said
+
+    plan = Rounds(small(tmp_path, 12), workdir)
+    assert plan.look()[2] == {}
+    assert plan.ended == 'decided'
+    # Killed before this one had ended, the same command would go on with it, and with nothing else.
+    lost = workdir / 'other' / '3' / 'result.json'
+    content = lost.read_text()
+    lost.unlink()
+    assert plan.look()[2] == {'other': 4}
+    lost.write_text(content)
+
+    driver = Driver()
+    # The study itself, with two seeds, trains nothing, and does not forget that somebody has looked.
+    code, again, _ = driver.run(*arguments)
+    assert code == 0
+    assert 'Somebody looked before' in again
+    assert 'undecided' in again
+    _, plan_lines, _ = driver.run(*arguments, '--plan', '--study.seeds=40')
+    assert f'{120 - len(found)} runs to go' in plan_lines
+    assert 'a difference of' in plan_lines
+    assert 'not one run fits' in driver.refuse(*arguments, '--budget=0.01s', '--study.seeds=40')
+    for flags, words in REFUSED.items():
+        assert words in driver.refuse(*arguments, *flags)
+    driver.close()
+    assert results_of(workdir) == found
+
+
+#: Flags that do not go together -> what the line says.
+REFUSED = {
+    ('--until-decided', '--shard=0/2'): 'does not go with --shard',
+    ('--budget=1m', '--shard=0/2'): 'does not go with --shard',
+    ('--budget=1m', '--plan'): '--budget does not go with --plan',
+    ('--plan', '--report_only'): '--plan does not go with',
+    ('--seeds=4',): '--seeds is for a study without a file',
+    ('--until-decided', '--seeds=3'): 'from 4 to',
+}

@@ -1,0 +1,121 @@
+"""--plan: how many runs a study takes, how long, and what difference its seeds would show. Trains one run at the most."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from data_pipeline import sources
+from seedwise.errors import UserError
+from trainer.compare import capacity, runs, study
+from trainer.compare.analysis import anytime, statistics
+from trainer.compare.analysis.words import count
+from trainer.compare.budget import Times, in_words
+from trainer.compare.grid import RunSpec, runs_of
+from trainer.compare.report.layout import METRICS
+from trainer.compare.rounds import Rounds, finished_seeds
+from trainer.compare.seeds import LEAST
+
+#: What a study is planned for: the first of what it compares.
+METRIC = next(iter(METRICS))
+
+
+class _One(study.Plan):
+    """A study of which one run is trained."""
+
+    def stages(self) -> Iterator[list[RunSpec]]:
+        yield runs_of(self.variants[:1], self.seeds[:1], self.workdir)
+
+
+def lines(plan: study.Plan, engine: str, workers: int) -> list[str]:
+    """Returns what a study takes, in lines. Trains its first run if none has finished.
+
+    Args:
+      plan: the study.
+      engine: name of what would train it.
+      workers: runs at a time; 0: one for each core, if memory allows.
+    """
+    specs = runs_of(plan.variants, plan.seeds, plan.workdir)
+    found = []
+    if not any(spec.result() for spec in specs):
+        one = _One(plan.config, plan.workdir, 0, 1)
+        if study.train(one, engine, 1, report=False):
+            raise UserError(f'the first run failed, so that it says nothing: see {specs[0].workdir / "error.txt"}')
+        found.append('One run was trained to see how long it takes; it counts as a run of the study.')
+    frame, _ = runs.read(specs, correct=False)
+    have = finished_seeds(frame, [variant.name for variant in plan.variants], plan.seeds)
+    variants, seeds = len(plan.variants), len(plan.seeds)
+    at_a_time, how = _at_a_time(plan, engine, workers)
+    times = Times()
+    for spec in specs:
+        times.learn(spec)
+    if isinstance(plan, Rounds):
+        _, _, wanted = plan.look()
+        least = sum(max(0, LEAST - n) for n in have.values())
+        most = sum(seeds - n for n in have.values())
+        found.append(
+            f'{count(variants, "variant")}, {LEAST} to {seeds} seeds of each: {variants * LEAST:,} to {variants * seeds:,} '
+            f'runs; {len(frame):,} finished.'
+        )
+        if not wanted and len(frame):
+            found.append('Nothing is left to do: all is decided, or the seeds are used up.')
+        else:
+            low, high = (_seconds(times, have, n) / at_a_time for n in (LEAST, seeds))
+            found.append(f'{least:,} to {most:,} runs to go: {in_words(low)} to {in_words(high)} {how}.')
+    else:
+        left = sum(spec.result() is None for spec in specs)
+        found.append(
+            f'{count(variants, "variant")} and {count(seeds, "seed")}: {len(specs):,} runs; {len(specs) - left:,} finished.'
+        )
+        if left:
+            found.append(f'{left:,} runs to go: about {in_words(_seconds(times, have, seeds) / at_a_time)} {how}.')
+    found.append(_times_in_words(times, variants))
+    return [*found, _difference(frame, seeds, isinstance(plan, Rounds))]
+
+
+def _seconds(times: Times, have: dict[str, int], seeds: int) -> float:
+    return sum(max(0, seeds - n) * (times.of(name) or 0.0) for name, n in have.items())
+
+
+def _at_a_time(plan: study.Plan, engine: str, workers: int) -> tuple[int, str]:
+    """Returns how many runs are trained at a time, and how that is said."""
+    if not workers and engine == 'local':
+        base = plan.variants[0].config
+        data = base.data
+        location = sources.locate(data.name, data.data_dir, data.manual_dir, options=dict(data.options))
+        workers, _ = capacity.local_workers(base.threads, capacity.worker_bytes(location, data.memory_limit_mb))
+    if not workers:
+        return 1, 'of run time, to be divided by the number of workers'
+    return workers, f'with {count(workers, "worker")}, and some seconds to start them'
+
+
+def _times_in_words(times: Times, variants: int) -> str:
+    known = sorted(times.means.items(), key=lambda item: item[1])
+    (fast, low), (slow, high) = known[0], known[-1]
+    spread = f'{in_words(low)} ({fast}) to {in_words(high)} ({slow})' if len(known) > 1 else f'{in_words(low)} ({fast})'
+    unknown = f'; of {variants - len(known)} variants no run has finished' if len(known) < variants else ''
+    return f'A run takes {spread}{unknown}.'
+
+
+def _difference(frame: pd.DataFrame, seeds: int, in_rounds: bool) -> str:
+    """Returns what difference of two variants the seeds would show, from the spread of the differences so far."""
+    what = METRIC.replace('_', ' ')
+    done = frame[frame['status'] == 'completed']
+    table = done.pivot(index='seed', columns='variant', values=METRIC).astype(float)
+    x = table.to_numpy()
+    spreads = []
+    for i in range(x.shape[1]):
+        differences = x[:, i + 1 :] - x[:, [i]]
+        enough = (~np.isnan(differences)).sum(0) > 1
+        spreads += np.nanstd(differences[:, enough], 0, ddof=1).tolist()
+    if not spreads:
+        return f'What difference in {what} that would show is not known: the spread takes two seeds of two variants.'
+    sd = float(np.median(spreads))
+    effect = anytime.smallest_effect(seeds) if in_rounds else statistics.smallest_effect(seeds)
+    if effect is None:
+        return f'{count(seeds, "seed")} cannot show a difference, however large.'
+    how = 'typically' if in_rounds else 'in 8 of 10 studies'
+    return (
+        f'With {count(seeds, "seed")}, a difference of {effect * sd:.2g} in {what} between two variants is seen {how}: the '
+        f'differences have a standard deviation of {sd:.2g} over {count(len(table), "seed")} so far.'
+    )
