@@ -187,7 +187,8 @@ def _one(plan: study.Plan, name: str, about: str, argv: list[str]) -> list[RunSp
         try:
             failed = study.train(plan, _ENGINE.value, _WORKERS.value, dashboard, report=_REPORT.value)
         except Interrupted as error:
-            if type(plan) is study.Plan or not any(plan.workdir.glob('*/*/result.json')):
+            judged = _REPORT.value and (_UNTIL_DECIDED.value or time_left)
+            if not judged or not any(plan.workdir.glob('*/*/result.json')):
                 raise
             stopped = error  # the best answer so far
             print('stopped: the report on what has finished follows', file=sys.stderr)

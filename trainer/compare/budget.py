@@ -105,10 +105,9 @@ class Budget:
 
     def check(self, specs: Iterable[RunSpec]) -> None:
         """Raises `UserError` if it is known that none of these runs fits, of which one is not finished at least."""
-        specs = list(specs)
-        if specs and self.left <= 0:
-            raise UserError(f'--budget is {in_words(self.seconds)}: it is used up before the first run can start')
         needed: Mapping[str, float | None] = {spec.variant.name: self.times.of(spec.variant.name) for spec in specs}
+        if needed and self.left <= 0 and None in needed.values():
+            raise UserError(f'--budget is {in_words(self.seconds)}: it is used up before the first run can start')
         if needed and all(seconds is not None and seconds > self.left for seconds in needed.values()):
             shortest = min(needed, key=lambda name: needed[name] or 0.0)
             raise UserError(
