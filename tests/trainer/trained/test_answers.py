@@ -17,7 +17,7 @@ FOUND = np.array([[0.2, 0.7, 0.1], [0.5, 0.1, 0.4]], np.float32)
 def test_a_table_is_aligned_and_holds_no_commands_for_the_terminal():
     assert as_table(NAMES, FOUND, CLASSES, 2) == (
         'input          class       probability  2nd\n'
-        'a.png          dog, "wet"  0.7000       cat           0.2000\n'
+        'a.png          dog, "wet"  0.7000       cat          0.2000\n'
         'long name.png  cat         0.5000       emu\\x1b[31m  0.4000\n'
     )
 
