@@ -18,6 +18,7 @@ from seedwise.errors import UserError
 from seedwise.signals import stop_requests
 from trainer.progress import warn
 from trainer.trained import finished, server
+from trainer.trained.answers import printable
 
 _HOST = flags.DEFINE_string(
     'host', '127.0.0.1', 'Address to listen on; the default is reached from this machine alone.'
@@ -43,7 +44,7 @@ def main(argv: list[str]) -> int:
     if not server.is_here(host):
         warn(f'everybody who reaches {host} can use this page: there is no password')
     name = f'[{host}]' if ':' in host else host
-    print(f'http://{name}:{listening.port}  ({run.workdir}, {run.dataset}; Ctrl-C ends)', flush=True)
+    print(f'http://{name}:{listening.port}  ({run.workdir}, {printable(run.dataset)}; Ctrl-C ends)', flush=True)
 
     def stop(number: int) -> None:
         # `shutdown` waits for the loop, which runs in this thread.

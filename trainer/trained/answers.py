@@ -26,8 +26,8 @@ def as_table(names: Sequence[str], probabilities: np.ndarray, class_names: Seque
     rows = []
     for name, row in zip(names, probabilities, strict=True):
         best = classes(row, class_names, top)
-        cells = [cell for one in best for cell in (_shown(one['name']), f'{one["probability"]:.4f}')]
-        rows.append([_shown(name), *cells])
+        cells = [cell for one in best for cell in (printable(one['name']), f'{one["probability"]:.4f}')]
+        rows.append([printable(name), *cells])
     places = min(top, len(class_names))
     head = ['input', 'class', 'probability', *(cell for i in range(2, places + 1) for cell in (_ordinal(i), ''))]
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
@@ -35,7 +35,7 @@ def as_table(names: Sequence[str], probabilities: np.ndarray, class_names: Seque
     return ''.join(f'{line.rstrip()}\n' for line in lines)
 
 
-def _shown(text: str) -> str:
+def printable(text: str) -> str:
     """Returns a name as it can be printed: one from a stranger's folder could hold commands for the terminal."""
     return text if text.isprintable() else text.encode('unicode_escape', 'backslashreplace').decode()
 

@@ -1,10 +1,13 @@
 """Each exported model, read by its own runtime, gives the run's probabilities."""
 
+import importlib.util
 import json
 
 import numpy as np
 import pytest
 
+from seedwise.errors import UserError
+from trainer import export as command
 from trainer.export import FORMATS
 from trainer.trained import finished
 
@@ -51,6 +54,12 @@ def test_an_exported_model_gives_the_probabilities_of_the_run(name, digits, mode
         done.classes.name,
     }  # nothing is left over
     export(finished.find(str(digits)), model, name, done.path)  # in place of the first
+
+
+def test_packages_that_are_not_installed_are_named(digits, monkeypatch):
+    monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
+    with pytest.raises(UserError, match=r"^onnx needs tf2onnx and onnx: pip install 'seedwise\[export\]'$"):
+        command.main(['trainer.export', str(digits), '--format=onnx'])
 
 
 def test_a_model_in_another_precision_is_exported_in_float32(digits, model, test_split):
