@@ -116,6 +116,7 @@ class Run:
     ):
         """`program`: the compiled program of an earlier run to reuse; `Program.reset` says how the configs may differ."""
         self.config, self.devices, self.dataset, self.workdir, self.chief = config, devices, dataset, workdir, chief
+        self.hash = results.config_hash(config)  # not at the end: files that the config names may be edited meanwhile
         normalized = normalizes(config, dataset)
         self.blocks = Blocks(config, devices, dataset, normalized=normalized)
         self.total_steps = self.blocks.total_steps
@@ -325,7 +326,7 @@ class Run:
         result = {
             'status': self.status,
             **({'diverged_steps': self.diverged_steps} if self.diverged_steps else {}),
-            'config_hash': results.config_hash(self.config),
+            'config_hash': self.hash,
             'seed': self.config.seed,
             **self._sources(),
             'dataset': {

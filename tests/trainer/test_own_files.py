@@ -281,3 +281,20 @@ def test_a_schedule_from_a_file(tmp_path, monkeypatch):
     config.schedule.name = 'rates.py:triangel'
     with pytest.raises(UserError, match="unknown name in schedule.name 'triangel': .* Did you mean 'triangle'"):
         check(config)
+
+
+def test_an_edit_while_a_study_runs_is_noticed(tmp_path, monkeypatch):
+    from configs import default
+    from seedwise.errors import UserError
+    from trainer.compare.grid import RunSpec, Variant
+
+    (tmp_path / 'rates.py').write_text(SCHEDULE)
+    monkeypatch.chdir(tmp_path)
+    config = default.get_config()
+    config.schedule.name = 'rates.py:triangle'
+    spec = RunSpec(Variant('a', {}, config), 0, tmp_path / 'run')
+    assert spec.hash
+    spec.check_unchanged()
+    (tmp_path / 'rates.py').write_text(SCHEDULE.replace('0.5', '0.6'))
+    with pytest.raises(UserError, match=r'rates.py was edited while the study was running, from a, seed 0 on'):
+        spec.check_unchanged()

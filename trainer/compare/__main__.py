@@ -187,7 +187,7 @@ def _one(plan: study.Plan, name: str, about: str, argv: list[str]) -> list[RunSp
         try:
             failed = study.train(plan, _ENGINE.value, _WORKERS.value, dashboard, report=_REPORT.value)
         except Interrupted as error:
-            judged = _REPORT.value and (_UNTIL_DECIDED.value or time_left)
+            judged = _REPORT.value and (_UNTIL_DECIDED.value or _BUDGET.value)
             if not judged or not any(plan.workdir.glob('*/*/result.json')):
                 raise
             stopped = error  # the best answer so far

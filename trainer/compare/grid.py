@@ -12,7 +12,7 @@ from typing import Any
 import ml_collections
 
 from configs.default import OPTIONAL_PAIRS, PAIRS
-from seedwise import dotted
+from seedwise import dotted, references
 from seedwise.commands import KINDS, unknown_field
 from seedwise.errors import UserError, unknown
 from trainer import metrics, results
@@ -71,6 +71,15 @@ class RunSpec:
     @functools.cached_property
     def hash(self) -> str:
         return results.config_hash(self.config)
+
+    def check_unchanged(self) -> None:
+        """Raises `UserError` if the user's files or data that the run names were edited since its hash was taken."""
+        if results.config_hash(self.config) != self.hash:
+            files = ', '.join({str(reference.file) for reference in references.of_config(self.config).values()})
+            raise UserError(
+                f'{files or self.config.data.name} was edited while the study was running, from {self.name} on: undo that, '
+                'or start the study again with another --workdir'
+            )
 
     @property
     def name(self) -> str:

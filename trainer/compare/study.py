@@ -212,7 +212,9 @@ def complete(
     Raises:
       UserError: a file system cannot be written. What is under way saves, if it can.
     """
-    todo = [spec for spec in specs if spec.result() is None]
+    todo = [
+        spec for spec in specs if spec.result() is None and spec.hash
+    ]  # the hashes are taken before the first starts
     board = Board(len(specs), len(specs) - len(todo))
     tries: collections.Counter[RunSpec] = collections.Counter()
     failed: list[RunSpec] = []
@@ -224,6 +226,7 @@ def complete(
 
     def on_event(event: Event) -> None:
         spec = event.spec
+        spec.check_unchanged()
         if event.kind == 'started':
             with _unless_its_own_folder(), writing(spec.workdir):
                 (spec.workdir / 'error.txt').unlink(missing_ok=True)
