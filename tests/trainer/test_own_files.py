@@ -292,7 +292,7 @@ def test_an_edit_while_a_study_runs_is_noticed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = default.get_config()
     config.schedule.name = 'rates.py:triangle'
-    spec = RunSpec(Variant('a', {}, config), 0, tmp_path / 'run')
+    spec = RunSpec(Variant('a', {}, config), 0, tmp_path / 'a' / '0')
     assert spec.hash
     spec.check_unchanged()
     (tmp_path / 'rates.py').write_text(SCHEDULE.replace('0.5', '0.6'))
