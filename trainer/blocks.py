@@ -28,7 +28,7 @@ class Blocks:
       evaluations: the steps after which the model is evaluated; the last step is one.
     """
 
-    def __init__(self, config, devices, dataset: sources.Dataset, *, normalized: bool):
+    def __init__(self, config, devices, dataset: sources.Dataset, *, normalized: bool = False):
         """`normalized`: whether inputs are normalised by the moments of the training examples."""
         self._config, self._devices, self._dataset, self._normalized = config, devices, dataset, normalized
         self._image_bytes = dataset.train.image_bytes

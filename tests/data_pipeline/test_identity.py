@@ -50,8 +50,11 @@ def swapped(both: Path, tmp_path: Path) -> Path:
     return wrong
 
 
-@pytest.mark.parametrize('memory_limit_mb', [0, 4096], ids=['streamed', 'in memory'])
+@pytest.mark.parametrize(
+    'memory_limit_mb', [0, pytest.param(4096, marks=pytest.mark.slow)], ids=['streamed', 'in memory']
+)
 def test_what_was_prepared_from_the_wrong_files_is_noticed_when_it_is_read(both, tmp_path, memory_limit_mb):
+    """Slow in memory: 70,000 images are decoded once more to reach the same check."""
     wrong = swapped(both, tmp_path)
     for _ in range(2):  # the second time there is a decoded copy, or a stamp
         location = sources.locate('fashion_mnist', str(tmp_path))

@@ -196,9 +196,12 @@ def test_what_is_met_late_in_a_stream_is_the_same_line_as_in_memory(tmp_path, ca
         assert str(streamed.value) == str(in_memory.value)
 
 
-@pytest.mark.parametrize('more', [[], ['--config.replicas=2', '--config.tensorboard.enabled=false']], ids=str)
+TWO_REPLICAS = ['--config.replicas=2', '--config.tensorboard.enabled=false']
+
+
+@pytest.mark.parametrize('more', [[], pytest.param(TWO_REPLICAS, marks=pytest.mark.slow)], ids=str)
 def test_a_run_on_a_stream_with_a_wrong_label_ends_with_that_line(tmp_path, more):
-    """In processes of their own, since replicas of a CPU are made when TensorFlow starts."""
+    """In processes of their own, since replicas of a CPU are made when TensorFlow starts. Slow with two of them."""
     written_late(tmp_path, 'label -1')
     arguments = ['--config=configs/mlp_adam.py', '--config.data.name=mine', f'--config.data.data_dir={tmp_path}']
     said = run(tmp_path / 'run', *arguments, '--config.data.memory_limit_mb=0', '--config.epochs=1', *more, code=2)
@@ -206,9 +209,14 @@ def test_a_run_on_a_stream_with_a_wrong_label_ends_with_that_line(tmp_path, more
     assert line.startswith("error: dataset 'mine' has the label -1 in its train split")
 
 
-@pytest.mark.parametrize('image', ['uint16', 'float32', 'uint8 RGBA'])
+@pytest.mark.parametrize(
+    'image', ['uint16', *(pytest.param(i, marks=pytest.mark.slow) for i in ('float32', 'uint8 RGBA'))]
+)
 def test_a_run_learns_from_images_that_are_not_uint8_and_shows_them(tmp_path, image):
-    """Augmented and streamed, in this process: the board shows what is wrong as PNG, which has 8 bits."""
+    """Augmented and streamed, in this process: the board shows what is wrong as PNG, which has 8 bits.
+
+    Slow for the others: each compiles a run, and how they are read the tests above say.
+    """
     from configs import default
     from trainer.train import evaluate, train
 

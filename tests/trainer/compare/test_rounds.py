@@ -139,14 +139,9 @@ def test_results_out_of_order_and_of_other_seeds_count_up_to_the_first_gap():
 
 @pytest.mark.parametrize(
     ('own', 'most', 'expected'),
-    [
-        (3, None, range(30)),
-        (20, None, range(60)),
-        (3, 5, range(5)),
-        ((4, 9), 4, (4, 9, 10, 11)),
-        ((4, 9, 1, 0, 7), 4, (4, 9, 1, 0)),
-    ],
-)
+    [(3, None, range(30)), (20, None, range(60)), (3, 5, range(5)), ((4, 9), 4, (4, 9, 10, 11))]
+    + [((4, 9, 1, 0, 7), 4, (4, 9, 1, 0))],
+)  # fmt: skip
 def test_the_seeds_that_a_variant_may_get(own, most, expected):
     config = ml_collections.ConfigDict({'seeds': own})
     seeds.with_most_seeds(config, most)

@@ -19,8 +19,8 @@ FIXED, ANYTIME = 'fixed', 'anytime'
 class Rule:
     """`p_mean(t, df)`, `p_share(k, n, share)`: one-sided p-values of a mean that is at most the threshold, and of a share
     that is at most `share`, having seen k of n; elementwise; above 1 they mean 1. `p_either(p, q)`: of two hypotheses at
-    once, about different seeds. `reach(df, confidence)`: of a two-sided interval of a mean, in
-    standard errors. `seeds_needed(effect, alpha)`: paired seeds that show an effect |mean| / sd.
+    once, about different seeds. `reach(df, confidence)`: of a two-sided interval of a mean, in standard errors.
+    `seeds_needed(effect, alpha)`: paired seeds that show an effect |mean| / sd.
     """
 
     p_mean: Callable[[Any, Any], np.ndarray]

@@ -187,8 +187,9 @@ def test_shards_share_a_folder_and_do_each_run_once(finished, file, tmp_path):
     assert before.items() <= written(tmp_path).items()
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize('number', [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGINT])
 def test_a_signal_saves_and_the_same_command_continues(file, tmp_path, number):
+    """Slow for the other one: it takes the same way."""
     # Too long to end by itself, however late the signal comes on a busy machine.
     arguments = [
         f'--study={file}',

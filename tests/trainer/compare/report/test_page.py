@@ -199,7 +199,11 @@ def raj(tmp_path_factory):
     return folder, write(folder)
 
 
-@pytest.mark.parametrize('name', STUDIES)
+#: One that tunes, one with a paper's table, and one that lists its variants. The others are slow: they draw the same.
+FEW = ('tuned_optimizers', 'raj_optimizers_losses', 'keras_2019')
+
+
+@pytest.mark.parametrize('name', [n if n in FEW else pytest.param(n, marks=pytest.mark.slow) for n in STUDIES])
 @pytest.mark.parametrize('case', ['uneven', 'one run', 'no run'])
 def test_no_study_is_too_odd_to_report(tmp_path, name, case):
     """Uneven: two seeds, of which one variant has one, and another diverged on both."""
