@@ -9,7 +9,7 @@ import ml_collections
 from seedwise.errors import UserError, unknown
 from trainer import metrics
 from trainer.compare.analysis.claims import parse
-from trainer.compare.analysis.metrics import DIRECTIONS, goal_of
+from trainer.compare.analysis.metrics import DIRECTIONS
 from trainer.compare.grid import Variant
 from trainer.compare.tuning import AXIS, UNTUNED, space_of
 
@@ -74,7 +74,9 @@ def check_claim(study: ml_collections.ConfigDict, claim: Mapping[str, Any], vari
     parsed.better  # noqa: B018  raises if the direction of the metric is neither stated nor known
     if parsed.reduce == 'best' and parsed.kind != 'less_sensitive':
         _check_metric(f'select_by of {name}', parsed.select_by, every)
-        goal_of(parsed.select_by)
+        if parsed.select_by not in DIRECTIONS:  # an expression, or a metric of the user's own
+            columns = [c for c in measured(variants) if c in DIRECTIONS]
+            raise unknown(f'select_by of {name}', parsed.select_by, columns)
     return parsed.id
 
 

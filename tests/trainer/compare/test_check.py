@@ -143,7 +143,7 @@ WRONG = [
     ({'base.metrics': ('macro_f2',), **claim()}, "unknown metric 'macro_f2'", "Did you mean 'macro_f1'?"),
     ({'axes': {'m': {'a': {}, 'b': {'metrics': ('auc',)}}}}, 'the variants differ in metrics'),
     ({'margins': {'test_auc': 0.1}}, "unknown metric in margins 'test_auc'"),
-    (claim(reduce='best', select_by='parameters'), "which is better of 'parameters' is not known"),
+    (claim(reduce='best', select_by='parameters'), "unknown select_by of claim 'x' 'parameters'"),
     (claim(metric='nothing(test_loss)'), "metric of claim 'x' is 'nothing(test_loss)'"),
     (claim(target=0.9), 'not measured during training', 'train_accuracy', 'test_every_evaluation'),
     (claim(metric='train_loss - validation_loss', target=0.9), 'with a target it must be one of'),
