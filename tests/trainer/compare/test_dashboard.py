@@ -279,7 +279,7 @@ def tensorboard(workdir):
             address = next(match[1] for line in server.stderr if (match := re.search(r'at (http://\S+)', line)))
             yield address
         finally:
-            server.terminate()
+            server.kill()  # not SIGTERM, which a run in this process may have blocked for its children
 
 
 @pytest.fixture(scope='module')
