@@ -171,11 +171,14 @@ import numpy as np
 import tensorflow as tf
 
 class Noise(keras.layers.Layer):
-    def __init__(self, draw, when):
-        super().__init__()
-        self.draw, self.when = draw, when
+    def __init__(self, kind, when, **kwargs):
+        super().__init__(**kwargs)
+        self.kind, self.when = kind, when
+    def get_config(self):
+        return super().get_config() | {'kind': self.kind, 'when': self.when}
     def call(self, x, training=False):
-        return x + self.draw() if training or self.when == 'always' else x
+        draw = np.random.normal() if self.kind == 'numpy' else tf.random.normal(())
+        return x + draw if training or self.when == 'always' else x
 
 class Seeded(keras.layers.Layer):
     def __init__(self):
@@ -187,8 +190,7 @@ class Seeded(keras.layers.Layer):
         return x + self.count + keras.random.normal((), seed=self.generator) if training else x
 
 def net(image_shape, classes, layer='seeded', when='always'):
-    draws = {'numpy': lambda: np.random.normal(), 'tensorflow': lambda: tf.random.normal(())}
-    noise = Seeded() if layer == 'seeded' else Noise(draws[layer], when)
+    noise = Seeded() if layer == 'seeded' else Noise(layer, when)
     return keras.Sequential([keras.Input(image_shape), keras.layers.Flatten(), keras.layers.Dense(classes), noise])
 """
 
