@@ -19,14 +19,14 @@ def get_config(folder=''):
     config.base.data.name = f'folder:{folder or digits_as_files()}'
     config.base.data.options = {'resize': (32, 32)} if folder else {}
     config.base.data.normalize = 'standard'
-    config.base.data.augment.crop = 2
+    config.base.data.augment.crop = 4 if folder else 1
     config.base.optimizer.learning_rate = 0.003
     config.base.schedule.name = 'cosine'
-    config.base.epochs = 5
+    config.base.epochs = 10
     config.axes = {
         'model': {
             'ResNet-8': {'model': {'name': 'resnet', 'options': {'depth': 8, 'filters': 16}}},
-            'CNN': {'model': {'name': 'cnn', 'filters': (16, 32), 'batch_norm': 'every'}},
+            'CNN': {'model': {'name': 'cnn', 'filters': (16, 32)}},
         }
     }
     config.seeds = 5
