@@ -200,12 +200,14 @@ def test_the_graph_on_the_board_connects_operations_and_nested_models(name):
     ids=lambda model: model[0].rpartition('=')[2],
 )
 def test_the_same_weights_on_every_strategy(tmp_path, model):
-    """Slow: three runs of half a minute each, which test_strategies.py does with batch normalisation and convolutions."""
+    """Slow: three runs of up to a minute each; test_strategies.py has batch normalisation and convolutions."""
     words = ('--config=configs/mlp_adam.py', '--config.data.name=digits', '--config.steps=6', *model)
     words += ('--config.precision=float64', '--config.eval_every_steps=6')
     run(tmp_path / 'one', *words)
     run(tmp_path / 'two', *words, '--config.strategy=mirrored', '--config.replicas=2')
     run(tmp_path / 'workers', *words, launch=2)
     one, two, workers = (weights(tmp_path / name) for name in ('one', 'two', 'workers'))
-    assert relative_l2(one, two) < 1e-12
-    assert relative_l2(one, workers) < 1e-12
+    # Float64 rounds at 1e-16. The 52 normalisations of MobileNetV2, after each other, and Adam's division make more of it.
+    accepted = 1e-10 if 'keras.applications' in model[0] else 1e-12
+    assert relative_l2(one, two) < accepted
+    assert relative_l2(one, workers) < accepted
