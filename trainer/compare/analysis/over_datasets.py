@@ -31,7 +31,7 @@ class Row:
 
     Attributes:
       name: of the variant.
-      means: data set -> mean over the seeds; NaN: a run diverged.
+      means: data set -> mean over the seeds that all variants have; NaN: a run diverged.
       rank: mean over the data sets of its rank, 1 being the best; ties share theirs.
       best: number of data sets on which it has the best mean.
       near: share of the data sets on which its error or loss is at most `NEAR` times the smallest; NaN: no such ratio.
@@ -74,12 +74,12 @@ def over_datasets(values: Mapping[str, pd.DataFrame], goal: str, *, error: bool)
     """Returns how variants compare over data sets.
 
     Args:
-      values: data set -> the metric, one row a seed, one column a variant; infinite: diverged.
+      values: data set -> the metric, one row a seed, one column a variant; infinite: diverged; NaN: not run.
       goal: 'max' or 'min', which of the two is better.
       error: whether 1 - the metric is an error (the metric is an accuracy), which ratios are of.
 
     Raises:
-      ValueError: the data sets have different variants, or there is none.
+      ValueError: the data sets have different variants, there is none, or the variants have no seed in common.
     """
     if not values or len({frozenset(frame.columns) for frame in values.values()}) > 1:
         raise ValueError('every variant needs results on every data set')
@@ -121,7 +121,10 @@ def over_datasets(values: Mapping[str, pd.DataFrame], goal: str, *, error: bool)
 
 
 def _means(frame: pd.DataFrame) -> pd.Series:
-    x = frame.to_numpy(float)
+    """Returns the mean of each variant over the seeds that all have; NaN: a run diverged."""
+    x = frame.dropna().to_numpy(float)
+    if not len(x):
+        raise ValueError('every variant needs results of the same seeds')
     with np.errstate(invalid='ignore'):
         return pd.Series(np.where(np.isfinite(x).all(axis=0), x.mean(axis=0), np.nan), frame.columns)
 

@@ -34,7 +34,7 @@ class Workload:
 
     name: str
     metric: str
-    seeds: int
+    seeds: str
     found: OverDatasets
     cells: Mapping[str, Mapping[str, str]]
     sentence: str
@@ -103,7 +103,8 @@ def _workloads(pages: Mapping[str, Page]) -> list[Workload]:
                 text = f'{tables.number(own.mean)} {tables.interval(own.low, own.high)}'.rstrip() if own else 'diverged'
                 diverged = f', {place.diverged} diverged' if own and place.diverged else ''
                 cells.setdefault(place.name, {})[data] = f'{text}{diverged}'
-        seeds = min(one.seeds for one in each.values())
+        uneven = any(one.values.isna().any(axis=None) for one in each.values())
+        seeds = count(min(len(one.values.dropna()) for one in each.values()), 'seed') + ' or more' * uneven
         made.append(Workload(workload, first.metric, seeds, found, cells, _sentence(workload, found)))
     return made
 

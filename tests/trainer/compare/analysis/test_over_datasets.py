@@ -67,6 +67,17 @@ def test_a_variant_that_diverged_is_the_last_on_that_data_set():
     assert found.rows[1].p > 0.2
 
 
+def test_seeds_that_only_some_variants_have_are_left_out():
+    """As with --until-decided: no more seeds went to what cannot be the best."""
+    table = values({'a': [0.9] * 6, 'b': [0.8, 0.7, 0.6, 0.5, 0.4, 0.3]})
+    whole = over_datasets(table, 'max', error=True)
+    for frame in table.values():
+        frame.loc[3] = [0.0, math.nan]
+    assert over_datasets(table, 'max', error=True) == whole
+    with pytest.raises(ValueError, match='results of the same seeds'):
+        over_datasets({'d': pd.DataFrame({'a': [1.0, math.nan], 'b': [math.nan, 1.0]})}, 'max', error=True)
+
+
 def test_equal_variants_are_undecided():
     found = over_datasets(values({'a': [0.5] * 8, 'b': [0.5] * 8}), 'max', error=True)
     assert [row.standing for row in found.rows] == ['leads', 'undecided']
