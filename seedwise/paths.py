@@ -47,10 +47,10 @@ def local(text: str, what: str) -> Path:
 
 
 def file(text: str, what: str) -> Path:
-    """Returns a file that is there or can be made in a folder that is there, as `local` does.
+    """Returns the path of a file, which need not exist yet, in a folder that does; otherwise as `local` does.
 
     Raises:
-      UserError: also if it is a folder, or there is no folder for it.
+      UserError: also if the path is a folder, or its parent folder does not exist.
     """
     path = local(text, what)
     if path.is_dir():

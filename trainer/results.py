@@ -131,7 +131,7 @@ def read_result(workdir: Path, config=None) -> dict | None:
     Raises:
       UserError: result.json is no result, or one of other data than it says.
     """
-    result = _read_json(workdir / 'result.json', 'delete it, and the same command trains the run again')
+    result = read_json(workdir / 'result.json', 'delete it, and the same command trains the run again')
     dataset = (result or {}).get('dataset', {})
     if other := identity.really(dataset.get('name', ''), dataset.get('fingerprint', '')):
         raise UserError(
@@ -160,7 +160,7 @@ def check_workdir(workdir: Path, config, ignored: tuple[str, ...] = ()) -> None:
 
 def differences(workdir: Path, fields: Mapping[str, Any], ignored: tuple[str, ...] = ()) -> list[str] | None:
     """Returns in words how the config in `workdir` differs from `fields`, as JSON has them; None: there is none."""
-    other = _read_json(workdir / 'config.json', f'delete {workdir} or choose another --workdir')
+    other = read_json(workdir / 'config.json', f'delete {workdir} or choose another --workdir')
     return None if other is None else _differences(other, fields, ignored=(*NOT_HASHED, *ignored))
 
 
@@ -188,7 +188,7 @@ def metrics_of(result: Mapping[str, Any]) -> dict[str, str]:
     return result.get('metrics') or {'accuracy': 'max', 'loss': 'min'}  # of a version before the field
 
 
-def _read_json(path: Path, remedy: str) -> dict | None:
+def read_json(path: Path, remedy: str) -> dict | None:
     """Returns the JSON object in a file, or None if there is no such file."""
     try:
         content = json.loads(path.read_text(encoding='utf-8'))

@@ -1,7 +1,9 @@
 """A finished run's folder, as far as it is needed to use the model. Needs no TensorFlow."""
 
 import dataclasses
+import errno
 import json
+import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -62,11 +64,13 @@ class Finished:
 
     @property
     def own_model(self) -> references.Reference | None:
-        """The run's copy of the file that makes its model, if that is a user's own."""
+        """What makes its model, if that is a user's own: the run's copy of the file, or the installed package's function."""
         name = str(self.config['model']['name'])
         if not references.is_reference(name):
             return None
         path, _, function = name.rpartition(':')
+        if not path.endswith('.py'):
+            return references.parse(name, 'model.name')
         return references.Reference(self.workdir / results.SOURCES / Path(path).name, function)
 
 
@@ -89,7 +93,9 @@ def find(text: str) -> Finished:
     result = results.read_result(workdir)
     if result is None:
         raise _no_result(workdir, text)
-    config = _json(workdir / 'config.json')
+    config = results.read_json(workdir / 'config.json', 'train the run again in another folder')
+    if config is None:
+        raise UserError(f'{workdir / "config.json"} cannot be read: {os.strerror(errno.ENOENT)}')
     if result.get('status') == 'diverged':
         raise UserError(f'the run in {text} diverged: its model predicts nothing')
     if not (workdir / MODEL).is_file():
@@ -130,18 +136,6 @@ def _no_result(workdir: Path, text: str) -> UserError:
     if runs:
         return UserError(f'{text} is not the folder of a run: name one of those in it, such as {runs[0]}')
     return UserError(f'{text} is not the folder of a run: it has no result.json')
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(file.read_text(encoding='utf-8'))
-    except OSError as error:
-        raise UserError(f'{file} cannot be read: {error.strerror}') from error
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise UserError(f'{file} is damaged: train the run again in another folder')
-    return found
 
 
 def _shape_of_model(file: Path) -> tuple[int, ...]:

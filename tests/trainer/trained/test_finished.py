@@ -31,6 +31,18 @@ def test_a_run_of_a_version_that_noted_less_is_read_too(copy):
     assert (run.shape, run.dtype, run.class_names) == ((28, 28, 1), 'uint8', ())
 
 
+def test_a_model_of_an_installed_package_is_looked_up_there(copy):
+    config = json.loads((copy / 'config.json').read_text())
+    config['model']['name'] = 'sklearn.datasets:load_digits'  # any function will do
+    (copy / 'config.json').write_text(json.dumps(config))
+    own = find(str(copy)).own_model
+    assert (own.module, own.name) == ('sklearn.datasets', 'load_digits')
+    config['model']['name'] = 'nobodys.package:net'
+    (copy / 'config.json').write_text(json.dumps(config))
+    with pytest.raises(UserError, match="there is no module 'nobodys.package'"):
+        _ = find(str(copy)).own_model
+
+
 def change(folder, **fields):
     result = json.loads((folder / 'result.json').read_text())
     (folder / 'result.json').write_text(json.dumps(result | fields))

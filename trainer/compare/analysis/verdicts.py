@@ -165,20 +165,10 @@ def _better(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdi
         text += f' Over seeds and new examples: [{signed(new.low)}, {signed(new.high)}].'
     if pair.carried_by is not None and result != UNDECIDED:
         text += f' Seed {pair.carried_by} alone makes up more than half of the spread.'
-    estimates = _estimates(claim, runs, claim.a, claim.b)
-    return Verdict(
-        claim,
-        result,
-        text,
-        pair.n,
-        p,
-        None,
-        (pair,),
-        estimates,
+    return replace(
+        _of_pair(claim, runs, pair, result, p, text, open_=not same),
         new_examples=new,
         flips=_flips(runs, claim.a, claim.b) if new else None,
-        waits_for=_names(runs, claim.a, claim.b) if result == UNDECIDED and not same and not _stuck(pair) else (),
-        stuck=_stuck(pair) if result == UNDECIDED else '',
     )
 
 
@@ -300,18 +290,7 @@ def _equal(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdic
     result, p = _decided(claim, 1.0 if within is None else 2 * within, 2 * min(outside, default=1.0))
     verb = {HOLDS: 'differ by less than', FAILS: 'differ by more than', UNDECIDED: 'may differ by less or more than'}
     text = f'{pair.a} and {pair.b} {verb[result]} {claim.margin:g} on {claim.what}: {_numbers(pair, p)}.'
-    return Verdict(
-        claim,
-        result,
-        text,
-        pair.n,
-        p,
-        None,
-        (pair,),
-        _estimates(claim, runs, claim.a, claim.b),
-        waits_for=_names(runs, claim.a, claim.b) if result == UNDECIDED and not _stuck(pair) else (),
-        stuck=_stuck(pair) if result == UNDECIDED else '',
-    )
+    return _of_pair(claim, runs, pair, result, p, text)
 
 
 def _at_least(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdict:
@@ -533,6 +512,24 @@ def _stuck(pair: Comparison) -> str:
     if pair.ties == pair.n:
         return f'No seed tells {pair.a} and {pair.b} apart.'
     return ''
+
+
+def _of_pair(
+    claim: Claim, runs: pd.DataFrame, pair: Comparison, result: str, p: float, text: str, *, open_: bool = True
+) -> Verdict:
+    """Returns the verdict on a claim about one pair; `open_`: whether more seeds could matter if it is undecided."""
+    stuck = _stuck(pair) if result == UNDECIDED else ''
+    return Verdict(
+        claim,
+        result,
+        text,
+        seeds=pair.n,
+        p_value=p,
+        comparisons=(pair,),
+        estimates=_estimates(claim, runs, claim.a, claim.b),
+        waits_for=_names(runs, claim.a, claim.b) if result == UNDECIDED and open_ and not stuck else (),
+        stuck=stuck,
+    )
 
 
 def _unfinished(claim: Claim, *selectors: Selector) -> Verdict:
