@@ -54,8 +54,9 @@ def main(argv: list[str]) -> int:
     for note in inputs.notes:
         warn(note)
     if run.dark and inputs.bright and not _INVERT.value:
+        has = 'has' if inputs.bright == 1 else 'have'
         warn(
-            f'{inputs.bright:,} of {len(inputs.names):,} inputs have a bright background, and {run.dataset} has a black '
+            f'{inputs.bright:,} of {len(inputs.names):,} inputs {has} a bright background, and {run.dataset} has a black '
             'one: give --invert if they show dark on bright'
         )
     text = answers.FORMATS[name](inputs.names, probabilities, model.class_names, _TOP.value)

@@ -11,13 +11,9 @@ from trainer.compare import capacity, runs, study
 from trainer.compare.analysis import anytime, statistics
 from trainer.compare.analysis.words import count
 from trainer.compare.budget import Times, in_words
-from trainer.compare.grid import RunSpec, runs_of
-from trainer.compare.report.layout import METRICS
+from trainer.compare.grid import RunSpec, metrics_of, runs_of
 from trainer.compare.rounds import Rounds, finished_seeds
 from trainer.compare.seeds import LEAST
-
-#: What a study is planned for: the first of what it compares.
-METRIC = next(iter(METRICS))
 
 
 class _One(study.Plan):
@@ -70,7 +66,8 @@ def lines(plan: study.Plan, engine: str, workers: int) -> list[str]:
         if left:
             found.append(f'{left:,} runs to go: about {in_words(_seconds(times, have, seeds) / at_a_time)} {how}.')
     found.append(_times_in_words(times, variants))
-    return [*found, _difference(frame, seeds, isinstance(plan, Rounds))]
+    metric = next(iter(metrics_of(plan.config)))
+    return [*found, _difference(frame, metric, seeds, isinstance(plan, Rounds))]
 
 
 def _seconds(times: Times, have: dict[str, int], seeds: int) -> float:
@@ -93,15 +90,15 @@ def _times_in_words(times: Times, variants: int) -> str:
     known = sorted(times.means.items(), key=lambda item: item[1])
     (fast, low), (slow, high) = known[0], known[-1]
     spread = f'{in_words(low)} ({fast}) to {in_words(high)} ({slow})' if len(known) > 1 else f'{in_words(low)} ({fast})'
-    unknown = f'; of {variants - len(known)} variants no run has finished' if len(known) < variants else ''
+    unknown = f'; of {count(variants - len(known), "variant")} no run has finished' if len(known) < variants else ''
     return f'A run takes {spread}{unknown}.'
 
 
-def _difference(frame: pd.DataFrame, seeds: int, in_rounds: bool) -> str:
+def _difference(frame: pd.DataFrame, metric: str, seeds: int, in_rounds: bool) -> str:
     """Returns what difference of two variants the seeds would show, from the spread of the differences so far."""
-    what = METRIC.replace('_', ' ')
+    what = metric.replace('_', ' ')
     done = frame[frame['status'] == 'completed']
-    table = done.pivot(index='seed', columns='variant', values=METRIC).astype(float)
+    table = done.pivot(index='seed', columns='variant', values=metric).astype(float)
     x = table.to_numpy()
     spreads = []
     for i in range(x.shape[1]):

@@ -15,6 +15,9 @@ from seedwise import machine, paths
 from seedwise.errors import UserError, unknown
 from trainer.trained.finished import Finished
 
+#: Files of several inputs.
+ARRAYS = ('.npy', '.npz', '.csv')
+
 #: What may be named, for errors.
 ACCEPTED = f'an image ({", ".join(image_files.SUFFIXES)}), a folder of images, .npy, .npz or .csv'
 
@@ -72,7 +75,7 @@ def gather(arguments: Sequence[str], run: Finished, *, invert: bool = False) -> 
             images += inside
         elif not path.exists():
             raise _missing(argument, path)
-        elif kind in ('.npy', '.npz', '.csv'):
+        elif kind in ARRAYS:
             _add_images(found, images, run, invert)
             images = []
             array = _table(path, run) if kind == '.csv' else _array(path, run)
@@ -144,7 +147,7 @@ def _takes(run: Finished) -> str:
 
 def _missing(argument: str, path: Path) -> UserError:
     siblings = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
-    near = [str(other) for other in siblings if other.is_file() and not other.name.startswith('.')]
+    near = [str(other) for other in siblings if other.suffix.lower() in (*image_files.SUFFIXES, *ARRAYS)]
     return unknown('input', argument, near) if near else UserError(f'{argument} does not exist')
 
 

@@ -14,7 +14,7 @@ from seedwise.config_files import load
 from seedwise.errors import UserError
 from tests.helpers import ROOT, finish, results_of, study_text
 from tests.trainer.compare.driver import Driver
-from trainer.compare import budget, grid, records, seeds
+from trainer.compare import budget, grid, planning, records, seeds
 from trainer.compare.check_claims import check_reachable
 from trainer.compare.engines.local import Work
 from trainer.compare.report.page import page_of, questions_of
@@ -389,6 +389,12 @@ def test_one_study_until_it_is_decided_and_looked_at_again(tmp_path):
         assert words in driver.refuse(*arguments, *flags)
     driver.close()
     assert results_of(workdir) == found
+
+
+def test_a_plan_is_about_the_metric_that_the_study_ranks_by():
+    rows = [('a', 0, 0.5), ('a', 1, 0.6), ('b', 0, 0.5), ('b', 1, 0.8)]
+    frame = pd.DataFrame(rows, columns=['variant', 'seed', 'test_macro_f1']).assign(status='completed')
+    assert 'in test macro f1 between two variants' in planning._difference(frame, 'test_macro_f1', 10, False)
 
 
 #: Flags that do not go together -> what the line says.

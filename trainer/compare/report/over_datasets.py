@@ -94,7 +94,7 @@ def _workloads(pages: Mapping[str, Page]) -> list[Workload]:
             continue  # tuning chose on some of them alone
         first = next(iter(each.values()))
         found = over_datasets(
-            {name: one.values for name, one in each.items()}, first.goal, error=first.metric.endswith('accuracy')
+            {name: one.values for name, one in each.items()}, first.goal, error=bool(figures.share_of(first.metric))
         )
         cells: dict[str, dict[str, str]] = {}
         for data, one in each.items():
