@@ -44,7 +44,8 @@ def main(argv: list[str]) -> int:
     path = _path(run.workdir, name)
     lacking = [package for package in _NEEDS.get(name, ()) if not importlib.util.find_spec(package)]
     if lacking:
-        raise UserError(f"{name} needs {' and '.join(lacking)}: pip install -e '.[export]' in the checkout")
+        install = "pip install 'seedwise[export]', or pip install -e '.[export]' in a checkout"
+        raise UserError(f'{name} needs {" and ".join(lacking)}: {install}')
     tensorflow_import.import_tensorflow()
     from trainer.trained.formats import export
     from trainer.trained.model import Trained
