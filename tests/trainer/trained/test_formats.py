@@ -58,7 +58,8 @@ def test_an_exported_model_gives_the_probabilities_of_the_run(name, digits, mode
 
 def test_packages_that_are_not_installed_are_named(digits, monkeypatch):
     monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
-    with pytest.raises(UserError, match=r"^onnx needs tf2onnx and onnx: pip install 'seedwise\[export\]'$"):
+    said = r"^onnx needs tf2onnx and onnx: pip install 'seedwise\[export\]', or pip install -e '\.\[export\]' in a checkout$"
+    with pytest.raises(UserError, match=said):
         command.main(['trainer.export', str(digits), '--format=onnx'])
 
 
