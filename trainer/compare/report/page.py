@@ -12,7 +12,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from data_pipeline import known
-from trainer.compare.analysis import factorial
+from trainer.compare.analysis import factorial, pooling
 from trainer.compare.analysis.claims import Claim, parse
 from trainer.compare.analysis.factorial import Effect
 from trainer.compare.analysis.rules import ANYTIME
@@ -67,8 +67,9 @@ class Figures:
 class Page:
     """A report. `dataset`: as it stands in every title, with what is wrong with it; `dataset_name`: by itself.
 
-    `runs`: in the order of the page. `printed`: `table` as strings. `effects`: of each workload. `margins`: metric -> the
-    largest difference that does not matter, as the study states it.
+    `runs`: in the order of the page. `counted`: what claims and rankings are judged by (`pooling.filled`). `printed`:
+    `table` as strings. `effects`: of each workload. `margins`: metric -> the largest difference that does not matter, as
+    the study states it.
     """
 
     study: ml_collections.ConfigDict
@@ -79,6 +80,7 @@ class Page:
     unfinished: int
     margins: Mapping[str, float]
     runs: pd.DataFrame
+    counted: pd.DataFrame
     trials: pd.DataFrame | None
     layout: Layout
     verdicts: Sequence[Verdict]
@@ -98,7 +100,7 @@ class Page:
 
     @property
     def claims(self) -> list[Mapping[str, Any]]:
-        return _claims_of(self.study)
+        return claims_of(self.study)
 
     @property
     def seeds(self) -> list[Any]:
@@ -121,8 +123,8 @@ class Page:
     def questions(self) -> list[Question]:
         """What the study asks, and what of it is still open."""
         if self.verdicts:
-            return questions.of_claims(self.verdicts, self.runs, self.stopping.rule)
-        return questions.of_rankings(self.rankings, self.runs, self.layout) if self.rankings else []
+            return questions.of_claims(self.verdicts, self.counted, self.stopping.rule)
+        return questions.of_rankings(self.rankings, self.counted, self.layout) if self.rankings else []
 
     def how_it_ended(self) -> list[str]:
         """Returns by which rule the page judges, why no more seeds were run, and what the rest would take."""
@@ -201,7 +203,8 @@ class Page:
             margins = {check.claim.margin for check in held}
             runs_agree = len(held) == len(self.checks) and len(margins) == 1
             within = f' (to within {margins.pop():g} in all {len(held)} equivalence tests)' if runs_agree else ''
-            rest.append(f'{self.pooled_names} compute the same thing{within} and are not ranked.')
+            shared = ', and a run of one counts for all of them' if len(self.counted) > len(self.runs) else ''
+            rest.append(f'{self.pooled_names} compute the same thing{within}{shared}; they are not ranked.')
         if 'tuning' in self.layout.axes:
             rest += [sentences.spread(found, self.layout) for found in self.rankings]
         for workload, effects in self.effects.items():
@@ -304,11 +307,13 @@ def page_of(
     rule = ended.rule
     margins = dict(study.get('margins') or {})
     judged = not unfinished and not none
-    found = verdicts(_claims_of(study), runs, trials, margins, rule) if judged else []
+    counted, first = pooling.filled(study, runs, margins, rule)
+    found = pooling.waiting(verdicts(claims_of(study), counted, trials, margins, rule), first) if judged else []
     checks = verdicts(study.get('checks', ()), runs, trials, margins, rule) if judged else []
-    layout = layout_of(study, runs, _pooled(study, checks), metrics) if not none else Layout({}, metrics=metrics)
+    layout = layout_of(study, runs, pooling.axes(study, checks), metrics) if not none else Layout({}, metrics=metrics)
     runs = runs if none else in_order(runs, layout)
-    rankings = [] if none else sentences.ranked(runs, layout, margins, paired, rule)
+    counted = counted if none else in_order(counted, layout)
+    rankings = [] if none else sentences.ranked(counted, layout, margins, paired, rule)
     table = pd.DataFrame() if none else _table(runs, layout, rankings, () if other else paper.get('table', ()), judged)
     to_paper = {} if none else tables.to_paper(table, layout)
     return Page(
@@ -320,6 +325,7 @@ def page_of(
         unfinished=unfinished,
         margins=margins,
         runs=runs,
+        counted=counted,
         trials=trials,
         layout=layout,
         verdicts=found,
@@ -351,24 +357,18 @@ def questions_of(
     """
     unused = ['versions', 'host', 'git_revision', 'dataset', 'config_hash', 'weights_sha256', 'test_correct']
     runs = with_numbers(runs.drop(columns=unused, errors='ignore'), metrics)
-    claims, margins = _claims_of(study), dict(study.get('margins') or {})
+    claims, margins = claims_of(study), dict(study.get('margins') or {})
     if claims:
-        return questions.of_claims(verdicts(claims, runs, None, margins, ANYTIME), runs, ANYTIME)
+        counted, first = pooling.filled(study, runs, margins, ANYTIME)
+        judged = pooling.waiting(verdicts(claims, counted, None, margins, ANYTIME), first)
+        return questions.of_claims(judged, counted, ANYTIME)
     checks = verdicts(study.get('checks', ()), runs, None, margins, ANYTIME)
-    layout = layout_of(study, runs, _pooled(study, checks), metrics)
+    layout = layout_of(study, runs, pooling.axes(study, checks), metrics)
     return questions.of_rankings(sentences.ranked(runs, layout, margins, rule=ANYTIME), runs, layout)
 
 
-def _claims_of(study: ml_collections.ConfigDict) -> list[Mapping[str, Any]]:
+def claims_of(study: ml_collections.ConfigDict) -> list[Mapping[str, Any]]:
     return [*study.get('paper', {}).get('claims', ()), *study.get('claims', ())]
-
-
-def _pooled(study: ml_collections.ConfigDict, judged: Sequence[Verdict]) -> list[str]:
-    """The axes whose values compute the same thing: the study's checks say so, and the runs do not refute it."""
-    checks = [parse(check) for check in study.get('checks', ())]
-    refuted = {axis for check in judged if check.result == FAILS for axis in check.claim.a}
-    axes = dict.fromkeys(axis for check in checks if check.kind == 'equal' for axis in check.a)
-    return [axis for axis in axes if axis not in refuted]
 
 
 def _effects(runs: pd.DataFrame, layout: Layout) -> Mapping[str, Sequence[Effect]]:
@@ -428,7 +428,7 @@ def _figures(
         tuning_plots,
     )
 
-    claims = _claims_of(study)
+    claims = claims_of(study)
     drawn: dict[str, Sequence[Plot]] = dict.fromkeys(FIGURES, ())
     drawn['results'] = plots.intervals(runs, table, layout, dataset)
     drawn['overview'] = [plots.overview(runs, table, layout, dataset)]

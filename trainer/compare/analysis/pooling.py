@@ -1,0 +1,71 @@
+"""Variants that compute the same thing: a seed of one of them is a seed of all.
+
+A study's `checks` say which axes make no difference, such as three losses that are the same function of the weights. Where
+the runs confirm it, the claims of a study by rounds need more seeds of one such variant alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from trainer.compare.analysis.claims import parse
+from trainer.compare.analysis.rules import ANYTIME
+from trainer.compare.analysis.verdicts import FAILS, HOLDS, Verdict, verdicts
+
+
+def axes(study: Mapping[str, Any], judged: Sequence[Verdict]) -> list[str]:
+    """Returns the axes whose values compute the same thing: the study's checks say so, and the runs do not refute it."""
+    refuted = {axis for check in judged if check.result == FAILS for axis in check.claim.a}
+    return [axis for axis in _said(study) if axis not in refuted]
+
+
+def filled(
+    study: Mapping[str, Any], runs: pd.DataFrame, margins: Mapping[str, float], rule: str
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Returns the runs that claims are judged by, and variant -> the one that gets the seeds that it is short of.
+
+    By the anytime rule, with which variants have different numbers of seeds, a run stands for all variants that compute the
+    same thing: those that differ in axes of which each check of the study holds, by the seeds that there are. It is
+    repeated under their names.
+
+    Args:
+      study: the study; its axes are columns of the runs.
+      runs: the finished runs.
+      margins: of each metric the largest difference that does not matter.
+      rule: of `rules.RULES`.
+    """
+    same = _shown(study, runs, margins, rule) if rule == ANYTIME and len(runs) else []
+    variants = runs.drop_duplicates('variant')
+    first = {str(name): str(name) for name in variants['variant']}
+    if not same:
+        return runs, first
+    rest = [axis for axis in study.get('axes', {}) if axis not in same]
+    missing = []
+    for _, group in variants.groupby(rest or [True] * len(variants), sort=False):
+        own = runs[runs['variant'].isin(group['variant'])]
+        by_seed = own.drop_duplicates('seed')
+        for row in group.to_dict('records'):
+            first[row['variant']] = str(group['variant'].iloc[0])
+            have = own.loc[own['variant'] == row['variant'], 'seed']
+            missing.append(
+                by_seed[~by_seed['seed'].isin(have)].assign(**{axis: row[axis] for axis in ('variant', *same)})
+            )
+    return pd.concat([runs, *missing], ignore_index=True), first
+
+
+def waiting(judged: Sequence[Verdict], first: Mapping[str, str]) -> list[Verdict]:
+    """Returns the verdicts, waiting for one variant alone of each group that computes the same thing."""
+    return [replace(one, waits_for=tuple(dict.fromkeys(first[name] for name in one.waits_for))) for one in judged]
+
+
+def _shown(study: Mapping[str, Any], runs: pd.DataFrame, margins: Mapping[str, float], rule: str) -> list[str]:
+    judged = verdicts(study.get('checks', ()), runs, None, margins, rule)
+    open_ = {axis for check in judged if check.result != HOLDS for axis in check.claim.a}
+    return [axis for axis in _said(study) if axis not in open_]
+
+
+def _said(study: Mapping[str, Any]) -> list[str]:
+    checks = [parse(check) for check in study.get('checks', ())]
+    return list(dict.fromkeys(axis for check in checks if check.kind == 'equal' for axis in check.a))
