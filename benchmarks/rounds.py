@@ -130,8 +130,8 @@ def main() -> None:
     parser.add_argument('--studies', type=int, default=10_000)
     studies = parser.parse_args().studies
     print(
-        f'| question | variants | values | best by, sd | wrong | decided by {MOST} seeds | seeds until decided: median; 90% | '
-        f'median of runs, of {USUAL} seeds each | decided by {USUAL} seeds, fixed | an oracle’s seeds: 50%; 90% |'
+        f'| question | variants | values | best by, sd | wrong | decided by {MOST} seeds | seeds until decided: median; 90% '
+        f'| median of runs, of {USUAL} seeds each | decided by {USUAL} seeds, fixed | an oracle’s seeds: 50%; 90% |'
     )
     print('| --- ' * 10 + '|')
     for name, question in (('which is the best', best_variant), ('the first is the best', claim)):

@@ -149,14 +149,9 @@ def check_length(config: ml_collections.ConfigDict, total_steps: int) -> None:
 
 def _check_schema(config: ml_collections.ConfigDict) -> None:
     """Fields and their types are those of `configs.default`: a config file could have added others."""
+    check_complete(config)
     schema = default.get_config()
     given, required = types(config), types(schema)
-    missing = [path for path in required if path not in given]
-    if missing:
-        raise UserError(
-            f'the config lacks {", ".join(missing[:3])}{", ..." * (len(missing) > 3)}: it must start from '
-            'configs.default.get_config() (a study is for python -m trainer.compare --study)'
-        )
     for path, kind in required.items():
         value = get(config, path)
         optional = get(schema, path) is None or any(path in pair for pair in PAIRS)
@@ -165,6 +160,17 @@ def _check_schema(config: ml_collections.ConfigDict) -> None:
     for path in given:
         if not is_option(path) and path not in required:
             raise unknown_field('field', path, required)
+
+
+def check_complete(config: ml_collections.ConfigDict) -> None:
+    """Raises `UserError` if a field of `configs.default` is missing."""
+    given = types(config)
+    missing = [path for path in types(default.get_config()) if path not in given]
+    if missing:
+        raise UserError(
+            f'the config lacks {", ".join(missing[:3])}{", ..." * (len(missing) > 3)}: it must start from '
+            'configs.default.get_config() (a study is for python -m trainer.compare --study)'
+        )
 
 
 def _check_widths(model: ml_collections.ConfigDict) -> None:

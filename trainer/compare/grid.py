@@ -16,7 +16,7 @@ from seedwise import dotted, references
 from seedwise.commands import KINDS, unknown_field
 from seedwise.errors import UserError, unknown
 from trainer import metrics, results
-from trainer.check import check
+from trainer.check import check, check_complete
 from trainer.compare.analysis.selection import says_little
 from trainer.compare.normalize import file_name, normalize
 from trainer.numbers import of_field, settle_numbers
@@ -123,6 +123,7 @@ def prepare(study: ml_collections.ConfigDict, given: Iterable[str] = ()) -> None
         raise UserError("the study has no 'base': a run's config, which all its variants start from")
     if bool(study.get('axes')) == bool(study.get('variants')):
         raise UserError("a study has either 'axes' (name -> value name -> overrides) or 'variants' (name -> overrides)")
+    check_complete(study.base)
     set_on_base = [path.removeprefix('base.') for path in given if path.startswith('base.')]
     dotted.prefer_given(study.base, set_on_base, PAIRS + OPTIONAL_PAIRS)
     settle_numbers(study.base)

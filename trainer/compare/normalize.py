@@ -19,6 +19,10 @@ from trainer.numbers import of_field
 #: Longest name of a file or folder, in bytes.
 LONGEST_NAME = 255
 
+#: Fields of a study that are mappings, and those that may be None, which is as if they were not there.
+SECTIONS = ('axes', 'variants', 'paper', 'tune', 'margins')
+OPTIONAL = (*SECTIONS, 'claims', 'checks')
+
 #: Fields of a claim that select variants.
 SELECTORS = ('a', 'b', 'where')
 
@@ -34,9 +38,15 @@ def normalize(study: ml_collections.ConfigDict, given: Iterable[str] = ()) -> No
       given: dotted paths that the command line is about to set.
 
     Raises:
-      UserError: two values of an axis have the same name.
+      UserError: two values of an axis have the same name, or a section is not a mapping.
     """
     with study.unlocked():
+        for key in OPTIONAL:
+            if key in study and study[key] is None:
+                del study[key]
+        for key in SECTIONS:
+            if not isinstance(study.get(key, {}), Mapping | ml_collections.ConfigDict):
+                raise UserError(f"the study's {key} is {study[key]!r}: it must be a mapping")
         for key in ('axes', 'variants'):
             if isinstance(study.get(key), ml_collections.ConfigDict):
                 study[key] = _named(study[key], 2 if key == 'axes' else 1, key)

@@ -1,0 +1,120 @@
+"""Real commands in forks of this process, which has imported TensorFlow already: a run takes a second, a mistake none."""
+
+import contextlib
+import io
+import os
+import resource
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended. `code`: its exit code; below 0: minus the signal that killed it; None: it hung."""
+
+    code: int | None
+    out: str
+    err: str
+    seconds: float
+
+    @property
+    def errors(self) -> list[str]:
+        return [line for line in self.err.splitlines() if line.startswith('error: ')]
+
+    def fault(self, codes: tuple[int, ...]) -> str:
+        """Returns what is wrong with how a command ended; '' if nothing is. `codes`: what it may end with, besides 2."""
+        if self.code is None:
+            return f'it hung for {self.seconds:.0f} s'
+        if 'Traceback' in self.err + self.out:
+            return f'a traceback, exit code {self.code}'
+        if self.code == 2:
+            lines = [line for line in self.err.splitlines() if line.strip()]
+            if len(self.errors) != 1 or not lines[-1].startswith('error: '):
+                return f'exit code 2 with {len(self.errors)} lines of error'
+            return ''
+        if self.code not in codes:
+            return f'exit code {self.code}'
+        return ''
+
+
+def run(module: str, arguments: list[str], seconds: float = 120, memory: int = 12 << 30) -> Ended:
+    """Runs `python -m module arguments` in a fork. `memory`: bytes of address space that it may take."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        started = time.monotonic()
+        pid = os.fork()
+        if not pid:
+            _child(module, arguments, out, err, memory)
+        code = _wait(pid, started + seconds)
+        took = time.monotonic() - started
+        texts = []
+        for file in (out, err):
+            file.seek(0)
+            texts.append(file.read().decode('utf-8', 'replace'))
+        return Ended(code, texts[0], texts[1], took)
+
+
+def _wait(pid: int, until: float) -> int | None:
+    while time.monotonic() < until:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.002)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return None
+
+
+def _child(module: str, arguments: list[str], out: io.IOBase, err: io.IOBase, memory: int) -> None:
+    code = 1
+    try:
+        os.setsid()
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+        os.dup2(out.fileno(), 1)
+        os.dup2(err.fileno(), 2)
+        sys.stdout = os.fdopen(os.dup(1), 'w', encoding='utf-8')
+        sys.stderr = os.fdopen(os.dup(2), 'w', encoding='utf-8', errors='backslashreplace')
+        sys.argv = [module, *arguments]
+        code = main_of(module)()
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+        os._exit(code)
+
+
+def main_of(module: str) -> Callable[[], int]:
+    """Returns what `python -m module` calls."""
+    from seedwise import commands
+
+    if module == 'trainer.judge':
+        from trainer import judge
+
+        return judge.run
+    if module == 'trainer.compare':
+        from trainer.compare import __main__ as compare
+
+        return lambda: commands.run(compare.main)
+    from trainer import main
+
+    return lambda: commands.run(main.main)
+
+
+def imported() -> None:
+    """Imports what the commands need, but for themselves, whose flags are of the same names: forks need not."""
+    from seedwise import tensorflow_import
+
+    tensorflow_import.import_tensorflow()
+    import trainer.compare.report.write
+    import trainer.compare.rounds
+    import trainer.judging.read
+    import trainer.train  # noqa: F401
