@@ -1,7 +1,8 @@
 """Which variants may be the best of all, and which are shown not to be.
 
 A variant is behind if some other variant beats it at level alpha / (k - 1), k being the number of variants: the true best
-is behind with a chance of at most alpha, whichever it is. What is not behind is a 95% confidence set of the best, as in
+is behind with a chance of at most alpha, whichever it is. Of two variants the level is alpha / 2, so that of two equal ones
+neither is called the best with a larger chance than alpha. What is not behind is a 95% confidence set of the best, as in
 Hsu's multiple comparisons with the best (Hsu 1984; here by Bonferroni, since variances differ and runs are paired). It
 needs the k - 1 comparisons of each variant, not all k (k - 1) / 2 pairs.
 """
@@ -84,7 +85,12 @@ def rank(
         finite = values.to_numpy(float)[done[:, i], i]
         n, diverged = int((~np.isnan(own)).sum()), int(np.isinf(own).sum())
         places.append(Place(names[i], n, diverged, estimate(finite) if len(finite) else None, standings[i]))
-    return Ranking(tuple(places), margin, max(k - 1, 0))
+    return Ranking(tuple(places), margin, corrected_for(k))
+
+
+def corrected_for(k: int) -> int:
+    """Returns by how much the level of one comparison is divided, with k variants."""
+    return max(k - 1, 2)
 
 
 def _standings(x: np.ndarray, order: list[int], margin: float, alpha: float, paired: bool, rule: str) -> list[str]:
@@ -103,7 +109,7 @@ def _standings(x: np.ndarray, order: list[int], margin: float, alpha: float, pai
         tested |= ~np.isnan(p_beats)
         beaten = np.fmin(beaten, p_beats)
         close = np.fmax(close, p_close) if margin > 0 else np.ones(k)
-    behind = beaten < alpha / (k - 1)
+    behind = beaten < alpha / corrected_for(k)
     same = (close < alpha) & tested if margin > 0 and k <= MOST_RIVALS else np.zeros(k, bool)
     found = np.where(behind, BEHIND, np.where(same, SAME, UNDECIDED)).tolist()
     if not tested.any():

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from trainer.compare.analysis import verdicts
-from trainer.compare.analysis.ranking import LEADS, UNDECIDED
+from trainer.compare.analysis.ranking import LEADS, UNDECIDED, corrected_for
 from trainer.compare.analysis.rules import RULES
 from trainer.compare.analysis.statistics import ALPHA
 from trainer.compare.analysis.verdicts import TELLING, Verdict
@@ -94,7 +94,7 @@ def _alike(a: pd.Series, b: pd.Series) -> bool:
 
 def _seeds_to_rank(ranked: Ranked, undecided: Sequence[str]) -> int | None:
     """Returns how many more seeds it takes to see that each of these is behind the one with the best mean."""
-    alpha = min(1.0, 2 * ALPHA / max(len(ranked.places) - 1, 1))
+    alpha = 2 * ALPHA / corrected_for(len(ranked.places))
     more = []
     for pair in ranked.to_best:
         if pair.b not in undecided:
