@@ -1,4 +1,4 @@
-"""What `--until-decided` saves: published studies by it, beside a fixed number of seeds. The table of docs/studies.
+"""What `--until-decided` saves: published studies by it, next to a fixed number of seeds. The table of docs/studies.
 
 python -m benchmarks.until_decided docs/studies/*/runs.csv
 

@@ -110,7 +110,7 @@ def main_of(module: str) -> Callable[[], int]:
 
 
 def imported() -> None:
-    """Imports what the commands need, but for themselves, whose flags are of the same names: forks need not."""
+    """Imports what the commands import, so that forks need not; not the commands, whose flags have the same names."""
     from seedwise import tensorflow_import
 
     tensorflow_import.import_tensorflow()
