@@ -117,10 +117,13 @@ def get_config() -> ml_collections.ConfigDict:
     # Any Keras 3 optimizer by its Keras name (SGD, Adam, Nadam, RMSprop, ...), or FILE.py:NAME: a class, or a function of
     # (learning_rate, **options), that makes a Keras optimizer.
     config.optimizer.name = 'Adam'
-    # Arguments of an optimizer from a file, which takes no other fields than learning_rate and the schedule.
+    # Its own arguments by their Keras names, such as {'beta_1': 0.8}, or those of your class or function. One that is not
+    # given has the default of Keras; one that the optimizer does not take is refused, with those that it does. A config may
+    # set them without `options` too: config.optimizer.beta_1 = 0.8.
     config.optimizer.options = ml_collections.ConfigDict()
     # Base learning rate, > 0. None: the optimizer's own Keras default. What a schedule starts from.
     config.optimizer.learning_rate = placeholder(float)
+    # What follows every Keras optimizer takes; None: not used.
     # Gradient clipping, at most one of: each value to [-x, x], each tensor's norm, or the norm of all together to x.
     config.optimizer.clipvalue = placeholder(float)
     config.optimizer.clipnorm = placeholder(float)
@@ -131,37 +134,6 @@ def get_config() -> ml_collections.ConfigDict:
     config.optimizer.use_ema = placeholder(bool)
     config.optimizer.ema_momentum = placeholder(float)
     config.optimizer.ema_overwrite_frequency = placeholder(int)
-    # The optimizer's own arguments under their Keras names; None: the Keras default. One that the chosen optimizer
-    # does not take is refused, with those that it does.
-    config.optimizer.momentum = placeholder(float)  # Muon, RMSprop, SGD
-    config.optimizer.nesterov = placeholder(bool)  # Muon, SGD
-    config.optimizer.rho = placeholder(float)  # Adadelta, RMSprop
-    config.optimizer.centered = placeholder(bool)  # RMSprop
-    config.optimizer.beta_1 = placeholder(float)  # Adam and its kin, Lamb, Lion
-    config.optimizer.beta_2 = placeholder(float)
-    config.optimizer.epsilon = placeholder(float)
-    config.optimizer.amsgrad = placeholder(bool)  # Adam, AdamW
-    config.optimizer.initial_accumulator_value = placeholder(float)  # Adagrad, Ftrl
-    config.optimizer.beta_2_decay = placeholder(float)  # Adafactor
-    config.optimizer.epsilon_1 = placeholder(float)
-    config.optimizer.epsilon_2 = placeholder(float)
-    config.optimizer.clip_threshold = placeholder(float)
-    config.optimizer.relative_step = placeholder(bool)
-    config.optimizer.learning_rate_power = placeholder(float)  # Ftrl
-    config.optimizer.l1_regularization_strength = placeholder(float)
-    config.optimizer.l2_regularization_strength = placeholder(float)
-    config.optimizer.l2_shrinkage_regularization_strength = placeholder(float)
-    config.optimizer.beta = placeholder(float)
-    config.optimizer.adam_beta_1 = placeholder(float)  # Muon
-    config.optimizer.adam_beta_2 = placeholder(float)
-    config.optimizer.adam_weight_decay = placeholder(float)
-    config.optimizer.adam_lr_ratio = placeholder(float)
-    config.optimizer.muon_a = placeholder(float)
-    config.optimizer.muon_b = placeholder(float)
-    config.optimizer.muon_c = placeholder(float)
-    config.optimizer.ns_steps = placeholder(int)
-    config.optimizer.rms_rate = placeholder(float)
-    config.optimizer.warmup_steps = placeholder(int)  # ScheduleFreeAdamW
 
     config.schedule = ml_collections.ConfigDict()
     # Learning rate over training: 'constant', 'cosine', 'exponential' or 'piecewise', or FILE.py:NAME: a function of
@@ -231,4 +203,6 @@ def get_config() -> ml_collections.ConfigDict:
     config.tensorboard.images = True
     # Profile n steps (into tensorboard/train/plugins/profile), starting after the first compiled call. 0: none.
     config.tensorboard.profile_steps = 0
-    return config.lock()
+    config.lock()
+    config.optimizer.unlock()  # for arguments that are set without `options`; `trainer.check` knows them
+    return config

@@ -258,13 +258,14 @@ def _add_options(config: ml_collections.ConfigDict, name: str, argv: Sequence[st
             continue  # refused later, as a field that does not exist
         if isinstance(section, ml_collections.ConfigDict) and match[2] not in section:
             with section.unlocked():
-                section[match[2]] = option_value(match[4] if match[3] else following)
+                word_alone = not match[3] and (not following or following.startswith('--'))
+                section[match[2]] = True if word_alone else option_value(match[4] if match[3] else following)
 
 
 def option_value(text: str) -> bool | int | float | str | tuple:
-    """Returns what Python makes of the text of an option: a number, a tuple, True; or else the text itself."""
+    """Returns what Python makes of the text of an option: a number, a tuple, True or true; or else the text itself."""
     try:
-        value = ast.literal_eval(text)
+        value = ast.literal_eval({'true': 'True', 'false': 'False'}.get(text, text))
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return text
     value = tuple(value) if isinstance(value, list) else value

@@ -14,7 +14,7 @@ from data_pipeline import sources
 from seedwise import commands, paths, tensorflow_import
 from trainer import cluster, hardware, results, unused
 from trainer.check import check, check_cluster, check_data
-from trainer.numbers import settle_numbers
+from trainer.numbers import offer_arguments, settle_numbers
 from trainer.progress import warn
 from trainer.report import print_summary
 
@@ -30,7 +30,8 @@ _WORKDIR = flags.DEFINE_string('workdir', '', "The run's folder. Default: runs/<
 
 def main(argv: list[str]) -> int:
     """Runs the command and returns its exit code."""
-    config = commands.parse(argv, __doc__, 'config', 'configs/cnn_nadam.py', PAIRS + OPTIONAL_PAIRS)
+    pairs = PAIRS + OPTIONAL_PAIRS
+    config = commands.parse(argv, __doc__, 'config', 'configs/cnn_nadam.py', pairs, offer_arguments)
     settle_numbers(config)
     check(config)
     found = cluster.find()

@@ -1,17 +1,66 @@
-"""Numbers of a config in the type of their field: 1 and 1.0 are the same run, and have one hash."""
+"""A config in its one form, which has one hash: 1 and 1.0 are the same run, as are the two places of an argument."""
 
 import functools
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import ml_collections
+from ml_collections.config_dict import placeholder
 
 from configs import default
 from seedwise import dotted
+from trainer import optimizers
 
 
 def settle_numbers(config: ml_collections.ConfigDict) -> None:
-    """Gives every number of a run's config the type of its field: 1 and 1.0 are the same run, and have one hash."""
-    for path, kind in dotted.types(default.get_config()).items():
+    """Gives every number of a run's config the type of its field, and every argument of the optimizer its one place.
+
+    Raises:
+      UserError: an argument of the optimizer is in two places, with two values.
+    """
+    settle_optimizer(config)
+    _settle(config, _declared())
+
+
+def settle_optimizer(config: ml_collections.ConfigDict) -> None:
+    """Does what `settle_numbers` does to the section of the optimizer alone."""
+    section = config.get('optimizer')
+    if not isinstance(section, ml_collections.ConfigDict) or 'options' not in section:
+        return  # `trainer.check` says what is missing
+    fields = optimizers.settled(section)
+    with section.unlocked(), section.ignore_type():
+        for holder, wanted in ((section.options, fields.pop('options')), (section, fields)):
+            for key in {*holder} - {*wanted, 'options'}:
+                del holder[key]
+            for key, value in wanted.items():
+                if key not in holder or (holder[key] is not value and holder[key] != value):
+                    holder[key] = value
+    if not optimizers.is_own(section):
+        known = {*section.options} & {*optimizers.TYPES}
+        _settle(config, {f'optimizer.options.{name}': optimizers.TYPES[name] for name in known})
+
+
+def offer_arguments(config: ml_collections.ConfigDict, given: Collection[str]) -> None:
+    """Makes the arguments of Keras's optimizers fields next to `optimizer.options`, for those who set them there.
+
+    Args:
+      config: of a run; changed in place. `settle_optimizer` undoes it.
+      given: dotted paths that are about to be set: such a field takes the place of the option of its name.
+    """
+    settle_optimizer(config)
+    names = {path.removeprefix('optimizer.') for path in given if path.startswith('optimizer.')}
+    section = config.get('optimizer')
+    if not isinstance(section, ml_collections.ConfigDict) or names <= {*section}:
+        return
+    with section.unlocked():
+        for name, kind in optimizers.TYPES.items():
+            section[name] = placeholder(kind)
+            if name in names and name in section.options:
+                del section.options[name]
+
+
+def _settle(config: ml_collections.ConfigDict, kinds: Mapping[str, type]) -> None:
+    for path, kind in kinds.items():
         parent, _, key = path.rpartition('.')
         try:
             holder = dotted.get(config, parent)
@@ -35,7 +84,19 @@ def of_field(path: str, kind: type, value: Any) -> Any:
         return settled if any(a is not b for a, b in zip(settled, value, strict=True)) else value
     if hasattr(value, 'dtype') and getattr(value, 'ndim', None) == 0:
         value = value.item()
-    return float(value) if kind is float and isinstance(value, int) and not isinstance(value, bool) else value
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    return float(value) if kind is float and is_whole and abs(value) < 1e308 else value
+
+
+@functools.cache
+def _declared() -> Mapping[str, type]:
+    return dotted.types(default.get_config())
+
+
+@functools.cache
+def known_fields() -> Mapping[str, type]:
+    """Returns the type of each field that a config may set, by its path; options have none."""
+    return {**_declared(), **optimizers.FIELDS}
 
 
 @functools.cache

@@ -5,46 +5,88 @@ Importing this module does not import Keras, so that a config is checked before 
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
+from configs import default
 from seedwise import references
+from seedwise.commands import KINDS
 from seedwise.errors import UserError, unknown
 
-_ADAM = ('beta_1', 'beta_2', 'epsilon')
 
-#: Keras name -> the arguments of its own (`tests/trainer/test_optimizers.py` holds it against Keras).
-ARGUMENTS: dict[str, tuple[str, ...]] = {
-    'Adadelta': ('rho', 'epsilon'),
-    'Adafactor': ('beta_2_decay', 'epsilon_1', 'epsilon_2', 'clip_threshold', 'relative_step'),
-    'Adagrad': ('initial_accumulator_value', 'epsilon'),
-    'Adam': (*_ADAM, 'amsgrad'),
-    'AdamW': (*_ADAM, 'amsgrad'),
+class Argument(NamedTuple):
+    """`rule`: what its values must be, in words; `holds`: whether a finite one is that."""
+
+    kind: type
+    rule: str
+    holds: Callable[[Any], bool]
+
+
+_FLAG = Argument(bool, KINDS[bool], lambda value: True)
+_ANY = Argument(float, 'finite', lambda value: True)
+_SHARE = Argument(float, 'from 0 to 1', lambda value: 0 <= value <= 1)
+_BELOW_ONE = Argument(float, 'at least 0 and below 1', lambda value: 0 <= value < 1)
+_INSIDE = Argument(float, 'above 0 and below 1', lambda value: 0 < value < 1)
+_POSITIVE = Argument(float, 'above 0', lambda value: value > 0)
+_NOT_NEGATIVE = Argument(float, 'at least 0', lambda value: value >= 0)
+_NOT_POSITIVE = Argument(float, 'at most 0', lambda value: value <= 0)
+_ADAM = {'beta_1': _BELOW_ONE, 'beta_2': _BELOW_ONE, 'epsilon': _NOT_NEGATIVE}
+
+#: Keras name -> the arguments of its own (`tests/trainer/test_models.py` holds it against Keras).
+ARGUMENTS: dict[str, dict[str, Argument]] = {
+    'Adadelta': {'rho': _SHARE, 'epsilon': _NOT_NEGATIVE},
+    'Adafactor': {
+        'beta_2_decay': _NOT_POSITIVE,
+        'epsilon_1': _NOT_NEGATIVE,
+        'epsilon_2': _NOT_NEGATIVE,
+        'clip_threshold': _POSITIVE,
+        'relative_step': _FLAG,
+    },
+    'Adagrad': {'initial_accumulator_value': _NOT_NEGATIVE, 'epsilon': _NOT_NEGATIVE},
+    'Adam': _ADAM | {'amsgrad': _FLAG},
+    'AdamW': _ADAM | {'amsgrad': _FLAG},
     'Adamax': _ADAM,
-    'Ftrl': (
-        'learning_rate_power',
-        'initial_accumulator_value',
-        'l1_regularization_strength',
-        'l2_regularization_strength',
-        'l2_shrinkage_regularization_strength',
-        'beta',
-    ),
+    'Ftrl': {
+        'learning_rate_power': _NOT_POSITIVE,
+        'initial_accumulator_value': _NOT_NEGATIVE,
+        'l1_regularization_strength': _NOT_NEGATIVE,
+        'l2_regularization_strength': _NOT_NEGATIVE,
+        'l2_shrinkage_regularization_strength': _NOT_NEGATIVE,
+        'beta': _NOT_NEGATIVE,
+    },
     'Lamb': _ADAM,
-    'Lion': ('beta_1', 'beta_2'),
-    'Muon': (
-        *('adam_beta_1', 'adam_beta_2', 'adam_weight_decay', 'adam_lr_ratio', 'epsilon', 'momentum', 'nesterov'),
-        *('muon_a', 'muon_b', 'muon_c', 'ns_steps', 'rms_rate'),
-    ),
+    'Lion': {'beta_1': _INSIDE, 'beta_2': _BELOW_ONE},
+    'Muon': {
+        'adam_beta_1': _BELOW_ONE,
+        'adam_beta_2': _BELOW_ONE,
+        'adam_weight_decay': _NOT_NEGATIVE,
+        'adam_lr_ratio': _NOT_NEGATIVE,
+        'epsilon': _NOT_NEGATIVE,
+        'momentum': _SHARE,
+        'nesterov': _FLAG,
+        'muon_a': _ANY,
+        'muon_b': _ANY,
+        'muon_c': _ANY,
+        'ns_steps': Argument(int, 'from 1 to 100', lambda value: 1 <= value <= 100),
+        'rms_rate': _NOT_NEGATIVE,
+    },
     'Nadam': _ADAM,
-    'RMSprop': ('rho', 'momentum', 'epsilon', 'centered'),
-    'SGD': ('momentum', 'nesterov'),
-    'ScheduleFreeAdamW': (*_ADAM, 'warmup_steps'),
+    'RMSprop': {'rho': _SHARE, 'momentum': _SHARE, 'epsilon': _NOT_NEGATIVE, 'centered': _FLAG},
+    'SGD': {'momentum': _SHARE, 'nesterov': _FLAG},
+    'ScheduleFreeAdamW': _ADAM
+    | {
+        'beta_1': _INSIDE,
+        'warmup_steps': Argument(int, 'from 0 to 1,000,000,000', lambda value: 0 <= value <= 10**9),
+    },
 }
 
-#: Arguments that every optimizer takes.
-COMMON = (
-    *('learning_rate', 'weight_decay', 'clipvalue', 'clipnorm', 'global_clipnorm'),
-    *('use_ema', 'ema_momentum', 'ema_overwrite_frequency'),
-)
+#: Argument of an optimizer's own -> its type.
+TYPES = {name: argument.kind for own in ARGUMENTS.values() for name, argument in own.items()}
+
+#: The same as a config may have them, next to `optimizer.options`.
+FIELDS = {f'optimizer.{name}': kind for name, kind in TYPES.items()}
+
+#: Arguments that every optimizer takes: fields of a config.
+COMMON = tuple(field for field in default.get_config().optimizer if field not in ('name', 'options'))
 
 SCHEDULES = ('constant', 'cosine', 'exponential', 'piecewise')
 
@@ -57,14 +99,43 @@ def canonical_name(name: str) -> str:
     raise unknown('optimizer.name', name, ARGUMENTS)
 
 
-def arguments(optimizer: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the arguments that are set, by Keras name.
+def is_own(optimizer: Mapping[str, Any]) -> bool:
+    """Returns whether the optimizer is the user's, FILE.py:NAME."""
+    return isinstance(optimizer.get('name'), str) and references.is_reference(optimizer['name'])
+
+
+def settled(optimizer: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the section of a config with all arguments of `TYPES` in `options`, where a config may have them next to it.
 
     Raises:
-      UserError: one of them is not an argument of this optimizer.
+      UserError: an argument is there twice, with two values.
     """
-    given = {key: value for key, value in optimizer.items() if key not in ('name', 'options') and value is not None}
-    if references.is_reference(optimizer['name']):
+    given, own = optimizer.get('options') or {}, is_own(optimizer)
+    options = {key: value for key, value in given.items() if own or value is not None}
+    for key, value in optimizer.items():
+        if key in TYPES and value is not None and options.setdefault(key, value) != value:
+            raise UserError(f'optimizer.{key} is {value!r}, and optimizer.options.{key} is {options[key]!r}: give one')
+    return {key: value for key, value in optimizer.items() if key not in TYPES} | {'options': options}
+
+
+def as_fields(optimizer: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the section in the form that hashes are of: a field for each argument, None where it is not given.
+
+    Configs were written like this before they had `options`, and no hash has changed since.
+    """
+    section: dict[str, Any] = {**dict.fromkeys(TYPES), **settled(optimizer)}
+    return section if is_own(optimizer) else section | section['options'] | {'options': {}}
+
+
+def arguments(optimizer: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the arguments that the section of a config gives to an optimizer of Keras, by name.
+
+    Raises:
+      UserError: the optimizer does not take one of them, or not this value of it.
+    """
+    optimizer = settled(optimizer)
+    given = {key: optimizer[key] for key in COMMON if optimizer.get(key) is not None}
+    if is_own(optimizer):
         for key in given:
             if key != 'learning_rate':
                 raise UserError(
@@ -72,15 +143,23 @@ def arguments(optimizer: Mapping[str, Any]) -> dict[str, Any]:
                 )
         return given
     name = canonical_name(optimizer['name'])
-    for key in given:
-        if key not in ARGUMENTS[name] + COMMON:
-            raise unknown(f'argument of optimizer {name}', key, ARGUMENTS[name] + COMMON)
-    return given
+    takes = ARGUMENTS[name]
+    for key, value in optimizer['options'].items():
+        if key in COMMON:
+            raise UserError(f'optimizer.options.{key} is set: what every optimizer takes is a field, optimizer.{key}')
+        if key not in takes:
+            raise unknown(f'argument of optimizer {name}', key, (*takes, *COMMON))
+        (kind, rule, holds), found = takes[key], type(value)
+        if found is not kind:
+            raise UserError(f'optimizer.options.{key} is {value!r}: it must be {KINDS[kind]}')
+        if not (abs(value) < math.inf and holds(value)):
+            raise UserError(f'optimizer.options.{key} is {value}: for {name} it must be {rule}')
+    return given | dict(optimizer['options'])
 
 
 def averages(optimizer: Mapping[str, Any]) -> bool:
     """Returns whether an average of the weights is evaluated, and not the weights that are trained."""
-    if references.is_reference(optimizer['name']):
+    if is_own(optimizer):
         return False
     return bool(optimizer['use_ema']) or canonical_name(optimizer['name']) == 'ScheduleFreeAdamW'
 
@@ -164,7 +243,7 @@ def build(
     """Returns the Keras optimizer of a run; under mixed_float16 inside a dynamic loss scaler."""
     import keras
 
-    if references.is_reference(optimizer['name']):
+    if is_own(optimizer):
         built = _from_file(optimizer, schedule, total_steps, warmup_steps)
         return keras.optimizers.LossScaleOptimizer(built) if precision == 'mixed_float16' else built
     cls = getattr(keras.optimizers, canonical_name(optimizer['name']), None)

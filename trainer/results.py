@@ -20,7 +20,7 @@ from data_pipeline import identity
 from data_pipeline.own import names
 from seedwise import dotted, machine, references
 from seedwise.errors import CannotWrite, UserError, writing
-from trainer import models
+from trainer import models, optimizers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,7 +63,7 @@ def is_hashed(path: str) -> bool:
 
 def config_hash(config) -> str:
     """Returns the SHA-256 of what decides the result: the resolved config without `NOT_HASHED` and unused `ADDED`."""
-    fields = json.loads(to_json(config))
+    fields = _with_arguments(json.loads(to_json(config)))
     for path, reference in references.of_config(config).items():
         # What it holds, not where it is.
         content = f'{references.digest(reference.file)}:{reference.name}'
@@ -87,6 +87,12 @@ def config_hash(config) -> str:
 def to_json(config) -> str:
     """Returns a config as JSON, its keys sorted."""
     return json.dumps(json.loads(config.to_json()), indent=2, sort_keys=True)
+
+
+def _with_arguments(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the fields of a config, old or new, with the arguments of the optimizer in one form."""
+    section = fields.get('optimizer')
+    return {**fields} | ({'optimizer': optimizers.as_fields(section)} if isinstance(section, Mapping) else {})
 
 
 def default_workdir(config_file: str, config) -> Path:
@@ -161,7 +167,9 @@ def check_workdir(workdir: Path, config, ignored: tuple[str, ...] = ()) -> None:
 def differences(workdir: Path, fields: Mapping[str, Any], ignored: tuple[str, ...] = ()) -> list[str] | None:
     """Returns in words how the config in `workdir` differs from `fields`, as JSON has them; None: there is none."""
     other = read_json(workdir / 'config.json', f'delete {workdir} or choose another --workdir')
-    return None if other is None else _differences(other, fields, ignored=(*NOT_HASHED, *ignored))
+    if other is None:
+        return None
+    return _differences(_with_arguments(other), _with_arguments(fields), ignored=(*NOT_HASHED, *ignored))
 
 
 def best_evaluation(history: Sequence[dict[str, Any]], monitor: str = 'loss', goal: str = 'min') -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 from configs import default
 from data_pipeline.own.names import kind_of
 from seedwise import dotted, references
-from trainer import models, optimizers
+from trainer import models
 
 
 def _not(path: str, *values: str) -> Callable[[Any], bool]:
@@ -24,9 +24,9 @@ RULES: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
         'optimizer.use_ema is not set',
     ),
     (
-        ('optimizer.nesterov',),
-        lambda config: not config.optimizer.momentum and optimizers.canonical_name(config.optimizer.name) == 'SGD',
-        'optimizer.momentum is 0',
+        ('optimizer.options.nesterov',),
+        lambda config: not config.optimizer.options.get('momentum') and config.optimizer.name.lower() == 'sgd',
+        'optimizer.options.momentum is 0',
     ),
     (('model.dropout_rate',), lambda config: config.model.dropout == 'none', "model.dropout is 'none'"),
     (('model.filters', 'model.kernel_size'), lambda config: config.model.name == 'mlp', "model.name is not 'cnn'"),
@@ -81,12 +81,12 @@ def unused(config) -> dict[str, str]:
 
     Fields at their default are left out: they are in every config.
     """
-    schema = default.get_config()
+    given, plain = dict(dotted.flatten(config)), dict(dotted.flatten(default.get_config()))
     return {
         path: reason
         for fields, applies, reason in RULES
         for path in fields
-        if dotted.get(config, path) != dotted.get(schema, path) and applies(config)
+        if given.get(path) != plain.get(path) and applies(config)
     }
 
 

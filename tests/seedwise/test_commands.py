@@ -18,8 +18,11 @@ PARSE = """
 import sys
 from configs.default import OPTIONAL_PAIRS, PAIRS
 from seedwise import commands
+from trainer.numbers import offer_arguments, settle_numbers
 commands.define_config('config', 'A run.')
-print(commands.parse(sys.argv, 'Usage.', 'config', 'configs/default.py', PAIRS + OPTIONAL_PAIRS).to_json())
+config = commands.parse(sys.argv, 'Usage.', 'config', 'configs/default.py', PAIRS + OPTIONAL_PAIRS, offer_arguments)
+settle_numbers(config)
+print(config.to_json())
 """
 
 
@@ -114,11 +117,25 @@ def test_overrides_have_the_types_of_their_fields():
     words = parse(
         '--config=configs/default.py', '--config.metrics=auc,a/b.py:c', '--config.loss.class_weights=balanced'
     )
-    assert (words['metrics'], words['loss']['class_weights']) == (['auc,a/b.py:c'], ['balanced'])
+    assert (words['metrics'], words['loss']['class_weights']) == (['auc', 'a/b.py:c'], ['balanced'])
     assert isinstance(config['optimizer']['learning_rate'], float)
     assert config['test_every_evaluation'] is True
-    assert config['optimizer']['nesterov'] is False
+    assert config['optimizer']['options'] == {'nesterov': False}
     assert config['data']['name'] == 'a=b'
+
+
+def test_arguments_of_an_optimizer_are_set_as_options_or_next_to_them(tmp_path):
+    code = 'from configs import default\ndef get_config():\n    config = default.get_config()\n'
+    code += "    config.optimizer.name, config.optimizer.beta_1, config.optimizer.options.beta_2 = 'Adam', 1, 0.99\n"
+    (tmp_path / 'mine.py').write_text(f'{code}    return config\n')
+    words = ('--config.optimizer.beta_2=0.9', '--config.optimizer.options.beta_1=0.5', '--config.optimizer.amsgrad')
+    section = parse('--config=mine.py', *words, cwd=tmp_path)['optimizer']
+    assert section['options'] == {'beta_1': 0.5, 'beta_2': 0.9, 'amsgrad': True}
+    assert set(section) == set(default.get_config().optimizer)
+    section = parse('--config=mine.py', '--config.optimizer.options.amsgrad', '--config.seed=1', cwd=tmp_path)[
+        'optimizer'
+    ]
+    assert section['options'] == {'beta_1': 1.0, 'beta_2': 0.99, 'amsgrad': True}
 
 
 def test_the_last_of_two_values_counts():

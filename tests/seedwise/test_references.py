@@ -67,7 +67,7 @@ def test_what_is_right_is_accepted_without_running_the_file(mine):
         ({'model__options': {'widht': 3}}, "unknown option of model.name 'widht': accepted are rate, width.*'width'"),
         ({'model__options': {'classes': 3}}, "unknown option of model.name 'classes'"),
         ({'model__name': 'mlp', 'model__options': {'width': 3}}, 'model.options are for FILE.py:NAME'),
-        ({'optimizer__name': 'mine.py:Own', 'optimizer__beta_1': 0.5}, 'optimizer.beta_1 is set'),
+        ({'optimizer__name': 'mine.py:Own', 'optimizer__weight_decay': 0.5}, 'optimizer.weight_decay is set'),
     ],
 )
 def test_what_is_wrong_is_one_line_with_the_nearest(mine, fields, words):

@@ -16,6 +16,7 @@ from configs import default
 from data_pipeline import sources
 from data_pipeline.examples import InMemory
 from trainer import cluster, optimizers
+from trainer.numbers import settle_numbers
 
 STEPS = 7
 
@@ -101,6 +102,7 @@ def config_of(fields: dict, **more):
     config.model.hidden, config.model.activation = (6,), 'tanh'
     config.optimizer.update(fields)
     config.update(more)
+    settle_numbers(config)
     return config
 
 

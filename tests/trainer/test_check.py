@@ -13,8 +13,10 @@ from seedwise import dotted
 from seedwise.errors import UserError
 from tests.helpers import ROOT
 from trainer import check, optimizers
+from trainer.numbers import settle_numbers
 
 FIELDS = dotted.types(default.get_config())
+ALL = FIELDS | optimizers.FIELDS
 CONFIGS = sorted(path.name for path in (ROOT / 'configs').glob('*.py') if '\ndef get_config' in path.read_text())
 
 NUMBERS = st.one_of(st.integers(-(10**300), 10**300), st.floats(), st.sampled_from([0, 1, -1, math.nan, math.inf]))
@@ -35,6 +37,7 @@ def checked(values: dict) -> ml_collections.ConfigDict | None:
         for path, value in values.items():
             dotted.put(config, path, value)
     try:
+        settle_numbers(config)
         check.check(config)
     except UserError:
         return None
@@ -42,7 +45,7 @@ def checked(values: dict) -> ml_collections.ConfigDict | None:
 
 
 @settings(max_examples=500, deadline=None)
-@given(st.dictionaries(st.sampled_from(sorted(FIELDS)), ANYTHING, min_size=1, max_size=3))
+@given(st.dictionaries(st.sampled_from(sorted(ALL)), ANYTHING, min_size=1, max_size=3))
 def test_any_value_is_accepted_or_refused(values):
     # Nothing but `UserError` may come out of it, which `checked` makes None.
     config = checked(values)
@@ -52,8 +55,8 @@ def test_any_value_is_accepted_or_refused(values):
 @settings(max_examples=500, deadline=None)
 @given(st.data())
 def test_any_value_of_the_right_type_is_accepted_or_refused(data):
-    paths = data.draw(st.lists(st.sampled_from(sorted(FIELDS)), min_size=1, max_size=4))
-    checked({path: data.draw(of_type(FIELDS[path]), path) for path in paths})
+    paths = data.draw(st.lists(st.sampled_from(sorted(ALL)), min_size=1, max_size=4))
+    checked({path: data.draw(of_type(ALL[path]), path) for path in paths})
 
 
 def test_every_number_has_its_range():
@@ -140,8 +143,8 @@ def test_a_table_has_mixup_and_no_flip():
 def test_what_is_accepted_makes_an_optimizer(name):
     import keras
 
-    for argument in optimizers.ARGUMENTS[name] + optimizers.COMMON:
-        kind = FIELDS[f'optimizer.{argument}']
+    for argument in (*optimizers.ARGUMENTS[name], *optimizers.COMMON):
+        kind = ALL[f'optimizer.{argument}']
         for value in (True, False) if kind is bool else (0, 1, 10**9, 10**30, -1, -(10**30), 1e-300, 0.5, 1e300):
             fields = {'optimizer.name': name, 'optimizer.use_ema': True, f'optimizer.{argument}': value}
             if kind is float:

@@ -166,7 +166,7 @@ def test_the_monitor_says_which_evaluation_is_the_best():
 def sgd():
     config = default.get_config()
     config.precision, config.global_batch_size = 'float64', 16
-    config.optimizer.name, config.optimizer.momentum = 'SGD', 0.9
+    config.optimizer.name, config.optimizer.options.momentum = 'SGD', 0.9
     return config
 
 

@@ -160,7 +160,11 @@ def test_averaged_weights_are_evaluated_kept_as_best_hashed_and_saved(tmp_path):
         ({'jit': 'on', 'replicas': 2}, 'XLA compiles the step of one device only'),
         ({'jit': 'on', 'strategy': 'mirrored'}, 'XLA compiles the step of one device only'),
         ({'optimizer.name': 'ScheduleFreeAdamW', 'optimizer.use_ema': True}, 'averages its weights itself'),
-        ({'optimizer.name': 'ScheduleFreeAdamW', 'optimizer.beta_1': 0.0}, 'must be above 0'),
+        (
+            {'optimizer.name': 'ScheduleFreeAdamW', 'optimizer.options.beta_1': 0.0},
+            'for ScheduleFreeAdamW it must be above 0',
+        ),
+        ({'optimizer.name': 'lion', 'optimizer.options.beta_1': 0.0}, 'for Lion it must be above 0'),
     ],
 )
 def test_what_cannot_be_is_refused_before_tensorflow_starts(changes, line):

@@ -15,7 +15,8 @@ from configs import default
 from seedwise import dotted
 from seedwise.errors import UserError
 from tests.helpers import ROOT
-from trainer import results
+from trainer import optimizers, results
+from trainer.numbers import settle_numbers
 
 
 def config(**changes):
@@ -63,6 +64,34 @@ def test_a_field_that_is_new_and_unused_changes_no_hash_and_no_folder(tmp_path, 
     assert results.config_hash(after) != results.config_hash(before)
     with pytest.raises(UserError, match='brand_new was 7, is 8'):
         results.check_workdir(tmp_path, after)
+
+
+@pytest.mark.parametrize(
+    'given',
+    [
+        {'momentum': 0.9, 'nesterov': True},
+        {'options.momentum': 0.9, 'options.nesterov': True},
+        {'options.momentum': 0.9, 'nesterov': True},
+        {'momentum': 0.9, 'options': {'momentum': 0.9, 'nesterov': True, 'epsilon': None}},
+    ],
+    ids=str,
+)
+def test_an_argument_of_the_optimizer_is_the_same_run_as_a_field_and_as_an_option(tmp_path, given):
+    made = config(optimizer__name='SGD', **{f'optimizer.{path}': value for path, value in given.items()})
+    hashes = [results.config_hash(made)]
+    settle_numbers(made)
+    assert made.optimizer.options.to_dict() == {'momentum': 0.9, 'nesterov': True}
+    hashes.append(results.config_hash(made))
+    # That of the versions which had a field for each argument.
+    assert hashes == ['d1fd024ac82c85841de10b70ab96820536949aabfeede10ffb8b93a2179296b8'] * 2
+    old = json.loads(results.to_json(default.get_config()))
+    old['optimizer'] = dict.fromkeys(optimizers.TYPES) | old['optimizer']
+    old['optimizer'] |= {'name': 'SGD', 'momentum': 0.9, 'nesterov': True}
+    results.write_json(tmp_path / 'config.json', old)
+    results.check_workdir(tmp_path, made)
+    made.optimizer.options.momentum = 0.8
+    with pytest.raises(UserError, match='optimizer.momentum was 0.9, is 0.8'):
+        results.check_workdir(tmp_path, made)
 
 
 def test_the_hash_is_the_same_in_another_order():

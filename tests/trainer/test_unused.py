@@ -28,9 +28,9 @@ def config(**changes):
         ({'optimizer__ema_momentum': 0.5}, ['optimizer.ema_momentum'], {'optimizer__use_ema': True}),
         ({'optimizer__ema_overwrite_frequency': 3}, ['optimizer.ema_overwrite_frequency'], {'optimizer__use_ema': True}),
         (
-            {'optimizer__name': 'SGD', 'optimizer__nesterov': True},
-            ['optimizer.nesterov'],
-            {'optimizer__momentum': 0.9},
+            {'optimizer__name': 'SGD', 'optimizer__options__nesterov': True},
+            ['optimizer.options.nesterov'],
+            {'optimizer__options__momentum': 0.9},
         ),
         ({'monitor': 'accuracy'}, ['monitor'], {'data__validation': 100}),
         ({'model__dropout_rate': 0.2}, ['model.dropout_rate'], {'model__dropout': 'every'}),

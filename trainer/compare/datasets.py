@@ -58,7 +58,7 @@ def split(study: ml_collections.ConfigDict) -> dict[str, ml_collections.ConfigDi
     for value, overrides in _values(study.axes[axis]).items():
         part = study.copy_and_resolve_references()
         with part.unlocked():
-            part.base = overridden(study.base, [overrides], dotted.types(study.base))
+            part.base = overridden(study.base, [overrides])
             del part.axes[axis]
             holders = [part, *([part.paper] if isinstance(part.get('paper'), ml_collections.ConfigDict) else [])]
             for holder in holders:

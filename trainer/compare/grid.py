@@ -19,7 +19,7 @@ from trainer import metrics, results
 from trainer.check import check, check_complete
 from trainer.compare.analysis.selection import says_little
 from trainer.compare.normalize import file_name, normalize
-from trainer.numbers import of_field, settle_numbers
+from trainer.numbers import known_fields, of_field, offer_arguments, settle_numbers, settle_optimizer
 
 #: What a study may hold besides the runs: what a paper says of them, claims of our own, and what must hold if all is well.
 FIELDS = ('base', 'axes', 'variants', 'seeds', 'tune', 'paper', 'claims', 'checks', 'margins')
@@ -186,11 +186,11 @@ def variants_of(study: ml_collections.ConfigDict) -> list[Variant]:
     Raises:
       UserError: one cannot be run, two have the same name, or they differ in what must be the same for all.
     """
-    known, variants = dotted.types(study.base), []
+    variants = []
     for labels, given_name, overrides in _combinations(study):
         name = file_name(given_name or '-'.join(_word(axis, value) for axis, value in labels.items()))
         try:
-            config = overridden(study.base, overrides, known)
+            config = overridden(study.base, overrides)
             check(config)
         except UserError as error:
             raise UserError(f"variant '{name}': {error}") from error
@@ -226,26 +226,27 @@ def runs_of(variants: Iterable[Variant], seeds: Sequence[int], workdir: Path) ->
     return specs
 
 
-def overridden(
-    base: ml_collections.ConfigDict, overrides: Sequence[Mapping[str, Any]], known: Mapping[str, type]
-) -> ml_collections.ConfigDict:
+def overridden(base: ml_collections.ConfigDict, overrides: Sequence[Mapping[str, Any]]) -> ml_collections.ConfigDict:
     """Returns a copy of `base` with nested overrides applied in their order.
 
     Args:
       base: a run's config.
       overrides: nested as the config is.
-      known: the fields of `base` with their types.
 
     Raises:
       UserError: an override is of no field, or of the wrong type.
     """
-    config = base.copy_and_resolve_references()
+    config, known = base.copy_and_resolve_references(), known_fields()
     for nested in overrides:
         flat = dict(dotted.flatten(nested))
+        offer_arguments(config, flat)
         for path, value in flat.items():
             if dotted.is_option(path):
-                with config.unlocked():
-                    dotted.put(config, path, value)
+                try:
+                    with config.unlocked(), config.ignore_type():
+                        dotted.put(config, path, value)
+                except (KeyError, TypeError, ValueError) as error:  # of no section, or below an option
+                    raise unknown_field('field', path, known) from error
                 continue
             if path not in known:
                 raise unknown_field('field', path, known)
@@ -255,6 +256,7 @@ def overridden(
             except TypeError as error:
                 raise UserError(f'{path} is {value!r}: it must be {KINDS[known[path]]}') from error
         dotted.prefer_given(config, flat, PAIRS + OPTIONAL_PAIRS)
+        settle_optimizer(config)
     return config
 
 

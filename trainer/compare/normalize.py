@@ -6,7 +6,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import ml_collections
@@ -14,7 +14,8 @@ from ml_collections import FieldReference
 
 from seedwise.dotted import types
 from seedwise.errors import UserError
-from trainer.numbers import of_field
+from trainer import optimizers
+from trainer.numbers import of_field, offer_arguments
 
 #: Longest name of a file or folder, in bytes.
 LONGEST_NAME = 255
@@ -30,7 +31,7 @@ SELECTORS = ('a', 'b', 'where')
 ROW = ('variant',)
 
 
-def normalize(study: ml_collections.ConfigDict, given: Iterable[str] = ()) -> None:
+def normalize(study: ml_collections.ConfigDict, given: Collection[str] = ()) -> None:
     """Changes a study in place; what has the right form already is left as it is.
 
     Args:
@@ -82,12 +83,13 @@ def _named(mapping: ml_collections.ConfigDict, depth: int, where: str) -> ml_col
     return result
 
 
-def _type_leaves(study: ml_collections.ConfigDict, given: Iterable[str]) -> None:
-    """Gives the overrides that the command line sets the types of the fields that they are of: it goes by them."""
+def _type_leaves(study: ml_collections.ConfigDict, given: Collection[str]) -> None:
+    """Gives what the command line sets the types of the fields that it is of: the command line goes by them."""
     base = study.get('base')
     if not isinstance(base, ml_collections.ConfigDict):
         return
-    known = types(base)
+    offer_arguments(base, [path.removeprefix('base.') for path in given if path.startswith('base.')])
+    known = types(base) | optimizers.FIELDS
     for path in given:
         parts = path.split('.')
         depth = {'axes': 3, 'variants': 3}.get(parts[0], len(parts))

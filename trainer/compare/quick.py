@@ -16,12 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from configs import default
 from seedwise import config_files, dotted
 from seedwise.commands import KINDS, option_value
 from seedwise.errors import UserError, unknown, writing
 from trainer import metrics
-from trainer.numbers import of_field
+from trainer.numbers import known_fields, of_field
 
 #: 'first:last:log5'.
 RANGE = re.compile(r'([-+.\deE]+):([-+.\deE]+):(log|lin)(\d+)')
@@ -36,7 +35,7 @@ def axis(text: str) -> tuple[str, dict[str, Any]]:
       UserError: it has another form, the field does not exist, or a value is not one of it.
     """
     field, equals, values = text.partition('=')
-    known = dotted.types(default.get_config())
+    known = known_fields()
     if not equals or not values:
         raise UserError(f"--vary is '{text}': it must be FIELD=A,B,C or FIELD=1e-3:1e-1:log5")
     if field not in known and not dotted.is_option(field):
@@ -182,7 +181,7 @@ def from_argv(argv: list[str]) -> list[str]:
     """
     own: dict[str, list[str]] = {name: [] for name in ('config', 'vary', 'claim', 'margin', 'seeds', 'save')}
     overrides, rest, words = {}, [argv[0]], iter(argv[1:])
-    known = dotted.types(default.get_config())
+    known = known_fields()
     for word in words:
         name, equals, value = word.lstrip('-').partition('=')
         if word.startswith('-') and name in own:

@@ -157,7 +157,7 @@ def _tier(variant: Variant, tier: str, config: ml_collections.ConfigDict) -> Var
 def _with(variant: Variant, drawn: Mapping[str, float]) -> ml_collections.ConfigDict:
     """Returns a variant's config with drawn values, checked."""
     try:
-        config = overridden(variant.config, [dotted.nest(drawn)], dotted.types(variant.config))
+        config = overridden(variant.config, [dotted.nest(drawn)])
         check(config)
     except UserError as error:
         raise UserError(f"tuning variant '{variant.name}': {error}") from error

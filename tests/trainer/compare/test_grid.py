@@ -84,12 +84,31 @@ def test_the_command_line_sets_an_override_as_its_field_is_set():
     config = study(axes={'rate': {'high': {'optimizer': {'learning_rate': 1}}}})
     normalize(config, [path])
     assert types(config)[path] is float
+    config = study(axes={'beta': {'low': {'optimizer': {'beta_1': 0}}}})
+    normalize(config, ['axes.beta.low.optimizer.beta_1', 'base.optimizer.beta_2'])
+    assert types(config)['axes.beta.low.optimizer.beta_1'] is types(config)['base.optimizer.beta_2'] is float
     # One that follows another field still does.
     config = study()
     config.axes = {'rate': {'high': {'model': {'dropout_rate': config.base.model.get_ref('dropout_rate')}}}}
     normalize(config, ['axes.rate.high.model.dropout_rate'])
     config.base.model.dropout_rate = 0.25
     assert variants(config)[0].config.model.dropout_rate == 0.25
+
+
+def test_an_override_sets_an_argument_of_the_optimizer_as_a_field_or_as_an_option(tmp_path):
+    overrides = {'field': {'momentum': 1}, 'option': {'options': {'momentum': 1.0}}, 'keras': {'momentum': None}}
+    config = study(axes={'momentum': {name: {'optimizer': value} for name, value in overrides.items()} | {'base': {}}})
+    config.base.data.validation = 200
+    config.base.optimizer.name, config.base.optimizer.momentum = 'SGD', 0.5
+    made = {variant.name: variant for variant in variants(config)}
+    found = {name: variant.config.optimizer.options.to_dict() for name, variant in made.items()}
+    assert found == {'field': {'momentum': 1.0}, 'option': {'momentum': 1.0}, 'keras': {}, 'base': {'momentum': 0.5}}
+    field, option = (results.config_hash(made[name].config) for name in ('field', 'option'))
+    assert field == option
+    config.tune = {'trials': 1, 'metric': 'validation_loss'}
+    config.tune.tiers = {'all': {name: {'optimizer': {'momentum': ('linear', 0.1, 0.2)}} for name in made}}
+    for spec in tuning.trials_of(config, [*made.values()], tmp_path):
+        assert spec.config.optimizer.options.momentum == spec.drawn['optimizer.momentum']
 
 
 def test_what_is_drawn_between_whole_numbers_is_a_number(tmp_path):
@@ -138,6 +157,11 @@ def test_more_seeds_go_to_the_same_folder_and_another_base_to_another():
         ({'axes': {'o': {'Adam': {'optimiser': {'name': 'SGD'}}}}}, "variant 'Adam': unknown field 'optimiser.name'"),
         ({'axes': {'o': {'Adem': {'optimizer': {'name': 'Adem'}}}}}, "variant 'Adem': .*Did you mean 'Adam'"),
         ({'axes': {'o': {'Adam': {'epochs': 'five'}}}}, "variant 'Adam': epochs is 'five': it must be a whole number"),
+        ({'axes': {'o': {'A': {'optimizer': {'beta_1': 'x'}}}}}, "optimizer.beta_1 is 'x': it must be a number"),
+        ({'axes': {'o': {'A': {'optimizer': {'betta_1': 0.5}}}}}, "Did you mean 'optimizer.beta_1'"),
+        ({'axes': {'o': {'A': {'modle': {'options': {'width': 3}}}}}}, "unknown field 'modle.options.width'"),
+        ({'axes': {'o': {'A': {'optimizer': {'rho': 0.5}}}}}, "unknown argument of optimizer Adam 'rho'"),
+        ({'axes': {'o': {'A': {'optimizer': {'rho': 0.5, 'options': {'rho': 0.6}}}}}}, 'rho is 0.6: give one'),
         ({'axes': {'o': {'a b': {}, 'a/b': {}}}}, "two variants would have the folder 'a_b'"),
         ({'axes': {'o': {'report': {}}}}, "folder 'report'"),
         ({'axes': {'o': {'Adam': 3}}}, "axis 'o' must be a mapping"),

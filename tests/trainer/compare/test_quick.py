@@ -48,6 +48,13 @@ def test_values_and_ranges_make_a_grid(tmp_path, capsys):
     assert 'the study that this command stands for' in capsys.readouterr().out
 
 
+def test_arguments_of_an_optimizer_are_set_and_varied(tmp_path):
+    study = made(tmp_path, '--vary=optimizer.beta_1=0.5,0.9', '--config.optimizer.options.amsgrad=true')
+    variants = grid.variants_of(study)
+    assert sorted(v.config.optimizer.options.beta_1 for v in variants) == [0.5, 0.9]
+    assert all(v.config.optimizer.options.amsgrad is True for v in variants)
+
+
 def test_options_are_set_and_varied(tmp_path):
     (tmp_path / 'wine.csv').write_text('a,way\n1,0\n')
     network = f'--config.model.name={ROOT}/examples/own_optimizer.py:network'

@@ -79,7 +79,7 @@ def chosen(trials: pd.DataFrame, layout: Layout, metric: str) -> pd.DataFrame:
         if values.notna().any():
             best = group.loc[values.idxmax()]
             fields = [c for c in trials if '.' in str(c) and pd.notna(best[c])] or ['learning_rate']
-            settings = ', '.join(f'{path.removeprefix("optimizer.")} {best[path]:.3g}' for path in fields)
+            settings = ', '.join(f'{_short(path)} {best[path]:.3g}' for path in fields)
             row |= {metric.replace('_', ' '): number(best[metric]), 'settings': settings.replace('_', ' ')}
         rows.append(row)
     return pd.DataFrame(rows)
@@ -110,10 +110,14 @@ def _overrides(fields: Mapping[str, Any]) -> str:
 
 def _space(space: Mapping[str, Any]) -> str:
     parts = [
-        f'{path.removeprefix("optimizer.").replace("_", " ")} {SCALES.get(scale, scale)} in [{low:g}, {high:g}]'
+        f'{_short(path).replace("_", " ")} {SCALES.get(scale, scale)} in [{low:g}, {high:g}]'
         for path, (scale, low, high) in dotted.flatten(space)
     ]
     return '; '.join(parts)
+
+
+def _short(path: str) -> str:
+    return path.removeprefix('optimizer.').removeprefix('options.')
 
 
 def _shown(value: Any) -> str:
