@@ -186,6 +186,8 @@ def get_config() -> ml_collections.ConfigDict:
     # [n, classes]) that returns a number, with the line NAME.goal = 'max' or 'min' in FILE. The first named is what studies
     # rank by, and what their claims are about unless they name another.
     config.metrics = ('accuracy',)
+    # Arguments of metrics from files, by their names: {'f_beta': {'beta': 2.0}}, or --config.metric_options.f_beta.beta=2.
+    config.metric_options = ml_collections.ConfigDict()
     # The metric, on validation, by which the weights are chosen that are kept and tested, and which early stopping watches.
     config.monitor = 'loss'
     # Evaluate on validation every n epochs or steps (one of the two), and at the end.
