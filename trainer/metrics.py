@@ -192,7 +192,8 @@ def check(texts: Sequence[Any], options: Mapping[str, Any] = NO_OPTIONS) -> None
                     f'metric_options.{reference.name} is {given!r}: it must be a section of arguments, such as '
                     f'metric_options.{reference.name}.beta=2'
                 )
-            references.check(reference, f'metrics ({reference.name})', ('labels', 'logits'), given)
+            references.check(reference, 'metrics', ('labels', 'logits'), {})
+            references.check(reference, f'metric_options.{reference.name}', ('labels', 'logits'), given)
         name = of(text).name
         taken = name in METRICS or name in TAKEN or name.endswith(tuple(f'_{end}' for end in ENDS))
         if references.is_reference(text) and taken:

@@ -99,12 +99,13 @@ class _Split:
     found: int = 0  # examples that were read
 
     def chunks(self) -> Iterator[Chunk]:
+        self.found = 0
+        some = self.at_a_time
+        parts: Iterator[tuple]
         if self.stream is None:
-            parts = (
-                tuple(a[i : i + self.at_a_time] for a in self.arrays) for i in range(0, self.count, self.at_a_time)
-            )
+            parts = (tuple(array[i : i + some] for array in self.arrays) for i in range(0, self.count or 0, some))
         else:
-            parts = _iterated(self.stream.batch(self.at_a_time), self.what)
+            parts = _iterated(self.stream.batch(some), self.what)
         for inputs, labels, *more in parts:
             inputs = arrays.as_inputs(np.asarray(inputs), f'{self.what}: inputs')
             if labels.dtype == object:  # text, which TensorFlow has as bytes
@@ -207,7 +208,7 @@ def _known_by(splits: list[_Split], first: Chunk) -> str:
         known.update(f'{split.dtype} {split.count} {bool(split.arrays)} {first[0].shape}'.encode())
         if split.arrays:
             inputs, *rest = split.arrays
-            places = np.unique(np.linspace(0, len(inputs) - 1, LOOKED_AT).astype(int)) if len(inputs) else []
+            places = np.unique(np.linspace(0, max(0, len(inputs) - 1), LOOKED_AT).astype(int))[: len(inputs)]
             _update(known, *(np.asarray(inputs[i]) for i in places), *rest)
     _update(known, *(array for array in first if array is not None))
     return known.hexdigest()
@@ -242,10 +243,14 @@ class _Gathered:
     def raw(self, inputs: Any) -> Raw:
         train = self.splits[0].found if len(self.splits) > 1 else None
         pairs = zip(self._weights, self._labels, strict=True)
-        weights = np.concatenate([np.ones(len(y)) if w is None else w for w, y in pairs])
-        weights = weights if self.splits[0].weighted else None
-        content = f'{self.dtype} {self._shape} {self._hash.hexdigest()}'
-        return Raw(inputs, np.concatenate(self._labels), train, weights=weights, content=content)
+        weights = [np.ones(len(y)) if w is None else w for w, y in pairs]
+        return Raw(
+            inputs,
+            np.concatenate(self._labels),
+            train,
+            weights=np.concatenate(weights) if self.splits[0].weighted else None,
+            content=f'{self.dtype} {self._shape} {self._hash.hexdigest()}',
+        )
 
 
 def _in_memory(splits: list[_Split], first: Chunk, rest: Iterator[Chunk], limit: float) -> Raw | None:

@@ -55,10 +55,12 @@ def stored(data_dir: str, digest: str, options: Mapping[str, Any], read: Callabl
         with _partial(folder) as partial:
             made: list[Any] = []
 
-            def make(shape: tuple[int | None, ...], dtype: Any) -> Any:
+            def make(shape: tuple, dtype: Any) -> Any:
+                file = partial / _INPUTS
                 growing = shape[0] is None
-                array = Growing(partial / _INPUTS, shape[1:], dtype) if growing else None
-                made.append(array or np.lib.format.open_memmap(partial / _INPUTS, 'w+', dtype, shape))
+                made.append(
+                    Growing(file, shape[1:], dtype) if growing else np.lib.format.open_memmap(file, 'w+', dtype, shape)
+                )
                 return made[0]
 
             raw = read(make)
@@ -67,7 +69,7 @@ def stored(data_dir: str, digest: str, options: Mapping[str, Any], read: Callabl
                     made[0].flush()
                 else:
                     np.save(partial / _INPUTS, raw.inputs)
-                noted = {'train': raw.train, 'notes': raw.notes, 'columns': raw.columns}
+                noted: dict[str, Any] = {'train': raw.train, 'notes': raw.notes, 'columns': raw.columns}
                 noted |= {'extent': raw.extent, 'content': raw.content, 'weighted': raw.weights is not None}
                 if raw.weights is not None:
                     np.save(partial / _WEIGHTS, raw.weights)

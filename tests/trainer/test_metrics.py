@@ -163,8 +163,8 @@ def test_options_of_a_metric_of_ones_own(tmp_path, monkeypatch):
     assert len({before, plain, results.config_hash(config)}) == 3
     assert metrics.build(config.metrics, 3, config.metric_options)['scaled'](np.zeros(4), np.zeros((4, 3))) == 11
     for path, words in {
-        'scaled.bye': "unknown option of metrics .scaled. 'bye': accepted are by, plus",
-        'scaled.logits': "unknown option of metrics .scaled. 'logits'",
+        'scaled.bye': "unknown option of metric_options.scaled 'bye': accepted are by, plus",
+        'scaled.logits': "unknown option of metric_options.scaled 'logits'",
         'scale.by': "unknown metric in metric_options 'scale': accepted are scaled. Did you mean 'scaled'",
         'auc.bins': 'metric_options.auc: this metric takes none; options are for FILE.py:NAME',
         'scaled': 'metric_options.scaled is 3: it must be a section of arguments',
