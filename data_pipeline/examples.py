@@ -6,6 +6,7 @@ A key names an example: its index in memory, or its serialized record. Order, sh
 
 import dataclasses
 import functools
+import mmap
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -156,10 +157,14 @@ class OnDisk(InMemory):
 
     def _read(self, keys: np.ndarray) -> np.ndarray:
         flat, position = np.unique(keys, return_inverse=True)  # read in the order in which they lie
-        return handed_on(self.images[flat])[position].reshape(*keys.shape, *self.images.shape[1:])
+        return self._some(flat)[position].reshape(*keys.shape, *self.images.shape[1:])
 
     def _some(self, indices: np.ndarray) -> np.ndarray:
-        return handed_on(self.images[indices])
+        some = handed_on(self.images[indices])
+        # The pages that were read stay in the system's cache, and no longer count as memory of this process.
+        if mapped := getattr(getattr(self.images, 'array', self.images), '_mmap', None):
+            mapped.madvise(mmap.MADV_DONTNEED)
+        return some
 
     @functools.cached_property
     def _tensors(self):
