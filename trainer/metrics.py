@@ -206,7 +206,9 @@ def check(texts: Sequence[Any], options: Mapping[str, Any] = NO_OPTIONS) -> None
             raise UserError(f'metric_options.{name}: this metric takes none; options are for FILE.py:NAME')
         if name not in names:
             own = [name for name, text in names.items() if references.is_reference(text)]
-            raise unknown('metric in metric_options', name, own or ['none, as metrics names none of FILE.py:NAME'])
+            if not own:
+                raise UserError(f'metric_options.{name}: metrics names no metric FILE.py:NAME, which options are for')
+            raise unknown('metric in metric_options', name, own)
 
 
 def build(

@@ -50,11 +50,13 @@ def test_values_and_ranges_make_a_grid(tmp_path, capsys):
 
 def test_options_are_set_and_varied(tmp_path):
     (tmp_path / 'wine.csv').write_text('a,way\n1,0\n')
+    (tmp_path / 'own.py').write_text("def f_beta(labels, logits, beta, kind): return 1\nf_beta.goal = 'max'\n")
     network = f'--config.model.name={ROOT}/examples/own_optimizer.py:network'
     study = made(
         tmp_path, network, f'--config.data.name={tmp_path}/wine.csv', '--config.data.options.label=way',
         '--config.data.options.shape=(1, 2, 3)',
-        '--config.metric_options.f_beta.beta=2', '--config.metric_options.f_beta.kind=macro',
+        f'--config.metrics={tmp_path}/own.py:f_beta', '--config.metric_options.f_beta.beta=2',
+        '--config.metric_options.f_beta.kind=macro',
         '--vary=model.options.width=8,16',
     )  # fmt: skip
     variants = grid.variants_of(study)
