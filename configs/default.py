@@ -33,7 +33,7 @@ def get_config() -> ml_collections.ConfigDict:
     # Any TFDS image-classification dataset (mnist, fashion_mnist, cifar10, ...), the bundled 'digits', or your own data:
     # folder:PATH (<class>/<image>, or train/<class>/<image> and test/...), huggingface:PATH (what `datasets` saved to disk),
     # PATH.npz (x_train, y_train, x_test, y_test), PATH.npy with option `labels`, PATH.csv, or FILE.py:NAME, a function of
-    # (data_dir, **options) that returns {'train': (inputs, labels), 'test': ...} or tf.data.
+    # (data_dir, **options) that returns {'train': (inputs, labels), 'test': ...} or tf.data; with sample weights, if any.
     config.data.name = 'mnist'
     # How your own data are read (docs/extending.md has all), such as resize=(32, 32) of a folder, label='species' of a
     # table, or the arguments of a function; test_share=0.2 is held out as the test split where the data have none.

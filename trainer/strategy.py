@@ -85,6 +85,13 @@ def check_agreement(
         raise UserError(f'worker {others[0]} ({cluster.addresses[others[0]]}) {differs}')
 
 
+def check_same_data(strategy: tf.distribute.Strategy, cluster: Cluster | None, function: str, fingerprint: str) -> None:
+    """Raises `UserError` on every worker if a function of the user's own, FILE.py:NAME, gave the workers different data."""
+    if cluster and name_of(strategy) == 'multi_worker':
+        differs = f'was given other data by {function} than worker 0: it must return the same on every worker'
+        check_agreement(strategy, cluster, fingerprint, differs)
+
+
 def name_of(strategy: tf.distribute.Strategy) -> str:
     """Returns the config's name for a strategy."""
     kinds = {

@@ -70,9 +70,8 @@ def train(
             validation=config.data.validation,
             memory_limit_mb=config.data.memory_limit_mb,
         )
-        if cluster and strategy.name_of(devices) == 'multi_worker' and names.kind_of(location.path) == 'function':
-            differs = f'was given other data by {location.path} than worker 0: it must return the same on every worker'
-            strategy.check_agreement(devices, cluster, dataset.fingerprint, differs)
+        if names.kind_of(location.path) == 'function':
+            strategy.check_same_data(devices, cluster, location.path, dataset.fingerprint)
         if chief and show and not location.notes:  # of a function, which was not called before
             for note in dataset.notes:
                 warn(note)

@@ -105,7 +105,7 @@ class _Split:
         if self.stream is None:
             parts = (tuple(array[i : i + some] for array in self.arrays) for i in range(0, self.count or 0, some))
         else:
-            parts = _iterated(self.stream.batch(some), self.what)
+            parts = _iterated(self.stream.batch(some).prefetch(1), self.what)
         for inputs, labels, *more in parts:
             inputs = arrays.as_inputs(np.asarray(inputs), f'{self.what}: inputs')
             if labels.dtype == object:  # text, which TensorFlow has as bytes
@@ -270,7 +270,7 @@ def _written(name: str, splits: list[_Split], first: Chunk, rest: Iterator[Chunk
     gathered = _Gathered(splits)
     array = make((None, *first[0].shape[1:]), gathered.dtype)
     low, high, count = np.inf, -np.inf, 0
-    for chunk in _shown(_all(first, rest), splits, len(first[0])):
+    for chunk in _shown(_all(first, rest), splits):
         inputs = gathered.add(chunk)
         checks.check_finite(name, inputs, count)
         low, high, count = min(low, inputs.min()), max(high, inputs.max()), count + len(inputs)
@@ -283,12 +283,21 @@ def _all(first: Chunk, rest: Iterator[Chunk]) -> Iterator[Chunk]:
     yield from rest
 
 
-def _shown(chunks: Iterator[Chunk], splits: list[_Split], at_a_time: int) -> Iterator[Chunk]:
+def _shown(chunks: Iterator[Chunk], splits: list[_Split]) -> Iterator[Chunk]:
     """Yields the chunks, with a bar on a terminal."""
+    from rich import progress
     from rich.console import Console
-    from rich.progress import track
 
     console = Console(stderr=True)
     counts = [split.count for split in splits]
-    total = None if None in counts else sum(-(-count // at_a_time) for count in counts if count)
-    return track(chunks, 'preparing', total, console=console, disable=not console.is_terminal, transient=True)  # type: ignore[return-value]
+    total = None if None in counts else sum(count or 0 for count in counts)
+    columns = (
+        *(progress.TextColumn('preparing'), progress.BarColumn(), progress.MofNCompleteColumn()),
+        *(progress.TextColumn('examples'), progress.TimeElapsedColumn()),
+        *(progress.TextColumn('ETA'), progress.TimeRemainingColumn()),
+    )
+    with progress.Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task('', total=total)
+        for chunk in chunks:
+            yield chunk
+            bar.advance(task, len(chunk[0]))
