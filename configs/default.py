@@ -33,7 +33,7 @@ def get_config() -> ml_collections.ConfigDict:
     # Any TFDS image-classification dataset (mnist, fashion_mnist, cifar10, ...), the bundled 'digits', or your own data:
     # folder:PATH (<class>/<image>, or train/<class>/<image> and test/...), huggingface:PATH (what `datasets` saved to disk),
     # PATH.npz (x_train, y_train, x_test, y_test), PATH.npy with option `labels`, PATH.csv, or FILE.py:NAME, a function of
-    # (data_dir, **options) that returns {'train': (inputs, labels), 'test': ...} or tf.data.
+    # (data_dir, **options) that returns {'train': (inputs, labels), 'test': ...} or tf.data; with sample weights, if any.
     config.data.name = 'mnist'
     # How your own data are read (docs/extending.md has all), such as resize=(32, 32) of a folder, label='species' of a
     # table, or the arguments of a function; test_share=0.2 is held out as the test split where the data have none.
@@ -158,6 +158,8 @@ def get_config() -> ml_collections.ConfigDict:
     # [n, classes]) that returns a number, with the line NAME.goal = 'max' or 'min' in FILE. The first named is what studies
     # rank by, and what their claims are about unless they name another.
     config.metrics = ('accuracy',)
+    # Arguments of metrics from files, by their names: {'f_beta': {'beta': 2.0}}, or --config.metric_options.f_beta.beta=2.
+    config.metric_options = ml_collections.ConfigDict()
     # The metric, on validation, by which the weights are chosen that are kept and tested, and which early stopping watches.
     config.monitor = 'loss'
     # Evaluate on validation every n epochs or steps (one of the two), and at the end.

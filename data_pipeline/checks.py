@@ -6,6 +6,7 @@ same line of what TensorFlow raises.
 """
 
 import dataclasses
+import math
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -152,6 +153,13 @@ def usable(
     return images, labels
 
 
+def check_finite(name: str, numbers: np.ndarray, first: int) -> None:
+    """Raises `UserError` if one of some examples' numbers is not finite; `first`: the place of the first one, from 0."""
+    if numbers.dtype.kind == 'f' and not np.isfinite(numbers).all():
+        at = first + int(np.argwhere(~np.isfinite(numbers))[0][0])
+        raise UserError(f"dataset '{name}' has a number that is not finite in example {at:,} (from 0)")
+
+
 def usable_in_graph(
     split: str, images: 'tf.Tensor', labels: 'tf.Tensor', classes: int
 ) -> tuple['tf.Tensor', 'tf.Tensor']:
@@ -183,6 +191,11 @@ def handed_on(array: np.ndarray) -> np.ndarray:
 def handed_on_bytes(*images: np.ndarray) -> int:
     """Returns the bytes that images take as they are handed on: uint8, or float32."""
     return sum(array.size * (1 if array.dtype == np.uint8 else 4) for array in images)
+
+
+def at_a_time(shape: tuple[int, ...], most: int) -> int:
+    """Returns how many examples of a shape are looked at at a time: at most 2^24 numbers, which are 128 MiB as float64."""
+    return min(most, max(1, 2**24 // math.prod(shape)))
 
 
 def refusal(name: str, message: str) -> UserError | None:

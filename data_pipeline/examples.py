@@ -6,13 +6,14 @@ A key names an example: its index in memory, or its serialized record. Order, sh
 
 import dataclasses
 import functools
+import mmap
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from data_pipeline.checks import Form, handed_on, usable_in_graph
+from data_pipeline.checks import Form, at_a_time, handed_on, usable_in_graph
 
 #: Examples that are looked at at a time.
 AT_A_TIME = 1000
@@ -49,15 +50,23 @@ class InMemory:
     Attributes:
       count: number of examples.
       image_bytes: bytes of an image.
+      weights: of each example in the training loss, float64 [n]; None: there are none.
     """
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, indices: np.ndarray | None = None):
+    def __init__(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        indices: np.ndarray | None = None,
+        weights: np.ndarray | None = None,
+    ):
         """Takes images [n, height, width, channels], labels int32 [n] and the part's indices (None: all).
 
         Images are uint8, or float32 in [0, 1].
         """
         self.images = images
         self.labels = labels
+        self.weights = weights
         self.indices = np.arange(len(labels), dtype=np.int32) if indices is None else indices
         self.count = len(self.indices)
         self.image_bytes = images.itemsize * int(np.prod(images.shape[1:]))
@@ -91,16 +100,23 @@ class InMemory:
         images, labels = self._tensors
         return tf.gather(images, keys), tf.gather(labels, keys)
 
+    def fetch_weights(self, keys: tf.Tensor, dtype: str) -> tuple[tf.Tensor, ...]:
+        """Returns the weights of keys of any shape in the training loss; (): there are none."""
+        return () if self.weights is None else (tf.cast(tf.gather(self._weights, keys), dtype),)
+
     def part(self, indices: np.ndarray) -> 'InMemory':
         """Returns those of the examples, int32 indices of the arrays."""
-        part = type(self)(self.images, self.labels, indices)
+        part = type(self)(self.images, self.labels, indices, self.weights)
         part._tensors = self._tensors  # not copied once more
+        if self.weights is not None:
+            part._weights = self._weights
         return part
 
     @functools.cached_property
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of each channel or feature over the examples, float64; see `moments_of`."""
-        return moments_of(self._some(self.indices[i : i + AT_A_TIME]) for i in range(0, self.count, AT_A_TIME))
+        some = at_a_time(self.images.shape[1:], AT_A_TIME)
+        return moments_of(self._some(self.indices[i : i + some]) for i in range(0, self.count, some))
 
     def class_counts(self, classes: int) -> np.ndarray:
         """Returns the number of examples of each class, int64 [classes]."""
@@ -115,6 +131,11 @@ class InMemory:
             return tf.constant(self.images), tf.constant(self.labels)
 
     @functools.cached_property
+    def _weights(self):
+        with tf.init_scope(), tf.device('CPU:0'):
+            return tf.constant(self.weights)
+
+    @functools.cached_property
     def _keys(self):
         with tf.init_scope(), tf.device('CPU:0'):
             return tf.constant(self.indices)
@@ -123,9 +144,9 @@ class InMemory:
 class OnDisk(InMemory):
     """A split, or a part of one, whose inputs are read from a memory-mapped array when they are needed."""
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, indices: np.ndarray | None = None):
+    def __init__(self, images: Any, labels: np.ndarray, indices: np.ndarray | None = None, weights: Any = None):
         """As `InMemory`; images may be of any type that `handed_on` takes."""
-        super().__init__(images, labels, indices)
+        super().__init__(images, labels, indices, weights)
         self.image_bytes = handed_on(images[:1]).nbytes
 
     def fetch(self, keys: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -136,10 +157,14 @@ class OnDisk(InMemory):
 
     def _read(self, keys: np.ndarray) -> np.ndarray:
         flat, position = np.unique(keys, return_inverse=True)  # read in the order in which they lie
-        return handed_on(self.images[flat])[position].reshape(*keys.shape, *self.images.shape[1:])
+        return self._some(flat)[position].reshape(*keys.shape, *self.images.shape[1:])
 
     def _some(self, indices: np.ndarray) -> np.ndarray:
-        return handed_on(self.images[indices])
+        some = handed_on(self.images[indices])
+        # The pages that were read stay in the system's cache, and no longer count as memory of this process.
+        if mapped := getattr(getattr(self.images, 'array', self.images), '_mmap', None):
+            mapped.madvise(mmap.MADV_DONTNEED)
+        return some
 
     @functools.cached_property
     def _tensors(self):
@@ -251,6 +276,10 @@ class Sharded:
         """Yields all examples in the source's order: images [n, height, width, channels] as stored, labels int32 [n]."""
         records = self.in_order().unbatch().map(self._decode, num_parallel_calls=tf.data.AUTOTUNE)
         yield from records.batch(at_a_time).as_numpy_iterator()
+
+    def fetch_weights(self, keys: tf.Tensor, dtype: str) -> tuple[tf.Tensor, ...]:
+        """Returns (): there are none."""
+        return ()
 
     def shards(self) -> Iterator['Sharded']:
         """Yields each shard of a whole split by itself."""

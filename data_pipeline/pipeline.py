@@ -6,7 +6,8 @@ number of replicas and wherever a run was resumed. No example is dropped, and no
 come once; where the batch does not divide the epoch, one batch spans two.
 
 Steps come in blocks, since many steps are compiled into one call. A block is images, uint8 or float32 in [0, 1], [steps,
-batch of the replica, height, width, channels] and labels int32 [steps, batch of the replica].
+batch of the replica, height, width, channels], labels int32 [steps, batch of the replica] and, of training data that
+have them, sample weights as these.
 """
 
 import dataclasses
@@ -30,7 +31,15 @@ class Part:
 
 
 def train_blocks(
-    examples, *, seed: int, batch: int, start: int, blocks: Sequence[int], part: Part, augment: Augment | None = None
+    examples,
+    *,
+    seed: int,
+    batch: int,
+    start: int,
+    blocks: Sequence[int],
+    part: Part,
+    augment: Augment | None = None,
+    weights: str = 'float32',
 ) -> tf.data.Dataset:
     """Returns the training blocks from step `start` on, for one input pipeline.
 
@@ -42,6 +51,7 @@ def train_blocks(
       blocks: number of steps in each block, in their order.
       part: which replicas to feed; the elements for them alternate.
       augment: augmentation, drawn by step and place in the global batch, and so the same for any number of replicas.
+      weights: type of the sample weights, if there are any.
     """
     epoch, skip = divmod(start * batch, examples.count)
     keys = tf.data.Dataset.counter(tf.constant(epoch, tf.int64)).flat_map(lambda e: examples.shuffled(seed, e))
@@ -59,12 +69,14 @@ def train_blocks(
         if augment:
             steps = first + tf.range(tf.shape(keys)[1], dtype=tf.int64)
             images = augmented(images, augment, seed, steps, batch, local)
-        return images, labels
+        return images, labels, *examples.fetch_weights(keys, weights)
 
     return _for_replicas(keys.map(block, num_parallel_calls=2, deterministic=True), part)
 
 
-def train_blocks_at_once(examples: InMemory, *, seed: int, batch: int, start: int, blocks: Sequence[int]):
+def train_blocks_at_once(
+    examples: InMemory, *, seed: int, batch: int, start: int, blocks: Sequence[int], weights: str = 'float32'
+):
     """Yields the blocks of `train_blocks` for one replica without augmentation, each made when it is asked for.
 
     Setting up tf.data takes 0.1 s, which a run of half a second feels; and where a run has one thread there is none that
@@ -79,7 +91,8 @@ def train_blocks_at_once(examples: InMemory, *, seed: int, batch: int, start: in
             position += len(keys[-1])
             needed -= len(keys[-1])
         with tf.device('CPU:0'):  # or a GPU would be sent all examples, to take these from
-            block = examples.fetch(tf.constant(np.concatenate(keys).reshape(steps, batch)))
+            places = tf.constant(np.concatenate(keys).reshape(steps, batch))
+            block = (*examples.fetch(places), *examples.fetch_weights(places, weights))
         yield block
 
 

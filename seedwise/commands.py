@@ -249,17 +249,17 @@ class _ConfigFile(flags.ArgumentParser):
 def _add_options(config: ml_collections.ConfigDict, name: str, argv: Sequence[str]) -> None:
     """Adds the fields of free sections, called `options`, that the command line sets and the file does not."""
     for word, following in itertools.pairwise([*argv, '']):
-        match = re.match(rf'--?{name}\.([\w.]*\boptions)\.(\w+)(=?)(.*)', word, re.DOTALL)
+        match = re.match(rf'--?{name}\.([\w.]*options)\.([\w.]+)(=?)(.*)', word, re.DOTALL)
         if not match:
             continue
         try:
             section = dotted.get(config, match[1])
         except (KeyError, TypeError):
             continue  # refused later, as a field that does not exist
-        if isinstance(section, ml_collections.ConfigDict) and match[2] not in section:
-            with section.unlocked():
-                word_alone = not match[3] and (not following or following.startswith('--'))
-                section[match[2]] = True if word_alone else option_value(match[4] if match[3] else following)
+        if isinstance(section, ml_collections.ConfigDict) and match[2] not in dotted.types(section):
+            word_alone = not match[3] and (not following or following.startswith('--'))
+            value = True if word_alone else option_value(match[4] if match[3] else following)
+            dotted.put_option(section, match[2], value)
 
 
 def option_value(text: str) -> bool | int | float | str | tuple:

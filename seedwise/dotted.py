@@ -18,9 +18,21 @@ def put(config: Any, path: str, value: Any) -> None:
     get(config, parent)[key] = value
 
 
+def put_option(config: ml_collections.ConfigDict, path: str, value: Any) -> None:
+    """Sets the field at `path` in a free section, and makes what sections it needs there."""
+    *parents, key = path.split('.')
+    with config.unlocked():
+        for parent in parents:
+            if parent not in config:
+                config[parent] = ml_collections.ConfigDict()
+            config = config[parent]
+        config[key] = value
+
+
 def is_option(path: str) -> bool:
-    """Returns whether a path is in a free section, such as 'model.options.width': what it means knows its names."""
-    return '.options.' in path
+    """Returns whether a path is in a free section, such as 'model.options.width' or 'metric_options.f_beta.beta': what
+    it means knows its names."""
+    return 'options.' in path
 
 
 def types(config: ml_collections.ConfigDict, prefix: str = '') -> dict[str, type]:

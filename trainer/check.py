@@ -37,7 +37,7 @@ def check(config: ml_collections.ConfigDict) -> None:
     for path in own.keys() & references.FIELDS.keys():
         options = get(config, path.removesuffix('.name')).options
         references.check(own[path], path, references.FIELDS[path], options)
-    metrics.check(config.metrics)
+    metrics.check(config.metrics, config.metric_options)
     for path in references.FIELDS:
         where = path.removesuffix('.name')
         section = get(config, where)

@@ -51,7 +51,7 @@ class Metrics:
 
     def __init__(self, config, classes: int, collectives: Collectives):
         """Loads a user's own. Raises `UserError` where one cannot be called."""
-        self._functions = metrics.build(config.metrics, classes)
+        self._functions = metrics.build(config.metrics, classes, config.metric_options)
         self._classes, self._collectives = classes, collectives
         self._said: set[str] = set()
 

@@ -22,7 +22,7 @@ from trainer.report import print_summary
 DIVERGED = 3
 
 #: Fields that may differ where a finished run is only evaluated again.
-EVALUATED_ANEW = ('epochs', 'steps', 'metrics', 'monitor')
+EVALUATED_ANEW = ('epochs', 'steps', 'metrics', 'metric_options', 'monitor')
 
 _CONFIG = commands.define_config('config', 'configs/*.py: what to train; --config.x=y sets a field of it.')
 _WORKDIR = flags.DEFINE_string('workdir', '', "The run's folder. Default: runs/<config name>-<hash of the config>.")

@@ -133,6 +133,8 @@ METRICS: Mapping[str, Metric] = {
     },
 }
 
+NO_OPTIONS: Mapping[str, Any] = {}
+
 #: Those that every evaluation has, and that training has too.
 ALWAYS = ('accuracy', 'loss')
 
@@ -169,8 +171,13 @@ def goals(texts: Sequence[str]) -> dict[str, str]:
     return {name: metric.goal for name, metric in measured(texts).items()}
 
 
-def check(texts: Sequence[Any]) -> None:
-    """Raises `UserError` for a metric that does not exist, or that cannot be called as it is."""
+def check(texts: Sequence[Any], options: Mapping[str, Any] = NO_OPTIONS) -> None:
+    """Raises `UserError` for a metric that does not exist, or that cannot be called as it is.
+
+    Args:
+      texts: as `config.metrics` has them.
+      options: as `config.metric_options` has them, name of a metric -> its arguments.
+    """
     if not texts:
         raise UserError(f'metrics is (): it must name one metric or more, of {", ".join(METRICS)}, or FILE.py:NAME')
     names: dict[str, str] = {}
@@ -178,7 +185,15 @@ def check(texts: Sequence[Any]) -> None:
         if not isinstance(text, str):
             raise UserError(f"metrics holds {text!r}: each must be a name, such as 'macro_f1'")
         if references.is_reference(text):
-            references.check(references.parse(text, 'metrics'), 'metrics', ('labels', 'logits'), {})
+            reference = references.parse(text, 'metrics')
+            given = options.get(reference.name, {})
+            if not hasattr(given, 'items'):
+                raise UserError(
+                    f'metric_options.{reference.name} is {given!r}: it must be a section of arguments, such as '
+                    f'metric_options.{reference.name}.beta=2'
+                )
+            references.check(reference, 'metrics', ('labels', 'logits'), {})
+            references.check(reference, f'metric_options.{reference.name}', ('labels', 'logits'), given)
         name = of(text).name
         taken = name in METRICS or name in TAKEN or name.endswith(tuple(f'_{end}' for end in ENDS))
         if references.is_reference(text) and taken:
@@ -186,10 +201,25 @@ def check(texts: Sequence[Any]) -> None:
         if name in names:
             raise UserError(f"metrics names '{name}' twice: as {names[name]} and as {text}")
         names[name] = text
+    for name in options:
+        if name in METRICS:
+            raise UserError(f'metric_options.{name}: this metric takes none; options are for FILE.py:NAME')
+        if name not in names:
+            own = [name for name, text in names.items() if references.is_reference(text)]
+            if not own:
+                raise UserError(f'metric_options.{name}: metrics names no metric FILE.py:NAME, which options are for')
+            raise unknown('metric in metric_options', name, own)
 
 
-def build(texts: Sequence[str], classes: int) -> dict[str, Callable[[np.ndarray, np.ndarray], float]]:
+def build(
+    texts: Sequence[str], classes: int, options: Mapping[str, Any] = NO_OPTIONS
+) -> dict[str, Callable[[np.ndarray, np.ndarray], float]]:
     """Returns the functions of the metrics that are no sums, by name; a user's own are tried out on random logits.
+
+    Args:
+      texts: as `config.metrics` has them.
+      classes: number of classes.
+      options: as `config.metric_options` has them.
 
     Raises:
       UserError: a file raises, or its function does, or returns no number.
@@ -198,17 +228,19 @@ def build(texts: Sequence[str], classes: int) -> dict[str, Callable[[np.ndarray,
     for text in texts:
         metric = of(text)
         if references.is_reference(text):
-            found[metric.name] = _own(references.parse(text, 'metrics'), classes)
+            found[metric.name] = _own(references.parse(text, 'metrics'), classes, options.get(metric.name, {}))
         elif metric.compute is not None:
             found[metric.name] = metric.compute
     return found
 
 
-def _own(reference: references.Reference, classes: int) -> Callable[[np.ndarray, np.ndarray], float]:
+def _own(
+    reference: references.Reference, classes: int, options: Mapping[str, Any]
+) -> Callable[[np.ndarray, np.ndarray], float]:
     function = references.load(reference)
 
     def compute(labels: np.ndarray, logits: np.ndarray) -> float:
-        value = references.call(function, labels.copy(), logits.copy(), file=reference.file)
+        value = references.call(function, labels.copy(), logits.copy(), file=reference.file, **options)
         try:
             return float(value)
         except (TypeError, ValueError) as error:

@@ -52,6 +52,7 @@ ADDED: dict[str, Any] = {
     'data.augment.name': '',
     'loss.class_weights': [],
     'metrics': ['accuracy'],
+    'metric_options': {},
     'monitor': 'loss',
 }
 
@@ -116,7 +117,17 @@ def begin(workdir: Path, config) -> None:
     write_json(workdir / 'config.json', to_json(config))
 
 
-def _keep_digest(workdir: Path, name: str, path: Path, digest: str) -> None:
+def keep_fingerprint(workdir: Path, config, fingerprint: str) -> None:
+    """Keeps the fingerprint of what a function of the user's own returned, which is known once it was called.
+
+    Raises:
+      UserError: it returned other data when the run began.
+    """
+    if names.kind_of(config.data.name) == 'function':
+        _keep_digest(workdir, DATA, f'what {config.data.name} returns', fingerprint)
+
+
+def _keep_digest(workdir: Path, name: str, path: Path | str, digest: str) -> None:
     kept = workdir / SOURCES / name
     if kept.exists() and kept.read_text(encoding='utf-8').strip() != digest:
         raise UserError(f'{path} has changed since the run in {workdir} began: undo that, or choose another --workdir')

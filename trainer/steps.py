@@ -193,7 +193,7 @@ class Program:
         """Trains the steps of a block.
 
         Args:
-          block: images and labels, an element of `pipeline.train_blocks` for each replica.
+          block: images, labels and sample weights if there are any, an element of `pipeline.train_blocks` for each replica.
           seed: the run's.
           first_step: the run's step that the block begins with.
           stop: whether this worker asks all workers to stop after this block.
@@ -206,7 +206,7 @@ class Program:
         numbers = [tf.constant(number) for number in (steps, seed, first_step, stop)]
         if self._mixup:
             numbers.append(tf.constant(mixup.coefficients(self._mixup, seed, first_step, self._longest)))
-        totals, last, stops = self._train_block(*block, *numbers)
+        totals, last, stops = self._train_block(block, *numbers)
         return Trained(Totals(*_numbers(totals)), LastStep(*_numbers(last)), bool(stops.numpy() > 0))
 
     def evaluate(self, blocks: Iterable[tuple], on_block: OnBlock | None = None) -> Totals:
@@ -226,7 +226,7 @@ class Program:
                 on_block(*map(np.asarray, (*whole, *predictions)))  # `numpy()` would copy
         return totals._replace(examples=round(totals.examples))
 
-    def _train_steps(self, images, labels, steps, seed, first_step, stop, *mixing):
+    def _train_steps(self, block, steps, seed, first_step, stop, *mixing):
         """The first `steps` steps of a block: returns `Totals`, `LastStep` and the number of workers that ask to stop.
 
         `mixing`: with mixup, the coefficient of each step.
@@ -234,7 +234,7 @@ class Program:
 
         def step(i, totals, last):
             is_last = tf.equal(i + 1, steps)
-            args = (images, labels, i, seed, first_step + i, is_last, *(coefficients[i] for coefficients in mixing))
+            args = (block, i, seed, first_step + i, is_last, *(coefficients[i] for coefficients in mixing))
             per_replica = self._devices.run(self._replica_step, args=args)
             self._overwrite()
             first = [self._devices.experimental_local_results(value)[0] for value in per_replica[1]]
@@ -245,23 +245,27 @@ class Program:
         *totals, stops = tf.unstack(self.collectives.over_workers(tf.stack([*totals, tf.cast(stop, self._sum_dtype)])))
         return Totals(*totals), last, stops
 
-    def _replica_step(self, images, labels, i, seed, step, is_last, *mixing):
+    def _replica_step(self, block, i, seed, step, is_last, *mixing):
         # Sliced out here: a step that XLA compiles by itself would be compiled again for each length of block.
-        return self._step(images[i], labels[i], seed, step, is_last, *mixing)
+        return self._step(tuple(array[i] for array in block), seed, step, is_last, *mixing)
 
-    def _train_step(self, images, labels, seed, step, is_last, coefficient=None):
-        """One step of one replica on its share of a global batch: images [batch, ...] and int32 labels [batch].
+    def _train_step(self, batch, seed, step, is_last, coefficient=None):
+        """One step of one replica on its share of a global batch: images [batch, ...], int32 labels [batch] and, if there
+        are any, sample weights [batch].
 
         `coefficient`: of mixup, None: without it.
         """
+        images, *targets = batch
+        labels = targets[0]
         inputs = self._inputs(images)
         if coefficient is not None:
             inputs = mixup.mixed(coefficient, inputs, mixup.partners(inputs))
         with tf.GradientTape() as tape, self._seeds.at(seed, step):
             logits = self.model(inputs, training=True)
-            loss = self._weighted_loss(labels, logits)
+            loss = self._weighted_loss(logits, *targets)
             if coefficient is not None:
-                loss = mixup.mixed(coefficient, loss, self._weighted_loss(mixup.partners(labels), logits))
+                of_partners = self._weighted_loss(logits, *map(mixup.partners, targets))
+                loss = mixup.mixed(coefficient, loss, of_partners)
             mean = tf.reduce_sum(loss) / self._batch  # the share in the mean over the global batch
             scaled = self.optimizer.scale_loss(mean)
         gradients = self.collectives.over_replicas(tape.gradient(scaled, self.model.trainable_variables))
@@ -269,12 +273,12 @@ class Program:
         self.optimizer.apply(gradients, self.model.trainable_variables)
         return self._totals(loss, logits, labels, tf.ones_like(labels, tf.bool)), last
 
-    def _weighted_loss(self, labels, logits):
-        """The loss of each example, [batch], times the weight of its class if classes have weights."""
+    def _weighted_loss(self, logits, labels, sample_weights=None):
+        """The loss of each example, [batch], times its weight and that of its class, if there are any."""
         loss = self._loss(labels, _loss_precision(logits))
         for weights in self._class_weights:
             loss *= tf.cast(tf.gather(weights, labels), loss.dtype)
-        return loss
+        return loss if sample_weights is None else loss * tf.cast(sample_weights, loss.dtype)
 
     def _overwrite(self):
         """Sets the weights to their averages every `ema_overwrite_frequency` steps, outside of a replica's step.

@@ -19,6 +19,11 @@ from trainer.cluster import Cluster, lost_worker, start_seconds, tpu_address
 #: Replicas that one CPU is split into: each is compiled by itself, so more would take minutes to start.
 MOST_CPU_DEVICES = 64
 
+OTHER_CONFIG = (
+    'has another config than worker 0, or other files that the config names: start all workers with the same command and '
+    'the same files'
+)
+
 
 def start(config, cluster: Cluster | None) -> tf.distribute.Strategy:
     """Starts TensorFlow's devices as the config wants them and returns the strategy that uses them.
@@ -50,13 +55,16 @@ def start(config, cluster: Cluster | None) -> tf.distribute.Strategy:
     return strategy
 
 
-def check_agreement(strategy: tf.distribute.Strategy, cluster: Cluster, digest: str) -> None:
+def check_agreement(
+    strategy: tf.distribute.Strategy, cluster: Cluster, digest: str, differs: str = OTHER_CONFIG
+) -> None:
     """Raises `UserError` on every worker if the workers were started with different configs or files.
 
     Args:
       strategy: of several workers, each of which must call this.
       cluster: those workers.
       digest: hexadecimal hash of what must be the same.
+      differs: what is said of a worker with another hash.
     """
     share, local = [int(digest[i : i + 7], 16) for i in range(0, 28, 7)], local_replicas(strategy)
     own = np.zeros((len(cluster.addresses), len(share)), 'int32')
@@ -74,10 +82,14 @@ def check_agreement(strategy: tf.distribute.Strategy, cluster: Cluster, digest: 
     everybody = gather(tf.constant(own)).numpy()
     others = [i for i in range(1, len(everybody)) if (everybody[i] != everybody[0]).any()]
     if others:
-        raise UserError(
-            f'worker {others[0]} ({cluster.addresses[others[0]]}) has another config than worker 0, or other files that the '
-            'config names: start all workers with the same command and the same files'
-        )
+        raise UserError(f'worker {others[0]} ({cluster.addresses[others[0]]}) {differs}')
+
+
+def check_same_data(strategy: tf.distribute.Strategy, cluster: Cluster | None, function: str, fingerprint: str) -> None:
+    """Raises `UserError` on every worker if a function of the user's own, FILE.py:NAME, gave the workers different data."""
+    if cluster and name_of(strategy) == 'multi_worker':
+        differs = f'was given other data by {function} than worker 0: it must return the same on every worker'
+        check_agreement(strategy, cluster, fingerprint, differs)
 
 
 def name_of(strategy: tf.distribute.Strategy) -> str:

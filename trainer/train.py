@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from data_pipeline import prepared, sources
+from data_pipeline.own import names
 from seedwise import references, tensorflow_import
 from seedwise.errors import Interrupted, UserError
 from seedwise.signals import stop_requests
@@ -69,6 +70,8 @@ def train(
             validation=config.data.validation,
             memory_limit_mb=config.data.memory_limit_mb,
         )
+        if names.kind_of(location.path) == 'function':
+            strategy.check_same_data(devices, cluster, location.path, dataset.fingerprint)
         if chief and show and not location.notes:  # of a function, which was not called before
             for note in dataset.notes:
                 warn(note)
@@ -168,6 +171,8 @@ class Run:
           show: whether to show progress.
           test: whether to open the test set at the end.
         """
+        if self.chief:
+            results.keep_fingerprint(self.workdir, self.config, self.dataset.fingerprint)
         snapshot = self.checkpoints.restore()
         if snapshot:
             self._continue_from(snapshot)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from data_pipeline.own.raw import Raw
+from data_pipeline.own.raw import Raw, weights_as_given
 from seedwise.errors import UserError
 
 #: Names of the inputs and the labels of a split in an .npz file; {} is 'train', 'test' or 'val'.
@@ -17,16 +17,21 @@ PAIRS = (
 #: The same where the file has one split.
 SINGLE = (('x', 'y'), ('X', 'y'), ('images', 'labels'), ('data', 'labels'), ('features', 'labels'), ('data', 'target'))
 
+#: Name of the sample weights in an .npz file, alone or with '_train': as Keras's `fit` calls them.
+WEIGHTS = 'sample_weight'
 
-def read(path: Path, make: Any = None, *, labels: str = '') -> Raw:
+
+def read(path: Path, make: Any = None, *, labels: str = '', weights: str = '') -> Raw:
     """Reads arrays: inputs [n, height, width], [n, height, width, channels] or [n, features], and labels [n].
 
     Labels may be one-hot rows. A .npy file of inputs is read where it lies, a batch at a time.
 
     Args:
-      path: the .npz file, with names such as x_train, y_train, x_test, y_test (`PAIRS`, `SINGLE`); or the .npy file.
+      path: the .npz file, with names such as x_train, y_train, x_test, y_test (`PAIRS`, `SINGLE`), and sample_weight_train
+        or sample_weight if examples have weights in the training loss; or the .npy file.
       make: not used.
       labels: the .npy file of the labels, for a .npy file of inputs.
+      weights: the .npy file of the sample weights, for a .npy file of inputs; '': there are none.
 
     Raises:
       UserError: the file is damaged, or its arrays are not these.
@@ -37,9 +42,11 @@ def read(path: Path, make: Any = None, *, labels: str = '') -> Raw:
             if not labels:
                 raise UserError(f'{path} holds inputs alone: name the file of their labels in data.options.labels')
             inputs, known = np.load(path, mmap_mode='r'), np.load(Path(labels).expanduser())
-            return Raw(as_inputs(inputs, path), as_labels(known, len(inputs), labels), None)
-        if labels:
-            raise UserError('data.options.labels is for a .npy file: an .npz file holds its labels')
+            given = weights_as_given(np.load(Path(weights).expanduser()), len(inputs), weights) if weights else None
+            return Raw(as_inputs(inputs, path), as_labels(known, len(inputs), labels), None, weights=given)
+        if labels or weights:
+            option = 'labels' if labels else 'weights'
+            raise UserError(f'data.options.{option} is for a .npy file: an .npz file holds all itself')
         with np.load(path, allow_pickle=False) as stored:
             return _of(stored, path)
     except (OSError, EOFError, zipfile.BadZipFile, ValueError) as error:
@@ -74,7 +81,11 @@ def _of(stored: Any, path: Path) -> Raw:
     if len(set(shapes)) > 1:
         raise UserError(f'{path} has examples of shape {shapes[0]} in {parts[0][0]} and {shapes[1]} in {parts[1][0]}')
     count = len(labels[0]) if len(parts) > 1 else None
-    return Raw(np.concatenate(inputs), np.concatenate(labels), count, tuple(notes))
+    weights = None
+    if found := [name for name in (f'{WEIGHTS}_train', WEIGHTS) if name in names]:
+        of_train = weights_as_given(stored[found[0]], len(labels[0]), f'{found[0]} in {path}')
+        weights = np.concatenate([of_train, *(np.ones(len(more)) for more in labels[1:])])
+    return Raw(np.concatenate(inputs), np.concatenate(labels), count, tuple(notes), weights=weights)
 
 
 def as_inputs(array: np.ndarray, what: Any) -> np.ndarray:

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import hashlib
-import itertools
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 from data_pipeline import checks
 from data_pipeline.dataset import Dataset, Location
 from data_pipeline.own import function, names, store
-from data_pipeline.own.raw import Raw
+from data_pipeline.own.raw import Cast, Raw
 from seedwise.errors import UserError
 
 #: Share of the examples of a class that become the test split where the data have none.
@@ -56,7 +55,8 @@ def load(location: Location, memory_limit_mb: int) -> Dataset:
     settled = _settled(location, memory_limit_mb)
     inputs = settled.inputs
     fits = checks.handed_on_bytes(inputs) <= memory_limit_mb * 2**20
-    whole = InMemory(checks.handed_on(np.asarray(inputs)), settled.labels) if fits else OnDisk(inputs, settled.labels)
+    parts = settled.labels, None, settled.weights
+    whole = InMemory(checks.handed_on(np.asarray(inputs)), *parts) if fits else OnDisk(inputs, *parts)
     train, test = whole.part(settled.train.astype(np.int32)), whole.part(settled.test.astype(np.int32))
     return Dataset(
         location.name,
@@ -85,6 +85,7 @@ class _Settled:
     fingerprint: str
     outside: bool  # some input is not in [0, 1]
     columns: tuple[str, ...]
+    weights: np.ndarray | None  # float64 [n], in the training loss
 
 
 def _settled(location: Location, memory_limit_mb: int) -> _Settled:
@@ -100,7 +101,7 @@ def _read(path: str, title: str, data_dir: str, key: str, share: float, memory_l
     options = {name: tuple(x) if isinstance(x, list) else x for name, x in json.loads(key).items()}
     kind = names.kind_of(path)
     if kind == 'function':
-        raw = function.read(path, data_dir, options)
+        raw = function.read(path, data_dir, options, memory_limit_mb, digest)
     else:
         file = names.path_of(path)
         slow = kind != 'arrays' or (file.suffix == '.npz' and file.stat().st_size > memory_limit_mb * 2**20)
@@ -120,20 +121,50 @@ def _settle(title: str, raw: Raw, share: float, digest: str, key: str) -> _Settl
             if not len(part):
                 raise UserError(f"dataset '{title}' has no examples in its {split} split: at least 1 is needed")
     _only_in_one(labels, classes, train, test, notes)
-    inputs = raw.inputs
-    if inputs.dtype.kind == 'b' or (inputs.dtype.kind in 'iu' and inputs.dtype not in (np.uint8, np.uint16)):
-        low, high = inputs.min(), inputs.max()
-        image = inputs.ndim == 4 and low >= 0 and high <= 255 and inputs.dtype.kind != 'b'
-        inputs = inputs.astype(np.uint8 if image else np.float32)
-    if inputs.ndim == 2 and inputs.dtype.kind != 'f':
-        inputs = inputs.astype(np.float32)  # features are numbers, not pixels
-    outside = inputs.dtype.kind == 'f' and _outside(title, inputs)
+    _check_weights(title, raw.weights, train, notes)
+    inputs, outside = _numbers(title, raw)
     hashed = json.dumps(names.without_paths(json.loads(key)), sort_keys=True)
     content = hashlib.sha256(f'{digest} {hashed} {share}'.encode())
     if not digest:
-        for array in (inputs, labels):
-            content.update(np.ascontiguousarray(array).data)
-    return _Settled(inputs, labels, classes, train, test, tuple(notes), content.hexdigest(), outside, raw.columns)
+        content.update(raw.content.encode())
+        for array in (labels, raw.weights):
+            content.update(b'' if array is None else np.ascontiguousarray(array).data)
+    fingerprint = content.hexdigest()
+    return _Settled(inputs, labels, classes, train, test, tuple(notes), fingerprint, outside, raw.columns, raw.weights)
+
+
+def _numbers(title: str, raw: Raw) -> tuple[Any, bool]:
+    """Returns the inputs as uint8, uint16 or floats, and whether they are floats of which some are not in [0, 1].
+
+    What lies on disk is converted when it is read. Raises `UserError` if a number is not finite.
+    """
+    inputs = raw.inputs
+    of_images = inputs.ndim == 4 and inputs.dtype in (np.uint8, np.uint16)
+    if of_images:
+        return inputs, False
+    low, high = raw.extent or _extent(title, inputs)
+    if inputs.dtype.kind != 'f':
+        pixels = inputs.ndim == 4 and inputs.dtype.kind != 'b' and low >= 0 and high <= 255
+        dtype = np.uint8 if pixels else np.float32  # features are numbers, not pixels
+        inputs = Cast(inputs, dtype) if isinstance(inputs, np.memmap) else inputs.astype(dtype)
+    return inputs, inputs.dtype.kind == 'f' and (low < 0 or high > 1)
+
+
+def _check_weights(title: str, weights: np.ndarray | None, train: np.ndarray, notes: list[str]) -> None:
+    """Raises `UserError` if a weight of a training example is negative or not finite, or all are 0."""
+    if weights is None:
+        return
+    of_train = weights[train]
+    wrong = ~np.isfinite(of_train) | (of_train < 0)
+    if wrong.any():
+        at = train[wrong][0]
+        raise UserError(
+            f"dataset '{title}' has the sample weight {weights[at]:g} in example {at:,} (from 0): it must be a finite "
+            'number of at least 0'
+        )
+    if not of_train.any():
+        raise UserError(f"dataset '{title}' has only sample weights of 0 in its training split: nothing can be learned")
+    notes.append('each training example has its sample weight in the training loss; evaluation counts each once')
 
 
 def _classes(title: str, labels: np.ndarray, notes: list[str]) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -199,15 +230,13 @@ def _only_in_one(labels, classes: tuple[str, ...], train, test, notes: list[str]
             notes.append(f"class '{name}' is not in the test split: how well it is recognised is not measured")
 
 
-def _outside(title: str, inputs: Any) -> bool:
-    """Returns whether some number is not in [0, 1]. Raises `UserError` if one is not finite."""
-    outside = False
-    for first in itertools.count(0, _AT_A_TIME):
-        some = np.asarray(inputs[first : first + _AT_A_TIME])
-        if not len(some):
-            return outside
-        if not np.isfinite(some).all():
-            at = first + int(np.argwhere(~np.isfinite(some))[0][0])
-            raise UserError(f"dataset '{title}' has a number that is not finite in example {at:,} (from 0)")
-        outside |= bool(some.min() < 0 or some.max() > 1)
-    return outside
+def _extent(title: str, inputs: Any) -> tuple[float, float]:
+    """Returns the least and the greatest number. Raises `UserError` if one is not finite."""
+    low, high = [], []
+    at_a_time = checks.at_a_time(inputs.shape[1:], _AT_A_TIME)
+    for first in range(0, len(inputs), at_a_time):
+        some = np.asarray(inputs[first : first + at_a_time])
+        checks.check_finite(title, some, first)
+        low.append(some.min())
+        high.append(some.max())
+    return min(low).item(), max(high).item()

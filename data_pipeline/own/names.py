@@ -36,7 +36,7 @@ MOST_HASHED_BYTES = 2 * 2**30
 COMMON = ('test_share',)
 
 #: Options that name a file.
-FILES = ('labels', 'test')
+FILES = ('labels', 'test', 'weights')
 
 
 def kind_of(name: str) -> str:

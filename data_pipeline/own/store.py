@@ -21,7 +21,7 @@ from seedwise.errors import writing
 #: What was stored by another version is made again.
 VERSION = 1
 
-_INPUTS, _LABELS, _FACTS = 'inputs.npy', 'labels.npy', 'facts.json'
+_INPUTS, _LABELS, _WEIGHTS, _FACTS = 'inputs.npy', 'labels.npy', 'weights.npy', 'facts.json'
 
 ADVICE = 'set --config.data.data_dir to a folder that can be written'
 
@@ -35,29 +35,32 @@ def stored(data_dir: str, digest: str, options: Mapping[str, Any], read: Callabl
       data_dir: the folder that all datasets are in.
       digest: of the content.
       options: that it is read with.
-      read: is given a function that makes an array of (shape, dtype) in the store.
+      read: is given a function that makes an array of (shape, dtype) in the store; where shape[0] is None, a `Growing`.
 
     Raises:
       CannotWrite: the store cannot be written.
     """
     import filelock
 
-    facts = json.dumps([VERSION, digest, {key: options[key] for key in sorted(options)}], default=list)
-    folder = Path(data_dir, 'own', hashlib.sha256(facts.encode()).hexdigest()[:20])
-    if (found := _load(folder)) is not None:
-        return found
+    folder = _folder(data_dir, digest, options)
+    if (kept := _load(folder)) is not None:
+        return kept
     with writing(folder, ADVICE):
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(folder.with_name(f'.{folder.name}.lock'))
         lock.acquire()
     try:
-        if (found := _load(folder)) is not None:
-            return found
+        if (kept := _load(folder)) is not None:
+            return kept
         with _partial(folder) as partial:
-            made: list[np.memmap] = []
+            made: list[Any] = []
 
-            def make(shape: tuple[int, ...], dtype: Any) -> np.memmap:
-                made.append(np.lib.format.open_memmap(partial / _INPUTS, 'w+', dtype, shape))
+            def make(shape: tuple, dtype: Any) -> Any:
+                file = partial / _INPUTS
+                growing = shape[0] is None
+                made.append(
+                    Growing(file, shape[1:], dtype) if growing else np.lib.format.open_memmap(file, 'w+', dtype, shape)
+                )
                 return made[0]
 
             raw = read(make)
@@ -66,16 +69,57 @@ def stored(data_dir: str, digest: str, options: Mapping[str, Any], read: Callabl
                     made[0].flush()
                 else:
                     np.save(partial / _INPUTS, raw.inputs)
-                noted = {'train': raw.train, 'notes': raw.notes, 'columns': raw.columns}
+                noted: dict[str, Any] = {'train': raw.train, 'notes': raw.notes, 'columns': raw.columns}
+                noted |= {'extent': raw.extent, 'content': raw.content, 'weighted': raw.weights is not None}
+                if raw.weights is not None:
+                    np.save(partial / _WEIGHTS, raw.weights)
                 np.save(partial / _LABELS, raw.labels.astype(str) if raw.labels.dtype == object else raw.labels)
                 (partial / _FACTS).write_text(json.dumps(noted), encoding='utf-8')
                 shutil.rmtree(folder, ignore_errors=True)  # damaged, or it would have been loaded
                 partial.rename(folder)
     finally:
         lock.release()
-    found = _load(folder)
-    assert found is not None
-    return found
+    kept = _load(folder)
+    assert kept is not None
+    return kept
+
+
+def found(data_dir: str, digest: str, options: Mapping[str, Any]) -> Raw | None:
+    """Returns what `stored` has put into the store; None: it is not there."""
+    return _load(_folder(data_dir, digest, options))
+
+
+class Growing:
+    """An .npy file of examples of which nobody knows the number before the last one is written."""
+
+    def __init__(self, path: Path, shape: tuple[int, ...], dtype: Any):
+        self._path, self._shape, self._dtype = path, shape, np.dtype(dtype)
+        self._count = 0
+        with writing(path.parent, ADVICE), open(path, 'wb') as file:
+            self._write_header(file)
+            self._start = file.tell()
+
+    def append(self, examples: np.ndarray) -> None:
+        """Writes examples, [n, *shape], behind the others. Raises `CannotWrite`."""
+        self._count += len(examples)
+        with writing(self._path.parent, ADVICE), open(self._path, 'ab') as file:
+            file.write(np.ascontiguousarray(examples, self._dtype).data)
+
+    def flush(self) -> None:
+        """Writes how many there are."""
+        with open(self._path, 'r+b') as file:
+            self._write_header(file)
+            assert file.tell() == self._start, 'NumPy leaves no room for the number of examples'
+
+    def _write_header(self, file: Any) -> None:
+        descr = np.lib.format.dtype_to_descr(self._dtype)
+        shape = (self._count, *self._shape)
+        np.lib.format.write_array_header_1_0(file, {'descr': descr, 'fortran_order': False, 'shape': shape})
+
+
+def _folder(data_dir: str, digest: str, options: Mapping[str, Any]) -> Path:
+    facts = json.dumps([VERSION, digest, {key: options[key] for key in sorted(options)}], default=list)
+    return Path(data_dir, 'own', hashlib.sha256(facts.encode()).hexdigest()[:20])
 
 
 @contextlib.contextmanager
@@ -92,7 +136,16 @@ def _load(folder: Path) -> Raw | None:
     try:
         facts = json.loads((folder / _FACTS).read_text(encoding='utf-8'))
         inputs, labels = np.load(folder / _INPUTS, mmap_mode='r'), np.load(folder / _LABELS)
-        raw = Raw(inputs, labels, facts['train'], tuple(facts['notes']), tuple(facts.get('columns', ())))
+        raw = Raw(
+            inputs,
+            labels,
+            facts['train'],
+            tuple(facts['notes']),
+            tuple(facts.get('columns', ())),
+            np.load(folder / _WEIGHTS) if facts.get('weighted') else None,
+            tuple(facts['extent']) if facts.get('extent') else None,
+            facts.get('content', ''),
+        )
         return raw if len(inputs) == len(labels) else None
     except (OSError, ValueError, KeyError, EOFError):  # none, torn or damaged
         return None

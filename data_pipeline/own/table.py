@@ -18,7 +18,15 @@ LABELS = ('label', 'class', 'target', 'y')
 PIXEL = re.compile(r'(pixel|px|p)[ _]?\d+|\d+x\d+', re.IGNORECASE)
 
 
-def read(path: Path, make: Any = None, *, label: str | int = '', test: str = '', shape: Sequence[int] = ()) -> Raw:
+def read(
+    path: Path,
+    make: Any = None,
+    *,
+    label: str | int = '',
+    test: str = '',
+    shape: Sequence[int] = (),
+    weight: str | int = '',
+) -> Raw:
     """Reads a table as float32 [n, features], or as images where its columns are pixels.
 
     Args:
@@ -29,15 +37,19 @@ def read(path: Path, make: Any = None, *, label: str | int = '', test: str = '',
       test: a .csv file of the same columns, which is the test split.
       shape: (height, width, channels) of images; (): squares of one channel where all columns are called as `PIXEL` says
         and hold whole numbers from 0 to 255, else a table of features.
+      weight: the column of the sample weights in the training loss, by name or by place; '': there are none.
 
     Raises:
       UserError: a cell is missing or not a number; it is named by row and column.
     """
     del make
     table, target = _table(path, label)
+    weights = _weights(path, table, weight, target) if weight != '' else None
     count = None
     if test:
         more, _ = _table(Path(test).expanduser(), target if isinstance(label, str) else label)
+        if weights is not None and {*more.columns, weights.name} == {*table.columns}:
+            more = more.reindex(columns=table.columns, fill_value=1.0)  # a weight has no effect there
         if list(more.columns) != list(table.columns):
             different = set(map(str, table.columns)) ^ set(map(str, more.columns))
             raise UserError(
@@ -48,7 +60,10 @@ def read(path: Path, make: Any = None, *, label: str | int = '', test: str = '',
 
         table = pd.concat([table, more], ignore_index=True)
     labels = table[target].to_numpy()
-    columns = [column for column in table.columns if column != target]
+    columns = [column for column in table.columns if column != target and (weights is None or column != weights.name)]
+    if not columns:
+        raise UserError(f'{path} has no columns but the label and the sample weights: it must have features')
+    sample_weights = None if weights is None else table[weights.name].to_numpy(np.float64)
     features = table[columns].to_numpy(np.float32)
     names = tuple(map(str, columns)) if isinstance(label, str) else ()
     if shape:
@@ -64,8 +79,8 @@ def read(path: Path, make: Any = None, *, label: str | int = '', test: str = '',
         features = features.astype(np.uint8)
     if shape:
         note = f'the {len(columns):,} columns are read as images of {"x".join(map(str, shape))}'
-        return Raw(features.reshape(len(features), *shape), labels, count, (note,), names)
-    return Raw(features, labels, count, columns=names)
+        return Raw(features.reshape(len(features), *shape), labels, count, (note,), names, sample_weights)
+    return Raw(features, labels, count, columns=names, weights=sample_weights)
 
 
 def _table(path: Path, label: str | int):
@@ -139,15 +154,31 @@ def check_cells(path: Path, table: Any, named: bool, target: str | int | None = 
             raise UserError(f'{path}, row {_row(pd.Series(infinite), named)}, column {column}: the number is infinite')
 
 
+def _weights(path: Path, table, weight: str | int, target: str | int):
+    """Returns the column of the sample weights. Raises `UserError`, which names the row, if one is negative."""
+    weights = table[_column(path, [*table.columns], weight, 'weight')]
+    if weights.name == target:
+        raise UserError(f'data.options.weight is {weight!r}, which is the column of the label')
+    if (weights < 0).any():
+        at = _row(weights < 0, isinstance(target, str))
+        raise UserError(f'{path}, row {at}, column {weights.name}: the sample weight is negative')
+    return weights
+
+
+def _column(path: Path, columns: list, given: str | int, option: str) -> str | int:
+    """Returns the column that an option names, by name or by place."""
+    if isinstance(given, int):
+        if not -len(columns) <= given < len(columns):
+            raise UserError(f'data.options.{option} is {given}: {path} has {len(columns)} columns, the first is 0')
+        return columns[given]
+    if given not in columns:
+        raise unknown(f'column (data.options.{option}) of {path}', given, map(str, columns))
+    return given
+
+
 def _target(path: Path, columns: list, label: str | int) -> str | int:
-    if isinstance(label, int):
-        if not -len(columns) <= label < len(columns):
-            raise UserError(f'data.options.label is {label}: {path} has {len(columns)} columns, the first is 0')
-        return columns[label]
-    if label:
-        if label not in columns:
-            raise unknown(f'column (data.options.label) of {path}', label, map(str, columns))
-        return label
+    if label != '':
+        return _column(path, columns, label, 'label')
     found = [column for column in columns if str(column).strip().lower() in LABELS]
     if len(found) != 1:
         raise UserError(

@@ -115,8 +115,10 @@ def test_overrides_have_the_types_of_their_fields():
     )
     assert config['model']['hidden'] == [64, 32]
     words = parse(
-        '--config=configs/default.py', '--config.metrics=auc,a/b.py:c', '--config.loss.class_weights=balanced'
+        *('--config=configs/default.py', '--config.metrics=auc,a/b.py:c', '--config.loss.class_weights=balanced'),
+        *('--config.metric_options.c.beta=2', '--config.metric_options.c.kind=a=b'),
     )
+    assert words['metric_options'] == {'c': {'beta': 2, 'kind': 'a=b'}}
     assert (words['metrics'], words['loss']['class_weights']) == (['auc', 'a/b.py:c'], ['balanced'])
     assert isinstance(config['optimizer']['learning_rate'], float)
     assert config['test_every_evaluation'] is True

@@ -11,6 +11,7 @@ from sklearn.utils import class_weight
 
 from configs import default
 from data_pipeline import sources
+from seedwise import dotted
 from seedwise.errors import UserError
 from tests.trainer.test_steps import block
 from trainer import check, evaluation, losses, metrics, results, steps
@@ -147,6 +148,34 @@ def test_a_metric_of_ones_own_is_tried_out_and_its_mistakes_end_no_run(tmp_path,
     assert 'own.py, line 6: ZeroDivisionError: division by zero; late is not known here' in capsys.readouterr().err
 
 
+def test_options_of_a_metric_of_ones_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'own.py').write_text(
+        "def scaled(labels, logits, by=1.0, *, plus=0): return by * len(labels) + plus\nscaled.goal = 'max'\n"
+    )
+    config = default.get_config()
+    before = results.config_hash(config)
+    config.metrics = ('accuracy', 'own.py:scaled')
+    plain = results.config_hash(config)
+    dotted.put_option(config, 'metric_options.scaled.by', 2.5)
+    dotted.put_option(config, 'metric_options.scaled.plus', 1)
+    check.check(config)
+    assert len({before, plain, results.config_hash(config)}) == 3
+    assert metrics.build(config.metrics, 3, config.metric_options)['scaled'](np.zeros(4), np.zeros((4, 3))) == 11
+    for path, words in {
+        'scaled.bye': "unknown option of metric_options.scaled 'bye': accepted are by, plus",
+        'scaled.logits': "unknown option of metric_options.scaled 'logits'",
+        'scale.by': "unknown metric in metric_options 'scale': accepted are scaled. Did you mean 'scaled'",
+        'auc.bins': 'metric_options.auc: this metric takes none; options are for FILE.py:NAME',
+        'scaled': 'metric_options.scaled is 3: it must be a section of arguments',
+    }.items():
+        wrong = default.get_config()
+        wrong.metrics = config.metrics
+        dotted.put_option(wrong, f'metric_options.{path}', 3)
+        with pytest.raises(UserError, match=words):
+            check.check(wrong)
+
+
 def test_the_monitor_says_which_evaluation_is_the_best():
     history = [
         {'validation_loss': loss, 'validation_auc': auc} for loss, auc in ((3, 0.5), (1, 0.8), (2, 0.8), (4, None))
@@ -175,19 +204,21 @@ def made(**options) -> steps.Program:
     return steps.Program(sgd(), devices, (6, 6, 1), 3, **options, total_steps=8, warmup_steps=0)
 
 
-def test_class_weights_are_those_of_keras():
-    weights = np.array([0.5, 1.0, 3.0])
+def test_class_weights_and_sample_weights_are_those_of_keras():
+    weights, samples = np.array([0.5, 1.0, 3.0]), np.random.default_rng(0).uniform(0, 2, (4, 16))
     ours = made(class_weights=weights)
     model = keras.models.clone_model(ours.model)
     model.set_weights(ours.model.get_weights())
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(momentum=0.9), loss, jit_compile=False)
     images, labels = block(0)
-    trained = ours.train((images, labels), 0, 0)
-    theirs = [
-        model.train_on_batch(x.numpy().astype(float) / 255, y.numpy(), class_weight=dict(enumerate(weights)))
-        for x, y in zip(images, labels, strict=True)
+    trained = ours.train((images, labels, tf.constant(samples)), 0, 0)
+    # Keras takes one of the two at a time.
+    fitted = [
+        model.fit(x.numpy() / 255.0, y.numpy(), sample_weight=w * weights[y.numpy()], batch_size=16, verbose=0)
+        for x, y, w in zip(images, labels, samples, strict=True)
     ]
+    theirs = [one.history['loss'][0] for one in fitted]
     for mine, other in zip(ours.model.get_weights(), model.get_weights(), strict=True):
         assert mine.dtype == np.float64
         assert np.linalg.norm(mine - other) <= 1e-12 * np.linalg.norm(other)

@@ -6,12 +6,15 @@ import signal
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from configs import default
+from data_pipeline import sources
 from seedwise.errors import UserError
-from tests.helpers import ROOT, STUDY, command, finish, last_checkpoint, results_of, run, wait_for
+from tests.helpers import ROOT, STUDY, command, finish, last_checkpoint, relative_l2, results_of, run, wait_for, weights
 from trainer import results
+from trainer.train import Run
 
 OFTEN = ('--config.checkpoint.every_seconds=0', '--config.checkpoint.every_steps=3', '--config.eval_every_steps=3')
 
@@ -79,6 +82,57 @@ def test_a_folder_trains_the_same_in_memory_streamed_and_on_two_replicas(folder,
     assert whole['test']['accuracy'] > 0.8
     two = run(tmp_path / 'two', *words, '--config.strategy=mirrored', '--config.replicas=2')
     assert two['test']['loss'] == pytest.approx(whole['test']['loss'], rel=1e-4)
+
+
+LATE = """
+import numpy as np
+import tensorflow as tf
+
+def late(data_dir, classes=3):
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(-300, 300, (60, 5, 5), np.int16), rng.integers(0, classes, 60)
+    return {'train': tf.data.Dataset.from_tensor_slices((x, y, rng.uniform(0, 2, 60)))}
+"""
+
+
+def test_a_function_trains_the_same_in_memory_and_streamed_and_must_return_the_same(tmp_path):
+    (tmp_path / 'own.py').write_text(LATE)
+    config = default.get_config()
+    config.data.name, config.epochs, config.global_batch_size = f'{tmp_path}/own.py:late', 3, 16
+    config.data.validation = 7
+
+    def trained(limit: int, workdir: str, **options):
+        location = sources.locate(config.data.name, str(tmp_path), options=options)
+        dataset = sources.load(location, seed=0, validation=7, memory_limit_mb=limit)
+        devices = tf.distribute.OneDeviceStrategy('CPU:0')
+        (tmp_path / workdir).mkdir(exist_ok=True)
+        return Run(config, devices, dataset, tmp_path / workdir).complete(0.0, show=False), dataset
+
+    (whole, held), (streamed, read) = trained(1, 'whole'), trained(0, 'streamed')
+    assert type(held.train) is not type(read.train)
+    assert whole['weights_sha256'] == streamed['weights_sha256']
+    assert whole['dataset'] == streamed['dataset']
+    with pytest.raises(UserError, match='what .*own.py:late returns has changed since the run in .*streamed began'):
+        trained(0, 'streamed', classes=2)
+
+
+@pytest.mark.slow
+def test_own_data_on_two_workers(table, folder, tmp_path):
+    """Slow: eight runs, for what tests/trainer/test_strategies.py shows on a function."""
+    rng = np.random.default_rng(0)
+    arrays = {
+        'x': rng.integers(0, 255, (90, 6, 6), np.uint8),
+        'y': rng.integers(0, 3, 90),
+        'sample_weight': rng.random(90),
+    }
+    np.savez(tmp_path / 'a.npz', **arrays)
+    forms = {'table': (table, '--config.data.options.label=way'), 'folder': folder}
+    forms['arrays'] = (f'--config.data.name={tmp_path}/a.npz',)
+    for name, words in forms.items():
+        words = (*MLP, *words, '--config.precision=float64', '--config.epochs=2', '--config.data.validation=11')
+        run(tmp_path / name / 'one', *words, '--config.strategy=one_device')
+        run(tmp_path / name / 'two', *words, '--config.data.memory_limit_mb=0', launch=2)
+        assert relative_l2(weights(tmp_path / name / 'one'), weights(tmp_path / name / 'two')) < 1e-12
 
 
 @pytest.mark.slow

@@ -86,13 +86,15 @@ def test_mixup_mixes_the_inputs_and_the_losses_of_each_pair():
     model = keras.models.clone_model(made.model)
     model.set_weights(made.model.get_weights())
     images, labels = (x.numpy()[:1] for x in block(0))
-    trained = made.train((tf.constant(images), tf.constant(labels)), 5, 3)
+    weights = np.random.default_rng(1).uniform(0, 2, (1, 16))  # of each example, and so of its label's loss
+    trained = made.train((tf.constant(images), tf.constant(labels), tf.constant(weights)), 5, 3)
     share = float(mixup.coefficients(0.7, 5, 3, 1)[0])
     order = [place + 1 - 2 * (place % 2) for place in range(16)]  # 1, 0, 3, 2, ...
     inputs, classes = images[0] / 255, np.eye(3)[labels[0]]
     logits = model(share * inputs + (1 - share) * inputs[order]).numpy()
     p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
-    each = share * ((classes - p) ** 2).mean(-1) + (1 - share) * ((classes[order] - p) ** 2).mean(-1)
+    each = share * weights[0] * ((classes - p) ** 2).mean(-1)
+    each += (1 - share) * weights[0][order] * ((classes[order] - p) ** 2).mean(-1)
     assert trained.totals.loss == pytest.approx(each.sum(), rel=1e-9)
     assert trained.totals.correct == (p.argmax(-1) == labels[0]).sum()  # the label of the first of each pair counts
 

@@ -46,8 +46,24 @@ def test_cnn_with_nadam_in_float64_ends_with_the_same_weights_on_every_strategy(
 OF_ALL = ('macro_f1', 'auc', 'top_5_accuracy', 'calibration_error', 'brier_score', 'negative_log_likelihood')
 
 
-def test_batch_normalisation_clipping_augmentation_and_metrics_are_those_of_the_global_batch(tmp_path):
-    arguments = ('--config=configs/mlp_dropout.py', '--config.model.dropout=none', '--config.data.name=digits')
+#: The digits from a function, streamed, with sample weights.
+WEIGHTED = """
+import numpy as np
+import tensorflow as tf
+from data_pipeline import sources
+
+def weighted(data_dir):
+    data = sources.load(sources.locate('digits'))
+    train, test = ((part.images[part.indices], part.labels[part.indices]) for part in (data.train, data.test))
+    weights = np.random.default_rng(0).uniform(0, 2, len(train[0]))
+    return {'train': tf.data.Dataset.from_tensor_slices((*train, weights)), 'test': test}
+"""
+
+
+def test_batch_normalisation_clipping_augmentation_weights_and_metrics_are_those_of_the_global_batch(tmp_path):
+    (tmp_path / 'own.py').write_text(WEIGHTED)
+    arguments = ('--config=configs/mlp_dropout.py', '--config.model.dropout=none', '--config.data.memory_limit_mb=0')
+    arguments += (f'--config.data.name={tmp_path}/own.py:weighted', f'--config.data.data_dir={tmp_path}/data')
     arguments += ('--config.data.validation=100', '--config.precision=float64', '--config.epochs=4')
     arguments += ('--config.optimizer.global_clipnorm=0.1', '--config.data.augment.shift=2')
     arguments += ('--config.data.augment.flip', '--config.data.augment.crop=2', '--config.data.augment.cutout=4')

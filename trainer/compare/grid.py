@@ -207,8 +207,9 @@ def variants_of(study: ml_collections.ConfigDict) -> list[Variant]:
             raise UserError(
                 f'the variants differ in {path}: all runs of a study use the same devices; make two studies'
             )
-    if len({variant.config.metrics for variant in variants}) > 1:
-        raise UserError('the variants differ in metrics: all runs of a study are measured alike; set base.metrics')
+    for field in ('metrics', 'metric_options'):
+        if len({json.dumps(json.loads(variant.config.to_json())[field]) for variant in variants}) > 1:
+            raise UserError(f'the variants differ in {field}: all runs of a study are measured alike; set base.{field}')
     for field in ('name', 'options'):
         if len({json.dumps(json.loads(variant.config.data.to_json())[field]) for variant in variants}) > 1:
             raise UserError(
@@ -243,8 +244,7 @@ def overridden(base: ml_collections.ConfigDict, overrides: Sequence[Mapping[str,
         for path, value in flat.items():
             if dotted.is_option(path):
                 try:
-                    with config.unlocked(), config.ignore_type():
-                        dotted.put(config, path, value)
+                    dotted.put_option(config, path, value)
                 except (KeyError, TypeError, ValueError) as error:  # of no section, or below an option
                     raise unknown_field('field', path, known) from error
                 continue

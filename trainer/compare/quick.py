@@ -139,8 +139,10 @@ def _assignment(path: str, value: Any) -> str:
     """Returns the statement that sets a field of the base run, or an option, which may be new."""
     if not dotted.is_option(path):
         return f'config.base.{path} = {value!r}'
-    section, _, option = f'config.base.{path}'.rpartition('.')
-    return f'{section} = {{**{section}, {option!r}: {value!r}}}'
+    before, _, rest = path.partition('options.')
+    section, (option, *inner) = f'config.base.{before}options', rest.split('.', 1)
+    new = f'{{**{section}.get({option!r}, {{}}), {inner[0]!r}: {value!r}}}' if inner else repr(value)
+    return f'{section} = {{**{section}, {option!r}: {new}}}'
 
 
 def _key(name: str, value: Any) -> str:

@@ -256,7 +256,7 @@ def _name_of_inputs(path: Path, stored: Sequence[str]) -> str:
 
 
 def _table(path: Path, run: Finished) -> np.ndarray:
-    """Returns the rows of a table as inputs; a column of the label is left out."""
+    """Returns the rows of a table as inputs; columns of the label and of sample weights are left out."""
     width = int(np.prod(run.shape))
     named = bool(run.columns) or _has_names(path)
     rows = table.frame(path, named)
@@ -264,12 +264,13 @@ def _table(path: Path, run: Finished) -> np.ndarray:
         raise UserError(f'{path} has no rows')
     options: dict[str, Any] = dict(run.config['data'].get('options', {}))
     columns = [str(column) for column in rows.columns]
-    label = options.get('label', '')
+    label, weight = options.get('label', ''), options.get('weight', '')
+    places = [place for place in (label, weight) if isinstance(place, int)]
     if named and run.columns:
         rows.columns = columns
         lacking = [name for name in run.columns if name not in columns]
         labels = [label] if label else [name for name in columns if name.strip().lower() in table.LABELS]
-        others = [name for name in columns if name not in run.columns and name not in labels]
+        others = [name for name in columns if name not in (*run.columns, *labels, weight)]
         if lacking or others:
             what = [f'lacks {", ".join(lacking[:3])}{", ..." * (len(lacking) > 3)}'] if lacking else []
             what += [f'has {", ".join(others[:3])}{", ..." * (len(others) > 3)} too'] if others else []
@@ -278,8 +279,8 @@ def _table(path: Path, run: Finished) -> np.ndarray:
                 f'{", ".join(run.columns[:4])}{", ..." * (width > 4)}'
             )
         rows = rows[list(run.columns)]
-    elif len(columns) == width + 1 and isinstance(label, int):
-        rows = rows.drop(columns=rows.columns[label])
+    elif places and len(columns) == width + len(places):
+        rows = rows.drop(columns=rows.columns[places])
     elif len(columns) != width:
         raise UserError(f'{path} has {len(columns):,} columns: the run in {run.workdir} takes {width:,}, {_takes(run)}')
     table.check_cells(path, rows, named)

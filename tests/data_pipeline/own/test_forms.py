@@ -192,6 +192,21 @@ class TestArrays:
             assert np.allclose(one, other, rtol=1e-6)
         assert whole.fingerprint == streamed.fingerprint
 
+    def test_sample_weights_of_arrays(self, tmp_path):
+        x, y, w = np.zeros((6, 4)), np.arange(6) % 2, np.arange(6.0)
+        np.savez(tmp_path / 'one.npz', x=x, y=y, sample_weight=w)
+        two = {'x_train': x, 'y_train': y, 'x_test': x[:2], 'y_test': y[:2], 'sample_weight_train': w[:, np.newaxis]}
+        np.savez(tmp_path / 'two.npz', **two)
+        for name, array in {'x': x, 'y': y, 'w': w}.items():
+            np.save(tmp_path / f'{name}.npy', array)
+        files = {'labels': f'{tmp_path}/y.npy', 'weights': f'{tmp_path}/w.npy'}
+        one, split = (load(f'{tmp_path}/{name}.npz', tmp_path) for name in ('one', 'two'))
+        for data in (one, load(f'{tmp_path}/x.npy', tmp_path, **files)):
+            assert data.train.weights.tolist() == w.tolist()
+        assert split.train.weights.tolist() == [*w, 1, 1]
+        np.savez(tmp_path / 'bad.npz', x=x, y=y, sample_weight=w[:3])
+        assert 'it must be one number for each of the 6 examples' in refusal(f'{tmp_path}/bad.npz', tmp_path)
+
     def test_moments_are_those_of_the_training_part(self, tmp_path):
         x = np.random.default_rng(0).integers(0, 255, (40, 6, 5, 3), np.uint8)
         np.savez(tmp_path / 'a.npz', x=x, y=np.arange(40) % 2)
@@ -267,6 +282,18 @@ class TestTable:
         data = load(self.table(tmp_path, rows), tmp_path, label=1)
         assert (data.train.count + data.test.count, data.classes) == (6, 2)
 
+    @pytest.mark.parametrize('weight', ['w', 1])
+    def test_a_column_of_sample_weights(self, tmp_path, weight):
+        rows = ''.join(f'{i},{i / 4},{i % 2}\n' for i in range(10))
+        (tmp_path / 'more.csv').write_text('a,y\n1,0\n2,1\n')
+        options = {'weight': weight, 'test': f'{tmp_path}/more.csv'}
+        data = load(self.table(tmp_path, f'a,w,y\n{rows}'), tmp_path, **options)
+        assert data.columns == ('a',)
+        assert data.train.weights.tolist() == [*np.arange(10) / 4, 1, 1]
+        said = refusal(self.table(tmp_path, f'a,w,y\n1,1,0\n2,-1,1\n{rows}'), tmp_path, **options)
+        assert 'row 3, column w: the sample weight is negative' in said
+        assert "Did you mean 'w'?" in refusal(self.table(tmp_path, f'a,w,y\n{rows}'), tmp_path, weight='ww')
+
     @pytest.mark.parametrize(
         ('text', 'words'),
         [
@@ -300,6 +327,38 @@ def stream(data_dir):
     x = np.zeros((6, 8, 8, 3), 'uint8')
     return {'train': tf.data.Dataset.from_tensor_slices((x, np.arange(6) % 3))}
 
+def many(data_dir, form='known', low=-40):
+    '''40 examples of int16, of which the last weigh more, and 8 of int8; text as labels.'''
+    x = (np.arange(40 * 12).reshape(40, 3, 4) % 97 + low).astype('int16')
+    y, w = np.array(['no', 'yes'])[np.arange(40) % 2], np.arange(40) / 8
+    splits = {'train': (x, y, w), 'test': (x[:8].astype('int8'), y[:8])}
+    if form == 'known':
+        return {name: tf.data.Dataset.from_tensor_slices(split) for name, split in splits.items()}
+    if form == 'unknown':
+        kinds = tf.TensorSpec(None, tf.int16), tf.TensorSpec((), tf.string), tf.TensorSpec((), tf.float64)
+        made = tf.data.Dataset.from_generator(lambda: zip(x, y, w), output_signature=kinds)
+        return splits | {'train': made.shuffle(40, seed=3) if low == 0 else made}
+    if form == 'memmap':
+        np.save(data_dir + '/x.npy', x)
+        return splits | {'train': (np.load(data_dir + '/x.npy', mmap_mode='r'), y, w)}
+    return splits
+
+def shuffled(data_dir):
+    return {'train': tf.data.Dataset.range(5000).map(lambda i: (tf.fill([4], i), i % 2)).shuffle(5000)}
+
+def endless(data_dir): return {'train': tf.data.Dataset.range(5).map(lambda i: (tf.fill([4], i), i % 2)).repeat()}
+def sizes(data_dir):
+    kinds = tf.TensorSpec([None, 3]), tf.TensorSpec([], tf.int32)
+    rows = [(np.zeros((1 + i // 300, 3)), i % 2) for i in range(700)]
+    return {'train': tf.data.Dataset.from_generator(lambda: rows, output_signature=kinds)}
+
+def weighed(data_dir, weight):
+    x = np.zeros((6, 4), 'float32')
+    return {'train': (x, [0, 1] * 3, [1.0, weight, 0, 0, 0, 0]), 'test': (x, [0, 1] * 3, [-1] * 6)}
+
+def infinite(data_dir):
+    return {'train': tf.data.Dataset.range(1200).map(lambda i: (tf.fill([4], 1 / (i - 1100)), i % 2))}
+
 def nothing(data_dir): return None
 def one(data_dir): return {'train': np.zeros(3)}
 def batched(data_dir): return {'train': tf.data.Dataset.from_tensor_slices((np.zeros((3, 2)), [0, 1, 0])).batch(2)}
@@ -319,6 +378,62 @@ class TestFunction:
         assert not data.unscaled
         data = load(f'{file}:stream', tmp_path)
         assert (data.image_shape, data.classes, data.train.count, data.test.count) == ((8, 8, 3), 3, 3, 3)
+
+    @pytest.mark.parametrize('low', [-40, 0])  # 0: numbers from 0 to 96, which are pixels
+    def test_what_does_not_fit_is_put_into_the_store_and_is_the_same(self, file, tmp_path, low):
+        whole, *streamed = (
+            load(f'{file}:many', tmp_path, 10, memory_limit_mb=limit, form=form, low=low)
+            for limit, form in ((1, 'known'), (0, 'known'), (0, 'arrays'), (0, 'memmap'))
+        )
+        by_place = np.arange(48, dtype=np.int32)
+        for other in streamed:
+            assert type(other.train) is not type(whole.train)
+            assert (other.image_shape, other.classes, other.unscaled) == ((3, 4, 1), 2, low < 0)
+            assert other.train.indices.tolist() == whole.train.indices.tolist()
+            assert (other.train.weights == [*np.arange(40) / 8, *[1] * 8]).all()
+            for mine, its in zip(whole.train.fetch(by_place), other.train.fetch(by_place), strict=True):
+                assert mine.dtype == its.dtype
+                assert (mine.numpy() == its.numpy()).all()
+            for mine, its in zip(whole.train.moments, other.train.moments, strict=True):
+                assert (mine == its).all()
+        assert whole.fingerprint == streamed[0].fingerprint
+
+    def test_the_store_is_found_again_and_not_for_other_data(self, file, tmp_path, capfd):
+        def made(limit=0, **options):
+            sources.assemble._read.cache_clear()
+            load(f'{file}:many', tmp_path, memory_limit_mb=limit, form='unknown', **options)
+            return len([*(tmp_path / 'own').glob('*/inputs.npy')])
+
+        assert [made(limit=1), made(), made(), made(low=0), made(low=0)] == [0, 1, 1, 2, 2]
+        assert capfd.readouterr().err.count('preparing many') == 2
+        assert not [*(tmp_path / 'own').glob('.*/*')]
+
+    @pytest.mark.parametrize('weight', [-1.0, np.nan, np.inf, 0.0])
+    def test_sample_weights_that_are_refused(self, file, tmp_path, weight):
+        (tmp_path / 'mine.py').write_text(FUNCTIONS.replace('[1.0, weight', '[weight, weight'))
+        said = refusal(f'{file}:weighed', tmp_path, weight=float(weight))
+        assert 'has only sample weights of 0' in said or f'sample weight {weight:g} in example 0 (from 0)' in said
+
+    def test_the_weights_of_a_test_split_are_not_looked_at(self, file, tmp_path):
+        notes = load(f'{file}:weighed', tmp_path, weight=0.5).notes
+        assert notes == (
+            'each training example has its sample weight in the training loss; evaluation counts each once',
+        )
+
+    @pytest.mark.parametrize(
+        ('name', 'words'),
+        [
+            ('shuffled', 'returned other examples when it was called again: they must depend on its arguments alone'),
+            ('endless', 'endless, train: it has no end: leave out repeat()'),
+            ('sizes', 'sizes, train: its examples must be (input, label), all of one shape'),
+            ('infinite', "dataset 'infinite' has a number that is not finite in example 1,100 (from 0)"),
+        ],
+    )
+    def test_what_is_refused_where_it_does_not_fit(self, file, tmp_path, name, words):
+        with pytest.raises(UserError) as error:
+            load(f'{file}:{name}', tmp_path, memory_limit_mb=0)
+        assert words in str(error.value)
+        assert not [*(tmp_path / 'own').glob('*/*')]
 
     @pytest.mark.parametrize(
         ('name', 'words'),

@@ -57,13 +57,17 @@ def test_arguments_of_an_optimizer_are_set_and_varied(tmp_path):
 
 def test_options_are_set_and_varied(tmp_path):
     (tmp_path / 'wine.csv').write_text('a,way\n1,0\n')
+    (tmp_path / 'own.py').write_text("def f_beta(labels, logits, beta, kind): return 1\nf_beta.goal = 'max'\n")
     network = f'--config.model.name={ROOT}/examples/own_optimizer.py:network'
     study = made(
         tmp_path, network, f'--config.data.name={tmp_path}/wine.csv', '--config.data.options.label=way',
         '--config.data.options.shape=(1, 2, 3)',
+        f'--config.metrics={tmp_path}/own.py:f_beta', '--config.metric_options.f_beta.beta=2',
+        '--config.metric_options.f_beta.kind=macro',
         '--vary=model.options.width=8,16',
     )  # fmt: skip
     variants = grid.variants_of(study)
+    assert variants[0].config.metric_options.to_dict() == {'f_beta': {'beta': 2, 'kind': 'macro'}}
     assert [v.config.model.options.width for v in variants] in ([8, 16], [16, 8])
     assert variants[0].config.data.options.to_dict() == {'label': 'way', 'shape': (1, 2, 3)}
 
