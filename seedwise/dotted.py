@@ -19,13 +19,21 @@ def put(config: Any, path: str, value: Any) -> None:
 
 
 def put_option(config: ml_collections.ConfigDict, path: str, value: Any) -> None:
-    """Sets the field at `path` in a free section, and makes what sections it needs there."""
+    """Sets the field at `path`, in a free section or from one on, and makes what sections it needs there.
+
+    Raises:
+      KeyError: the free section does not exist.
+    """
     *parents, key = path.split('.')
-    with config.unlocked():
+    free = not is_option(path)
+    with config.unlocked(), config.ignore_type():
         for parent in parents:
             if parent not in config:
+                if not free:
+                    raise KeyError(parent)
                 config[parent] = ml_collections.ConfigDict()
             config = config[parent]
+            free = free or parent.endswith('options')
         config[key] = value
 
 
