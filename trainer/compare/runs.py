@@ -55,7 +55,7 @@ def read_trials(
     it could train on, repetitions included, and did.
     """
     rows: list[dict[str, Any]] = []
-    chosen = {search: search.chosen() for search in searches if study.tune.keys() & set(OPTIONAL)}
+    chosen = {search: search.chosen() for search in searches if {*study.tune.keys()} & {*OPTIONAL}}
     search_of = {spec: search for search in chosen for spec in search.trials()}
     for spec in specs:
         result = spec.result()

@@ -182,7 +182,7 @@ class Page:
             ),
             'claims': data(self.claims, self.verdicts),
             'checks': data(self.study.get('checks', ()), self.checks),
-            **({'tuning': tuning} if (tuning := tuned.as_data(self.study, self.budgets, self.layout)) else {}),
+            **({'tuning': tuning} if (tuning := tuned.as_data(self.study, self.budgets)) else {}),
         }
         return json.loads(json.dumps(report, default=lambda value: value.item()))
 

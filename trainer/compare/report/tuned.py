@@ -10,7 +10,7 @@ import pandas as pd
 from trainer.compare.analysis.metrics import goal_of
 from trainer.compare.analysis.replicates import replicate_of
 from trainer.compare.analysis.words import count, listed
-from trainer.compare.report.layout import Layout, name_of, names_of
+from trainer.compare.report.layout import Layout, name_of
 from trainer.compare.report.tables import number
 
 #: Sampler -> how its trials are called.
@@ -67,12 +67,12 @@ def sentences(study: ml_collections.ConfigDict) -> list[str]:
 def examples(trials: pd.DataFrame | None, layout: Layout) -> pd.DataFrame:
     """Returns how many examples the trials of each tuned variant were granted and have seen, all replicates together.
 
-    Columns: the axes, `trials`, `examples_granted`, `examples_seen`. Empty where that was not recorded.
+    Columns: the axes, `variant`, `trials`, `examples_granted`, `examples_seen`. Empty where that was not recorded.
     """
     if trials is None or 'examples_seen' not in trials:
         return pd.DataFrame()
-    axes = [axis for axis in layout.axes if axis in trials]
-    groups = trials.groupby(axes, sort=False)
+    axes = dict.fromkeys([*(axis for axis in layout.axes if axis in trials), 'variant'])
+    groups = trials.groupby([*axes], sort=False)
     sums = groups[['examples_granted', 'examples_seen']].sum().astype(int)
     return groups.size().rename('trials').to_frame().join(sums).reset_index()
 
@@ -90,13 +90,13 @@ def budget_words(found: pd.DataFrame) -> str:
     return f'Budget of a tuned variant, in examples that its trials are trained on: {same}. {used}'
 
 
-def as_data(study: ml_collections.ConfigDict, found: pd.DataFrame, layout: Layout) -> dict[str, Any]:
+def as_data(study: ml_collections.ConfigDict, found: pd.DataFrame) -> dict[str, Any]:
     """Returns `tuning` of claims.json; {} where no budget was recorded."""
     if found.empty:
         return {}
     of = replicate_of(study)
     halving = study.tune.get('halving')
-    names = names_of(found, layout.axes)
+    names = found['variant']
     return {
         'replicates': len(set(of.values())) or 1,
         'interval_over': unit(study),

@@ -75,11 +75,11 @@ class Search:
         return [self._spec(number, rung) for number, rung in furthest.items() if self._score(number, rung) is None]
 
     def forget_losers(self) -> None:
-        """Deletes the checkpoints of trials that have paused and go on no more."""
+        """Deletes the checkpoints of trials that go on no more."""
         furthest, _, ended = self._look()
         for number, rung in furthest.items():
             spec = self._spec(number, rung)
-            if spec.until < 1 and (ended or rung < max(furthest.values())):
+            if ended or rung < max(furthest.values()):
                 shutil.rmtree(spec.workdir / 'checkpoints', ignore_errors=True)
 
     def chosen(self) -> RunSpec | None:

@@ -249,9 +249,25 @@ def test_a_sampler_that_learns_comes_near_and_replays_what_it_has_asked(tmp_path
     assert ask_and_tell(again) == rates[0]
 
 
+@pytest.mark.parametrize('name', samplers.OPTUNA)
+def test_the_same_scores_give_the_same_points_also_where_trials_diverge(name):
+    pytest.importorskip('optuna')
+    scores = [-math.inf, 0.5, 0.9, -math.inf, 0.3, 0.8, 0.7, 0.6]
+    step_by_step, at_once = (samplers.Learning(name, 2, 10, 2, 'SGD-all 0') for _ in range(2))
+    seen = [step_by_step.points(scores[:n]) for n in range(9)]
+    assert [len(points) for points in seen] == [2, 2, 4, 4, 6, 6, 8, 8, 10]
+    assert seen[-1] == at_once.points(scores)
+    assert all(0 <= u <= 1 for point in seen[-1] for u in point)
+    assert samplers.Learning(name, 2, 10, 2, 'SGD-all 1').points([]) != seen[0]
+
+
 def test_without_optuna_or_enough_dimensions_one_line_says_so(monkeypatch):
     from trainer.compare.tuning.check import check_tune
 
     monkeypatch.setitem(__import__('sys').modules, 'optuna', None)
     with pytest.raises(UserError, match=r"tune.sampler 'tpe' needs Optuna: pip install"):
         check_tune(study(sampler='tpe'), range(6))
+    monkeypatch.undo()
+    pytest.importorskip('optuna')
+    with pytest.raises(UserError, match=r'needs two fields or more, and tune.tiers.rate.Adam has one: use tpe'):
+        check_tune(study(sampler='cmaes'), range(6))
