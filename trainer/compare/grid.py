@@ -47,7 +47,7 @@ class Variant:
     by_seed: Mapping[int, ml_collections.ConfigDict] = dataclasses.field(default_factory=dict)
 
     def of(self, seed: int) -> ml_collections.ConfigDict:
-        """Returns the config of a run with that seed, but for the seed."""
+        """Returns the config of a run with that seed, except for the seed itself."""
         return self.by_seed.get(seed, self.config)
 
 

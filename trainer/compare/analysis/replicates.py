@@ -4,7 +4,7 @@ A setting that one search has chosen is run on fresh seeds. These seeds have the
 of the search: an interval over them leaves the variance of the search out, and is too narrow for what the variant is worth
 when it is tuned. So the unit is the replicate: of its seeds the mean is taken, and everything else goes by these means,
 which are independent. This is the ideal estimator of Bouthillier et al. 2021 (Accounting for Variance in Machine Learning
-Benchmarks), which tunes anew for each number; intervals are Student's t with as many degrees of freedom as there are
+Benchmarks), which tunes again for each number; intervals are Student's t with as many degrees of freedom as there are
 replicates, less one. Variants are paired by replicate: they have the same splits and the same seeds.
 """
 

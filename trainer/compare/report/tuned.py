@@ -54,7 +54,7 @@ def sentences(study: ml_collections.ConfigDict) -> list[str]:
     words = replicates_words(study)
     if words:
         found.append(
-            f'The whole search was done anew in each of {words}, with other draws and another validation split, the same '
+            f'The whole search was done again in each of {words}, with other draws and another validation split, the same '
             'split for all its trials. Each replicate counts once, as the mean over its own seeds, and what is called a '
             'seed in verdicts is a replicate. So the intervals of tuned variants include the variation of the search and of '
             'its split; they are t intervals over replicates.'

@@ -70,7 +70,7 @@ class Search:
         return [self._spec(number, rung) for number, rung in furthest.items()]
 
     def waiting(self) -> list[RunSpec]:
-        """Returns the trials that have not come as far as they are to go."""
+        """Returns the trials that have not reached the rung that they are to reach."""
         furthest, _, _ = self._look()
         return [self._spec(number, rung) for number, rung in furthest.items() if self._score(number, rung) is None]
 
@@ -128,7 +128,7 @@ class Search:
         return self._specs[number, rung]
 
     def _score(self, number: int, rung: int) -> float | None:
-        """Returns how good a trial was at a rung; None: it has not come that far."""
+        """Returns how good a trial was at a rung; None: it has not reached it."""
         if (number, rung) not in self._scores:
             spec = self._spec(number, rung)
             result = spec.result()
@@ -198,6 +198,6 @@ def score(result: Mapping[str, Any], metric: str, share: float = 1.0) -> float:
 
 
 def up_to(history: Sequence[dict[str, Any]], share: float) -> Sequence[dict[str, Any]]:
-    """Returns the evaluations up to a share of the training at which there is a rung; all, where there is none."""
+    """Returns the evaluations up to a share of the training at which there is a rung; all, if there is none."""
     last = next((i for i, row in enumerate(history) if row.get('rung', 0.0) >= share), len(history))
     return history[: last + 1]

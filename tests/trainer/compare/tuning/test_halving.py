@@ -94,7 +94,7 @@ def test_a_tuned_study_that_is_killed_goes_on_from_rung_to_rung_and_reports_its_
     assert dict(zip(table['tuning'], table['tuning_examples'], strict=True)) == {'rate': examples, 'default': 0}
     assert set(table['seeds']) == {2}  # replicates
     page = (work / 'report' / 'index.html').read_text()
-    assert 'anew in each of 2 replicates of 2 seeds' in page
+    assert 'done again in each of 2 replicates of 2 seeds' in page
     assert f'the same {examples:,} for each. All were used.' in page
 
 

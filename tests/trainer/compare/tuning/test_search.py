@@ -170,7 +170,7 @@ def test_the_best_third_goes_on_from_rung_to_rung(tmp_path, trials, rungs, expec
             finish(spec, 0.5 + 0.01 * number(spec))
     assert seen == expected
     assert number(search.chosen()) == trials - 1
-    # A search that is looked at anew comes to the same.
+    # Another process comes to the same.
     again = searches(config, tmp_path)[0]
     assert again.waiting() == []
     assert number(again.chosen()) == trials - 1
