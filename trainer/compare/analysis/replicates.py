@@ -23,7 +23,8 @@ def replicate_of(study: Mapping[str, Any]) -> dict[int, int]:
     replicates = (study.get('tune') or {}).get('replicates') or 1
     seeds = study.get('seeds', ())
     seeds = range(seeds) if isinstance(seeds, int) else seeds
-    return {seed: i % replicates for i, seed in enumerate(seeds)} if replicates > 1 else {}
+    several = isinstance(replicates, int) and replicates > 1
+    return {seed: i % replicates for i, seed in enumerate(seeds)} if several else {}
 
 
 def by_replicate(runs: pd.DataFrame, of: Mapping[int, int]) -> pd.DataFrame:

@@ -150,7 +150,7 @@ class Page:
         if any(axis in self.layout.pooled for axis in found.claim.a) and found.claim.kind != 'equal':
             same = f'{self.pooled_names} compute the same thing'
             return f'{same}: more seeds cannot tell them apart.' if found.result == UNDECIDED else f'{same}.'
-        return sentences.to_decide(found, self.units, self.stopping.rule)
+        return sentences.to_decide(found, self.counted, self.stopping.rule)
 
     def claims_as_data(self) -> dict[str, Any]:
         """Returns claims.json. What only the anytime rule has is there if it was used."""
