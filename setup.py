@@ -51,6 +51,7 @@ setup(
         'gpu': ['tensorflow[and-cuda]'],
         'ray': ['ray[default]'],
         'huggingface': ['datasets'],
+        'optuna': ['optuna', 'cmaes'],  # samplers of trials that learn; CMA-ES is in a package of its own
         'vertex': ['google-cloud-aiplatform'],  # for the tests alone: what a job must look like
     },
 )

@@ -41,6 +41,33 @@ def outcomes(shape: str, n: int, cases: int, shift: float, margin: float) -> dic
     return {'better': float(better.mean()), 'worse': float(worse.mean()), 'same': float(same.mean())}
 
 
+#: Trials of a search, how far from the best its space reaches (in sd of a seed, at both ends), and cases for the truth.
+TRIALS, REACH, TRUTH = 10, 40.0, 200_000
+
+
+def tuned(rng: np.random.Generator, cases: int, replicates: int, seeds: int) -> np.ndarray:
+    """Returns what settings that searches have chosen come to on fresh seeds, shape [replicates, seeds, cases].
+
+    The worth of a setting u, uniform in [0, 1], is -REACH (2 u - 1)^2; each run adds a seed's noise of sd 1. A search takes
+    the best of TRIALS runs.
+    """
+    worth = -REACH * (2 * rng.uniform(size=(TRIALS, replicates, cases)) - 1) ** 2
+    best = (worth + rng.normal(size=worth.shape)).argmax(0)
+    chosen = np.take_along_axis(worth, best[None], 0)[0]
+    return chosen[:, None] + rng.normal(size=(replicates, seeds, cases))
+
+
+def coverage_when_tuned(replicates: int, seeds: int, cases: int) -> tuple[float, float]:
+    """Returns how often the 95% t interval covers the mean over searches and seeds, and its mean half width.
+
+    Over replicates; of one, over its seeds.
+    """
+    truth = tuned(np.random.default_rng(0), TRUTH, 1, 1).mean()
+    values = tuned(np.random.default_rng([replicates, seeds]), cases, replicates, seeds)
+    low, high = map(np.array, mean_intervals(values.mean(1) if replicates > 1 else values[0]))
+    return float(np.mean((low <= truth) & (truth <= high))), float((high - low).mean() / 2)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--cases', type=int, default=10_000)
@@ -50,6 +77,11 @@ def main() -> None:
     for shape in SHAPES:
         cells = (f'{coverage(shape, n, cases):.1%}' for n in (2, 3, 5, 10, 20))
         print(f'| {shape} | {" | ".join(cells)} |')
+    print(f'\nCoverage of the interval of a tuned variant, {cases:,} samples each:\n')
+    print('| searches | fresh seeds of each | covered | half width, in sd of a seed |\n| --- | --- | --- | --- |')
+    for replicates, seeds in ((1, 3), (1, 10), (3, 1), (3, 3), (6, 1), (10, 1)):
+        share, width = coverage_when_tuned(replicates, seeds, cases)
+        print(f'| {replicates} | {seeds} | {share:.1%} | {width:.2f} |')
     print(f'\nFalse answers about two variants, {cases:,} comparisons each:\n')
     print('| differences of | question | 3 seeds | 5 | 10 |\n| --- | --- | --- | --- | --- |')
     questions = {

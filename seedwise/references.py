@@ -219,6 +219,11 @@ def digest(file: Path) -> str:
     return content.hexdigest()
 
 
+def digests(config) -> dict[str, str]:
+    """Returns the SHA-256 of each of the user's files that a config names, by the file's name."""
+    return {one.file.name: digest(one.file) for one in of_config(config).values()}
+
+
 def load(reference: Reference) -> Any:
     """Imports the file, and returns what its name stands for.
 

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -26,10 +26,20 @@ class Blocks:
     Attributes:
       total_steps: training steps of the whole run.
       evaluations: the steps after which the model is evaluated; the last step is one.
+      rungs: of a trial of successive halving, step -> share of the training; it is evaluated there too.
+      end: the step after which it pauses; `total_steps`: it is trained to the end.
     """
 
-    def __init__(self, config, devices, dataset: sources.Dataset, *, normalized: bool = False):
-        """`normalized`: whether inputs are normalised by the moments of the training examples."""
+    def __init__(
+        self,
+        config,
+        devices,
+        dataset: sources.Dataset,
+        *,
+        normalized: bool = False,
+        rungs: Sequence[float] = (),
+    ):
+        """`normalized`: whether inputs are normalised by the moments of the training examples; `rungs`: shares, rising."""
         self._config, self._devices, self._dataset, self._normalized = config, devices, dataset, normalized
         self._image_bytes = dataset.train.image_bytes
         self._one_device = isinstance(devices, tf.distribute.OneDeviceStrategy)
@@ -41,7 +51,9 @@ class Blocks:
             epochs = math.ceil(self.epochs_at(self.total_steps))
             every = config.eval_every_epochs
             steps = {self.step_of_epoch(epoch) for epoch in range(every, epochs + 1, every)}
-        self.evaluations = {step for step in steps if step < self.total_steps} | {self.total_steps}
+        self.rungs = {math.ceil(share * self.total_steps): share for share in rungs}
+        self.end = max(self.rungs, default=self.total_steps)
+        self.evaluations = {step for step in steps if step < self.total_steps} | {self.total_steps} | {*self.rungs}
 
     def step_of_epoch(self, epochs: float) -> int:
         """Returns the number of steps in which each training example has been seen `epochs` times."""
@@ -57,7 +69,7 @@ class Blocks:
         image_bytes = 4 * math.prod(self._dataset.image_shape) if self._config.data.augment.name else self._image_bytes
         longest = max(1, BLOCK_BYTES // (self._config.global_batch_size * image_bytes))
         longest = min(self._config.steps_per_call, longest)
-        ends = [0, *sorted(self.evaluations - {0})]
+        ends = [0, *sorted(step for step in self.evaluations if 0 < step <= self.end)]
         lengths = [
             # Blocks are split evenly, because shorter ones are padded to the longest. A resumed run gets the remaining ones.
             len(block)
@@ -65,7 +77,7 @@ class Blocks:
             for block in np.array_split(range(first, end), math.ceil((end - first) / longest))
             if block[0] >= start
         ]
-        assert sum(lengths) == self.total_steps - start, 'a checkpoint within a block'
+        assert sum(lengths) == max(self.end - start, 0), 'a checkpoint within a block'
         return lengths
 
     def train(self, start: int, lengths: list[int]) -> Iterator:

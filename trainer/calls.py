@@ -166,7 +166,7 @@ def compare(
     if failed:
         raise UserError(f'{len(failed)} runs failed, {failed[0].name} first: see error.txt in {failed[0].workdir}')
     frame, unfinished = runs.read(plan.runs())
-    trials = runs.read_trials(study, plan.trials) if plan.trials else None
+    trials = runs.read_trials(study, plan.trials, plan.searches) if plan.searches else None
     rest = {'study_name': name, 'dataset_name': frame['dataset'].iloc[0]['name'], 'unfinished': unfinished}
     rest |= {'about': '', 'command': 'seedwise.compare(study, workdir)', 'metrics': grid.metrics_of(study)}
     rest |= {'stopping': rounds.stopping_of(plan, frame, unfinished)}

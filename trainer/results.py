@@ -34,6 +34,9 @@ DATA, WEIGHTS = 'data.sha256', 'weights.sha256'
 #: Fields of a result's `dataset` that say how its model is used, not what it was trained on.
 FOR_PREDICTION = ('class_names', 'columns', 'input')
 
+#: File of a trial's folder: what it had come to when it paused.
+PAUSED = 'paused.json'
+
 #: File of a run's folder: which test examples it got right, a bit each.
 CORRECT = 'test_correct.npy'
 
@@ -156,6 +159,17 @@ def read_result(workdir: Path, config=None) -> dict | None:
             'prepared from the wrong files: delete that folder and train it again'
         )
     return result if config is None or result is None or result.get('config_hash') == config_hash(config) else None
+
+
+def read_paused(workdir: Path, until: float) -> dict | None:
+    """Returns what a trial that has paused after the share `until` of its training, or later, had come to; None: none has.
+
+    It has the fields of a result. Raises `UserError` if the file is damaged.
+    """
+    if until == 1.0:
+        return None
+    result = read_json(workdir / PAUSED, f'delete {workdir}, and the same command trains the trial again')
+    return result if result is not None and result['history'][-1]['rung'] >= until else None
 
 
 def check_workdir(workdir: Path, config, ignored: tuple[str, ...] = ()) -> None:

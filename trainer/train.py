@@ -3,7 +3,7 @@
 import math
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from trainer.blocks import Blocks
 from trainer.check import check_classes, check_images, check_length
 from trainer.checkpoints import Checkpoints, load_weights, save_model, weights_sha256
 from trainer.cluster import Cluster, lost_worker, wait_for_all
-from trainer.evaluation import Metrics, Seen
+from trainer.evaluation import Metrics, Seen, for_prediction
 from trainer.progress import Progress, warn
 from trainer.steps import Program, Totals
 from trainer.summaries import Summaries
@@ -116,12 +116,14 @@ class Run:
         *,
         chief: bool = True,
         program: Program | None = None,
+        rungs: Sequence[float] = (),
     ):
-        """`program`: the compiled program of an earlier run to reuse; `Program.reset` says how the configs may differ."""
+        """`program`: the compiled program of an earlier run to reuse; `Program.reset` says how the configs may differ.
+        `rungs`: shares of the training after which a trial is evaluated, rising; after a last one below 1 it pauses."""
         self.config, self.devices, self.dataset, self.workdir, self.chief = config, devices, dataset, workdir, chief
         self.hash = results.config_hash(config)  # not at the end: files that the config names may be edited meanwhile
         normalized = normalizes(config, dataset)
-        self.blocks = Blocks(config, devices, dataset, normalized=normalized)
+        self.blocks = Blocks(config, devices, dataset, normalized=normalized, rungs=rungs)
         self.total_steps = self.blocks.total_steps
         check_length(config, self.total_steps)
         check_images(config, dataset.name, dataset.image_shape)
@@ -164,7 +166,7 @@ class Run:
         self.asked_to_stop = False
 
     def complete(self, started: float, *, show: bool = True, test: bool = True) -> dict:
-        """Trains to the end and returns the result.
+        """Trains to the end, or until it pauses, and returns the result.
 
         Args:
           started: `time.perf_counter()` when the run began.
@@ -196,7 +198,7 @@ class Run:
         return self._finish(tested)
 
     def _train(self, summaries: Summaries, progress: Progress, now: Callable[[], float]) -> None:
-        """Trains from the current step to the last one, to divergence, or until early stopping ends it."""
+        """Trains from the current step to the last one or a pause, to divergence, or until early stopping ends it."""
         lengths = self.blocks.lengths(self.step)
         blocks = self.blocks.train(self.step, lengths) if lengths else iter(())
         compiled = False
@@ -255,6 +257,8 @@ class Run:
         if self.status == 'diverged':
             return
         row['seconds'] = round(self.seconds['training'], 3)
+        if self.step in self.blocks.rungs:
+            row['rung'] = self.blocks.rungs[self.step]
         self.history.append(row)
         progress.evaluation(row)
         if self.best and row is self._best_evaluation():
@@ -326,14 +330,17 @@ class Run:
         return values | {'examples': self.dataset.test.count if measured else 0}
 
     def _finish(self, test: dict) -> dict:
-        """Writes model.keras, then result.json, which says that the run is done."""
+        """Writes model.keras, then result.json, which says that the run is done; of a pause, checkpoint and paused.json."""
+        pauses = self.status == 'completed' and self.step == self.blocks.end < self.total_steps
+        if pauses and not self._stops_early():
+            self.status = 'paused'
         trained = self.step * self.config.global_batch_size
         result = {
             'status': self.status,
             **({'diverged_steps': self.diverged_steps} if self.diverged_steps else {}),
             'config_hash': self.hash,
             'seed': self.config.seed,
-            **self._sources(),
+            **({'sources': own} if (own := references.digests(self.config)) else {}),
             'dataset': {
                 'name': self.dataset.name,
                 'source': self.dataset.source,
@@ -341,7 +348,7 @@ class Run:
                 'train': self.dataset.train.count,
                 'validation': self.dataset.validation.count if self.dataset.validation is not None else 0,
                 'test': self.dataset.test.count,
-                **self._for_prediction(),
+                **for_prediction(self.dataset, self.program.moments),
             },
             'strategy': {
                 'name': strategy.name_of(self.devices),
@@ -360,26 +367,14 @@ class Run:
             'examples_per_second': round(trained / self.seconds['training'], 1) if trained else None,
             **results.environment(),
         }
-        if self.chief:
+        if self.status == 'paused':
+            self._save()
+        if self.chief and self.status == 'paused':
+            results.write_json(self.workdir / results.PAUSED, result)
+        elif self.chief:
             save_model(self.program.model_to_save(), self.workdir / 'model.keras')
             results.write_json(self.workdir / 'result.json', result)
         return result
-
-    def _for_prediction(self) -> dict[str, Any]:
-        """What must be known to use the model: what it is given, by what that is normalised, and what its classes are."""
-        data = self.dataset
-        given = {'shape': data.image_shape, 'dtype': data.train.dtype, 'unscaled': data.unscaled}
-        names = data.class_names or tuple(map(str, range(data.classes)))
-        known: dict[str, Any] = {'notes': data.notes, 'class_names': names, 'columns': data.columns, 'input': given}
-        if self.program.moments is not None:
-            mean, deviation = (array.tolist() for array in self.program.moments)
-            known['normalization'] = {'mean': mean, 'deviation': deviation}
-        return {key: value for key, value in known.items() if value}
-
-    def _sources(self) -> dict:
-        """The SHA-256 of the user's files, if the config names any."""
-        own = references.of_config(self.config).values()
-        return {'sources': {one.file.name: references.digest(one.file) for one in own}} if own else {}
 
     def _save(self) -> None:
         if self.chief:

@@ -231,7 +231,7 @@ def _report_over_datasets(
         pages[dataset] = page_of(
             plan.config,
             frame,
-            runs.read_trials(plan.config, plan.trials) if plan.trials else None,
+            runs.read_trials(plan.config, plan.trials, plan.searches) if plan.searches else None,
             study_name=name,
             dataset_name=dataset,
             unfinished=unfinished,
@@ -265,7 +265,7 @@ def _report(plan: study.Plan, specs: list[RunSpec], name: str, about: str, argv:
     if frame.empty:
         raise UserError(f'there is no finished run in {plan.workdir}')
     report = plan.workdir / 'report'
-    trials = runs.read_trials(plan.config, plan.trials) if plan.trials else None
+    trials = runs.read_trials(plan.config, plan.trials, plan.searches) if plan.searches else None
     rest = {
         'study_name': name,
         'dataset_name': frame['dataset'].iloc[0]['name'],

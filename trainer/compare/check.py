@@ -17,7 +17,7 @@ from seedwise.errors import UserError, unknown
 from trainer import metrics
 from trainer.compare.check_claims import check_claim, check_reachable, measured, numbers, select
 from trainer.compare.grid import Variant
-from trainer.compare.tuning import AXIS
+from trainer.compare.tuning.space import AXIS
 
 #: Fields of a study's `paper`, and of the rows of its curves; all are needed but those in `OPTIONAL`.
 PAPER = ('reference', 'dataset', 'table', 'curves', 'claims')
@@ -28,7 +28,24 @@ OPTIONAL = ('dataset', 'table', 'curves', 'claims')
 #: would overwrite them.
 COLUMNS = (
     *('seed', 'seeds', 'status', 'history', 'versions', 'host', 'git_revision', 'dataset', 'config_hash'),
-    *('weights_sha256', 'test_correct', 'test_examples', 'diverged', 'standing', 'learning_rate', 'low', 'high', AXIS),
+    *('weights_sha256', 'test_correct', 'test_examples', 'diverged', 'standing'),
+)
+
+#: Those of a study that tunes.
+OF_TUNING = (
+    *(
+        AXIS,
+        'learning_rate',
+        'low',
+        'high',
+        'replicate',
+        'rung',
+        'chosen',
+        'at_end',
+        'examples_granted',
+        'examples_seen',
+    ),
+    'tuning_examples',
 )
 
 
@@ -77,12 +94,11 @@ def check_report(study: ml_collections.ConfigDict, variants: Sequence[Variant]) 
 
 def _check_names(study: ml_collections.ConfigDict, variants: Sequence[Variant]) -> None:
     """Names of axes are no column's, and all names can be in the name of a file."""
-    tuned, columns = bool(study.get('tune')), {*COLUMNS, *numbers(variants)}
+    columns = {*COLUMNS, *numbers(variants), *(OF_TUNING if study.get('tune') else ())} - {AXIS}
     cells = tuple(f'test_{name}_' for name in metrics.measured(variants[0].config.metrics))
-    free = (AXIS,) if tuned else (AXIS, 'learning_rate', 'low', 'high')
     for variant in variants:
         for axis, value in variant.labels.items():
-            if (axis in columns and axis not in free) or axis.startswith(cells):
+            if axis in columns or axis.startswith(cells):
                 raise UserError(f"an axis cannot be called '{axis}', as a column of the results is: rename it")
             if axis == 'variant' and study.get('axes') and value != variant.name:
                 raise UserError(

@@ -11,7 +11,7 @@ from trainer import metrics
 from trainer.compare.analysis.claims import parse
 from trainer.compare.analysis.metrics import DIRECTIONS
 from trainer.compare.grid import Variant
-from trainer.compare.tuning import AXIS, UNTUNED, space_of
+from trainer.compare.tuning.space import AXIS, UNTUNED, space_of
 
 RATE = 'optimizer.learning_rate'
 

@@ -42,7 +42,7 @@ def check_runs(specs: Iterable[RunSpec]) -> None:
         finished = (spec.workdir / 'result.json').exists()
         if finished and not (spec.workdir / 'config.json').exists():
             continue  # somebody has copied no more than the results: `RunSpec.result` knows whose they are
-        own = fields.setdefault(id(spec.variant), {})
+        own = fields.setdefault(id(spec.variant.of(spec.seed)), {})
         if not own:
             own |= json.loads(results.to_json(spec.config))
         results.check_workdir(spec.workdir, own | {'seed': spec.seed})

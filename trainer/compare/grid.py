@@ -39,11 +39,16 @@ DEVICES = ('strategy', 'replicas', 'threads', 'tpu')
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """What is compared. `labels`: its value on each axis."""
+    """What is compared. `labels`: its value on each axis. `by_seed`: seed -> config, where replicates chose several."""
 
     name: str
     labels: Mapping[str, str]
     config: ml_collections.ConfigDict
+    by_seed: Mapping[int, ml_collections.ConfigDict] = dataclasses.field(default_factory=dict)
+
+    def of(self, seed: int) -> ml_collections.ConfigDict:
+        """Returns the config of a run with that seed, except for the seed itself."""
+        return self.by_seed.get(seed, self.config)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,17 +56,24 @@ class RunSpec:
     """A run of a study.
 
     `drawn`: the fields that a tuning trial tries, by dotted path; None: no trial. A trial is judged on validation and does
-    not open the test set.
+    not open the test set. `rungs`: the shares of the training after which a trial of successive halving is evaluated,
+    rising; after the last of them it pauses, or is done where that is 1.
     """
 
     variant: Variant
     seed: int
     workdir: Path
     drawn: Mapping[str, float] | None = None
+    rungs: tuple[float, ...] = ()
+
+    @property
+    def until(self) -> float:
+        """The share of the training after which it ends or pauses."""
+        return self.rungs[-1] if self.rungs else 1.0
 
     @functools.cached_property
     def config(self) -> ml_collections.ConfigDict:
-        config = self.variant.config.copy_and_resolve_references()
+        config = self.variant.of(self.seed).copy_and_resolve_references()
         config.seed = self.seed
         # The study has a board for all of its runs; one for each is made where it is asked for.
         config.tensorboard.enabled = bool(config.tensorboard.enabled)
@@ -86,12 +98,12 @@ class RunSpec:
         return f'{self.variant.name}, {"seed" if self.drawn is None else "trial"} {self.workdir.name}'
 
     def result(self) -> dict | None:
-        """Returns the result, or None where the run is not finished.
+        """Returns the result, or None where the run is not finished; of a trial that is to pause, what it paused with.
 
         Raises:
           UserError: the folder holds the result of another config.
         """
-        result = results.read_result(self.workdir)
+        result = results.read_result(self.workdir) or results.read_paused(self.workdir, self.until)
         if result is not None and result.get('config_hash') != self.hash:
             raise UserError(f'{self.workdir} holds a run of another config: choose another --workdir')
         return result

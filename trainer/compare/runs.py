@@ -1,5 +1,6 @@
 """The finished runs of a study as frames, with the columns that statistics, verdicts and the report go by."""
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,7 +10,9 @@ import pandas as pd
 from seedwise.dotted import get
 from seedwise.errors import UserError
 from trainer.compare.grid import RunSpec
-from trainer.compare.tuning import bounds
+from trainer.compare.tuning.check import OPTIONAL
+from trainer.compare.tuning.search import Search, up_to
+from trainer.compare.tuning.space import bounds
 from trainer.metrics import ALWAYS
 from trainer.results import FOR_PREDICTION, best_of, metrics_of, read_correct
 
@@ -40,11 +43,20 @@ def read(specs: Iterable[RunSpec], *, correct: bool = True) -> tuple[pd.DataFram
     return pd.DataFrame(rows), unfinished
 
 
-def read_trials(study: ml_collections.ConfigDict, specs: Iterable[RunSpec]) -> pd.DataFrame:
+def read_trials(
+    study: ml_collections.ConfigDict, specs: Iterable[RunSpec], searches: Iterable[Search] = ()
+) -> pd.DataFrame:
     """Returns the finished trials, one a row: as `read`, with `learning_rate`, its bounds `low` and `high`, and all that
     was drawn, under dotted paths. A diverged trial has no metrics.
+
+    Of `searches`, in a study with replicates, halving or a sampler that learns, also: `replicate`; `rung`, the share of
+    the training that the trial has come to; `chosen`, whether its setting was; `at_end`, `tune.metric` after that share,
+    while the metrics are those at the first rung, which all trials have; `examples_granted` and `examples_seen`, how many
+    it could train on, repetitions included, and did.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
+    chosen = {search: search.chosen() for search in searches if {*study.tune.keys()} & {*OPTIONAL}}
+    search_of = {spec: search for search in chosen for spec in search.trials()}
     for spec in specs:
         result = spec.result()
         if result is None:
@@ -52,9 +64,31 @@ def read_trials(study: ml_collections.ConfigDict, specs: Iterable[RunSpec]) -> p
         low, high = bounds(study, spec, RATE) or (None, None)
         rate = {'learning_rate': get(spec.config, RATE), 'low': low, 'high': high}
         row = dict(spec.variant.labels) | {'variant': spec.variant.name, 'seed': spec.seed} | _metrics(result)
+        if search := search_of.get(spec):
+            best = chosen[search]
+            row |= _of_rungs(spec, result, study.tune.metric)
+            row |= {'replicate': search.replicate, 'chosen': best is not None and best.workdir == spec.workdir}
         rows.append(row | rate | dict(spec.drawn or {}))
     _check_one_dataset(rows)
     return pd.DataFrame(rows)
+
+
+def _of_rungs(spec: RunSpec, result: Mapping[str, Any], metric: str) -> dict[str, Any]:
+    """How far a trial has come and on how many examples, and its metrics at the first rung."""
+    config, history, train = spec.config, result['history'], result['dataset']['train']
+    batch = config.global_batch_size
+    steps = config.steps if config.steps is not None else math.ceil(config.epochs * train / batch)
+    first = {}
+    if spec.rungs and any('rung' in row for row in history):
+        first = _metrics({**result, 'status': 'paused', 'history': up_to(history, spec.rungs[0])})
+    diverged = result['status'] == 'diverged'
+    return {
+        **{column: value for column, value in first.items() if column.startswith(('validation_', 'train_'))},
+        'rung': max((row.get('rung', 0.0) for row in history), default=0.0) if diverged else spec.until,
+        'at_end': None if diverged else best_of(result)[metric],
+        'examples_granted': math.ceil(spec.until * steps) * batch,
+        'examples_seen': result['steps'] * batch,
+    }
 
 
 def _metrics(result: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,12 +15,15 @@ from data_pipeline import builders, sources
 from seedwise.errors import CannotWrite, UserError, is_of_file_system, writing
 from trainer import results
 from trainer.check import check_data
-from trainer.compare import engines, folder, grid, tuning
+from trainer.compare import engines, folder, grid
 from trainer.compare.budget import Budget
 from trainer.compare.engines.base import Engine, Event, MayStart, always
 from trainer.compare.engines.worker import program_key
 from trainer.compare.grid import RunSpec, Variant
 from trainer.compare.progress import Board
+from trainer.compare.tuning import search
+from trainer.compare.tuning.check import check_tune
+from trainer.compare.tuning.space import untuned
 from trainer.progress import warn
 
 if TYPE_CHECKING:
@@ -49,21 +52,49 @@ class Plan:
     ):
         self.config, self.workdir, self._shard, self._shards = config, workdir, shard, shards
         self.seeds, self.variants, self.budget = grid.seeds_of(config), grid.variants_of(config), budget
-        self.trials: list[RunSpec] = []
+        self.searches: list[search.Search] = []
         if config.get('tune'):
-            tuning.check_tune(config, self.seeds)
-            self.trials = tuning.trials_of(config, self.variants, workdir)
-            self.variants = tuning.untuned(self.variants)
+            check_tune(config, self.seeds)
+            self.searches = search.searches_of(config, self.variants, workdir)
+            self.variants = untuned(self.variants)
+
+    @property
+    def trials(self) -> list[RunSpec]:
+        """Returns the trials that are known, those of the other shards too."""
+        return [spec for one in self.searches for spec in one.trials()]
 
     def stages(self) -> Iterator[list[RunSpec]]:
-        """Yields lists of runs to do: what is to be tried and what is known from the start, then what trials have chosen."""
-        yield self._mine([*self.trials, *grid.runs_of(self.variants, self.seeds, self.workdir)])
-        if self.trials:
-            yield self._mine(grid.runs_of(tuning.winners(self.config, self.trials)[0], self.seeds, self.workdir))
+        """Yields lists of runs to do: what is to be tried and what is known from the start, then what trials have chosen.
+
+        Where trials depend on other trials, a shard has all searches of a tuned variant, and waits for no other shard.
+        """
+        known = grid.runs_of(self.variants, self.seeds, self.workdir)
+        if not self.searches:
+            yield self._mine(known)
+        elif not search.in_stages(self.config.tune):
+            yield self._mine([*self.trials, *known])
+            yield self._mine(grid.runs_of(search.winners(self.searches, self.seeds)[0], self.seeds, self.workdir))
+        else:
+            mine = self.tuned[self._shard :: self._shards]
+            yield from self._in_rungs([one for one in self.searches if one.name in mine], self._mine(known))
+
+    def _in_rungs(self, searches: list['search.Search'], known: list[RunSpec]) -> Iterator[list[RunSpec]]:
+        """Yields what these searches try, as it becomes known, with `known` at first; at last what they choose."""
+        begun: set[RunSpec] = set()
+        trials = [spec for one in searches for spec in one.trials()]
+        while known or trials:
+            yield [*trials, *known]
+            begun.update(trials)
+            known = []
+            for one in searches:
+                one.forget_losers()
+            # What failed is tried no more.
+            trials = [spec for one in searches for spec in one.waiting() if spec not in begun]
+        yield grid.runs_of(search.winners(searches, self.seeds)[0], self.seeds, self.workdir)
 
     def runs(self) -> list[RunSpec]:
         """Returns the runs that are compared, those of the other shards too."""
-        chosen, without = tuning.winners(self.config, self.trials) if self.trials else ([], [])
+        chosen, without = search.winners(self.searches, self.seeds)
         if without:
             print(
                 f'{len(without)} tuned variants wait for trials, or all of theirs have diverged: {", ".join(without[:5])}'
@@ -79,7 +110,8 @@ class Plan:
         """
         if self._shards == 1:
             return True
-        unfinished = sum(spec.result() is None for spec in [*self.trials, *specs])
+        waiting = sum(len(one.waiting()) for one in self.searches)
+        unfinished = waiting + sum(spec.result() is None for spec in specs)
         if unfinished:
             print(f'no report yet: {unfinished:,} runs are left')
             return False
@@ -90,9 +122,9 @@ class Plan:
         """Returns a hash of what a report is made of: the study, and the results that are there."""
         found = []
         for spec in [*self.trials, *specs]:
-            file = spec.workdir / 'result.json'
-            if file.exists():
-                found.append(f'{file.relative_to(self.workdir)} {file.stat().st_mtime_ns}')
+            for file in (spec.workdir / 'result.json', spec.workdir / results.PAUSED):
+                if file.exists():
+                    found.append(f'{file.relative_to(self.workdir)} {file.stat().st_mtime_ns}')
         made_of = [self.config.to_json_best_effort(sort_keys=True), about, *found]
         return hashlib.sha256('\n'.join(made_of).encode(errors='surrogateescape')).hexdigest()
 
@@ -117,18 +149,17 @@ class Plan:
 
     def check_folder(self) -> None:
         """Raises `UserError` where the study's folder is another study's."""
-        winners = tuning.winners(self.config, self.trials)[0] if self.trials else []
-        folder.check_runs([*self.trials, *grid.runs_of([*self.variants, *winners], self.seeds, self.workdir)])
+        folder.check_runs([*self.trials, *grid.runs_of(self.compared(), self.seeds, self.workdir)])
         folder.check_chosen(self.trials, self.seeds, self.workdir)
 
     def compared(self) -> list[Variant]:
         """Returns the variants that are compared, as far as they are known."""
-        return [*self.variants, *(tuning.winners(self.config, self.trials)[0] if self.trials else [])]
+        return [*self.variants, *search.winners(self.searches, self.seeds)[0]]
 
     @property
     def tuned(self) -> list[str]:
         """Returns the names of the variants that trials choose, whether or not they have yet."""
-        return [*dict.fromkeys(spec.variant.name for spec in self.trials)]
+        return [*dict.fromkeys(one.name for one in self.searches)]
 
     def _mine(self, specs: list[RunSpec]) -> list[RunSpec]:
         return part(specs, self._shard, self._shards)

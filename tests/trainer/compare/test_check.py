@@ -29,7 +29,7 @@ from trainer.compare.report import figures, plots, tables
 from trainer.compare.report.layout import layout_of
 from trainer.compare.report.write import write_report
 from trainer.compare.study import MADE_OF, Plan
-from trainer.compare.tuning import score
+from trainer.compare.tuning.search import score
 
 STUDIES = [path.stem for path in Path(command.__file__).parents[2].glob('configs/studies/[!_]*.py')]
 
@@ -170,6 +170,14 @@ WRONG = [
     (tune(metric='test_accuracy'), "unknown tune.metric 'test_accuracy'"),
     (tune(metric='validation_auc'), "unknown tune.metric 'validation_auc'"),
     (tune(tiers={}), 'tune.tiers must be a mapping'),
+    (tune(replicates=0), 'tune.replicates is 0'),
+    (tune(replicates=3) | {'seeds': 4}, 'the study has 4 seeds for 3 replicates', '--study.seeds=3'),
+    (tune(halving=3), 'tune.halving is 3'),
+    (tune(halving={'eta': 3}), "tune.halving has no 'rungs'"),
+    (tune(halving={'eta': 1, 'rungs': 2}), 'tune.halving.eta is 1'),
+    (tune(halving={'eta': 3, 'rungs': 2, 'rung': 1}), "unknown field of tune.halving 'rung'"),
+    (tune(sampler='tpee'), "unknown tune.sampler 'tpee'", "Did you mean 'tpe'?"),
+    (tune(batch=2), 'tune.batch is for tpe and cmaes'),
     (tune(tiers={'rate': ('Adam',)}), 'tune.tiers.rate must be a mapping'),
     (tune(tiers={'rate': {'Adam': 3, 'SGD': 3}}), 'tune.tiers.rate must be a mapping'),
     (tune(tiers={'rate': {'Adam': {}, 'SGD': {}}}), "tune.tiers.rate draws nothing for 'CCE-Adam'"),
@@ -483,7 +491,7 @@ def test_the_columns_of_results_are_those_that_are_known_of(tmp_path):
         results.write_json(spec.workdir / 'result.json', result_of(spec))
         rows.append(read([spec])[0])
     numbers = check.numbers(plan.variants)
-    known = {*check.COLUMNS, *numbers, 'variant', *plan.variants[0].labels}
+    known = {*check.COLUMNS, *check.OF_TUNING, *numbers, 'variant', *plan.variants[0].labels}
     assert {column for frame in rows for column in frame if '.' not in column} <= known
     assert all(set(numbers) <= set(frame) for frame in rows)
     layout = layout_of(plan.config, rows[0])

@@ -11,8 +11,9 @@ from tests.helpers import study_text
 from tests.trainer.compare.driver import NOBODY, Driver
 from tests.trainer.disks import mounted
 from trainer import results
-from trainer.compare import folder, grid, study, tuning
+from trainer.compare import folder, grid, study
 from trainer.compare.engines import local
+from trainer.compare.tuning.search import searches_of
 
 STUDY = study_text(
     'config.base.model.hidden = (8,)',
@@ -127,7 +128,8 @@ def test_runs_that_the_trials_cannot_have_chosen_are_refused(tmp_path, trials, o
     config = config_of(TUNED)
     config.tune.trials = trials
     grid.prepare(config)
-    specs = tuning.trials_of(config, grid.variants_of(config), tmp_path)
+    (search,) = searches_of(config, grid.variants_of(config), tmp_path)
+    specs = search.trials()
     for spec in specs[:3]:
         begin(spec)
     chosen = specs[(of or 1) - 1].variant

@@ -1,7 +1,5 @@
 """A study as the list of its runs: what is accepted, and in which words the rest is refused."""
 
-import importlib
-import math
 import re
 from pathlib import Path
 
@@ -14,8 +12,9 @@ from seedwise.dotted import types
 from seedwise.errors import UserError
 from tests.helpers import compare
 from trainer import results
-from trainer.compare import grid, tuning
+from trainer.compare import grid
 from trainer.compare.normalize import normalize
+from trainer.compare.tuning.search import searches_of
 
 
 def study(**fields) -> ml_collections.ConfigDict:
@@ -107,7 +106,8 @@ def test_an_override_sets_an_argument_of_the_optimizer_as_a_field_or_as_an_optio
     assert field == option
     config.tune = {'trials': 1, 'metric': 'validation_loss'}
     config.tune.tiers = {'all': {name: {'optimizer': {'momentum': ('linear', 0.1, 0.2)}} for name in made}}
-    for spec in tuning.trials_of(config, [*made.values()], tmp_path):
+    for search in searches_of(config, [*made.values()], tmp_path):
+        (spec,) = search.trials()
         assert spec.config.optimizer.options.momentum == spec.drawn['optimizer.momentum']
 
 
@@ -116,7 +116,7 @@ def test_what_is_drawn_between_whole_numbers_is_a_number(tmp_path):
     config.base.data.validation = 200
     config.tune = {'trials': 2, 'metric': 'validation_loss'}
     config.tune.tiers = {'rate': {name: {'optimizer': {'learning_rate': ('log', 1, 2)}} for name in ('Adam', 'SGD')}}
-    for spec in tuning.trials_of(config, variants(config), tmp_path):
+    for spec in searches_of(config, variants(config), tmp_path)[0].trials():
         assert isinstance(spec.config.optimizer.learning_rate, float)
 
 
@@ -134,7 +134,7 @@ def test_values_of_any_type_make_the_same_runs_as_their_names():
     config = study(axes={'batch': {64: {}}}, tune={'trials': 2, 'metric': 'validation_loss'})
     config.base.data.validation = 200
     config.tune.tiers = {'rate': {64: {'optimizer': {'learning_rate': ('log', 0.1, 1.0)}}}}
-    assert len(tuning.trials_of(config, variants(config), Path('x'))) == 2
+    assert len(searches_of(config, variants(config), Path('x'))[0].trials()) == 2
 
 
 def test_a_study_runs_on_the_data_it_asks_for_with_one_thread():
@@ -203,63 +203,3 @@ def test_a_wrong_command_ends_with_one_line(arguments, words):
     assert process.returncode == 2, err
     assert len(err.splitlines()) == 1
     assert re.search(words, err)
-
-
-# Tuning --------------------------------------------------------------------------------------------------------------
-
-
-def tuned_study():
-    config = importlib.import_module('configs.studies.tuned_optimizers').get_config()
-    config.tune.trials = 8
-    grid.prepare(config)
-    return config, grid.variants_of(config)
-
-
-def test_all_variants_are_tried_at_the_same_points(tmp_path):
-    config, made = tuned_study()
-    trials = tuning.trials_of(config, made, tmp_path)
-    assert len(trials) == 2 * 28 * 8
-    rates: dict[tuple, set] = {}
-    for spec in trials:
-        low, high = tuning.bounds(config, spec, 'optimizer.learning_rate')
-        rate = spec.config.optimizer.learning_rate
-        assert low <= rate <= high
-        # Six digits are kept of what is drawn.
-        point = round(math.log(rate / low) / math.log(high / low), 4)
-        rates.setdefault(spec.variant.name, set()).add(point)
-        assert spec.seed >= tuning.FIRST_SEED
-    assert len(set(map(frozenset, rates.values()))) == 1
-    assert len(next(iter(rates.values()))) == 8
-
-
-def test_more_trials_only_add_to_those_there_are():
-    assert tuning._points(8, 4)[:5] == tuning._points(5, 4)
-
-
-def test_scales_reach_from_bound_to_bound():
-    for scale, low, high in (('linear', -1.0, 0.0), ('log', 1e-4, 10.0), ('log_1m', 0.0, 0.99)):
-        assert tuning.SCALES[scale](0.0, low, high) == pytest.approx(low)
-        assert tuning.SCALES[scale](1.0, low, high) == pytest.approx(high)
-    # 1 - b log-uniform on 0 .. 0.99: half way, 1 - b is 0.1.
-    assert tuning.SCALES['log_1m'](0.5, 0.0, 0.99) == pytest.approx(0.9)
-
-
-def test_the_winner_is_the_best_on_validation_and_waits_for_all_trials(tmp_path):
-    from trainer.results import write_json
-
-    config, made = tuned_study()
-    trials = [spec for spec in tuning.trials_of(config, made[:1], tmp_path) if spec.variant.labels['tuning'] == 'rate']
-    for i, spec in enumerate(trials[:-1]):
-        row = {'validation_loss': 1.0 - 0.1 * i, 'validation_accuracy': 0.5 + 0.01 * i}
-        worse = {'validation_loss': 2.0, 'validation_accuracy': 0.99}  # an evaluation whose weights were not kept
-        status = 'diverged' if i == 6 else 'completed'
-        spec.workdir.mkdir(parents=True)
-        result = {'status': status, 'config_hash': spec.hash, 'history': [row, worse]}
-        write_json(spec.workdir / 'result.json', result)
-    assert tuning.winners(config, trials) == ([], [trials[0].variant.name])
-    last = trials[-1]
-    last.workdir.mkdir(parents=True)
-    write_json(last.workdir / 'result.json', {'status': 'diverged', 'config_hash': last.hash, 'history': []})
-    (winner,), without = tuning.winners(config, trials)
-    assert without == []
-    assert winner.config.optimizer.learning_rate == trials[5].config.optimizer.learning_rate

@@ -65,5 +65,9 @@ def crossed(values: np.ndarray, confidence: float = CONFIDENCE) -> Crossed:
 
 
 def flips(a: np.ndarray, b: np.ndarray) -> Flips:
-    """Returns how two variants agree, a and b being True where right (shape [seeds, examples], the same seeds)."""
-    return Flips(float((a & b).mean()), float((a & ~b).mean()), float((~a & b).mean()), float((~a & ~b).mean()))
+    """Returns how two variants agree, a and b being 1 where right (shape [seeds, examples], the same seeds).
+
+    Means over several runs, from 0 to 1, are taken as the chance that one of them is right.
+    """
+    x, y = a.astype(float), b.astype(float)
+    return Flips(*(float(share.mean()) for share in (x * y, x * (1 - y), (1 - x) * y, (1 - x) * (1 - y))))

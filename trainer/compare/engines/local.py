@@ -113,7 +113,7 @@ def _give(worker: 'Worker', work: 'Work', on_event: Callable[[Event], None]) -> 
     worker.programs += new_program
     if spec:
         on_event(Event('started', spec))
-        worker.send((spec.config, spec.workdir, spec.drawn is None))
+        worker.send((spec.config, spec.workdir, spec.drawn is None, spec.rungs))
 
 
 class Work:

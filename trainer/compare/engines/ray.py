@@ -45,7 +45,7 @@ class Holder:
         self._worker = local.Worker(self._location)
         return '' if self._worker.answer() else self._last_words()
 
-    def run(self, config, workdir: Path, test: bool) -> tuple[str, str]:
+    def run(self, config, workdir: Path, test: bool, rungs: Sequence[float] = ()) -> tuple[str, str]:
         """Trains a run, as `worker.Trainer.run`; returns (kind, error) of an `Event`."""
         if not workdir.is_dir():
             why = 'the folder of a study must be the same one on all nodes'
@@ -59,7 +59,7 @@ class Holder:
             return 'failed', error
         assert self._worker is not None
         self._worker.programs += new_program
-        self._worker.send((config, workdir, test))
+        self._worker.send((config, workdir, test, rungs))
         return self._worker.answer() or ('failed', self._last_words())
 
     def stop(self) -> None:
@@ -157,7 +157,8 @@ class RayEngine:
                         spec = work.next_for(actor)
                         if spec:
                             spec.workdir.mkdir(parents=True, exist_ok=True)
-                            task = spec.config, Path(os.path.abspath(spec.workdir)), spec.drawn is None
+                            workdir = Path(os.path.abspath(spec.workdir))
+                            task = spec.config, workdir, spec.drawn is None, spec.rungs
                             calls[actor.run.remote(*task)] = actor, spec
                             on_event(Event('started', spec))
                         else:

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -89,13 +90,14 @@ class Trainer:
         self.program: Program | None = None
         self._program_key = ''
 
-    def run(self, config, workdir: Path, test: bool) -> None:
-        """Trains a run; nothing if it is finished. Raises `InUse` where another process has it.
+    def run(self, config, workdir: Path, test: bool, rungs: Sequence[float] = ()) -> None:
+        """Trains a run; nothing if it is finished, or has paused. Raises `InUse` where another process has it.
 
         Args:
           config: of the run.
           workdir: its folder.
           test: whether to open the test set at the end.
+          rungs: as `RunSpec.rungs`.
         """
         from trainer.train import Run
 
@@ -103,13 +105,15 @@ class Trainer:
         with results.locked(workdir):
             if results.read_result(workdir, config) is not None:
                 return
+            if rungs and results.read_paused(workdir, rungs[-1]) is not None:
+                return
             results.check_workdir(workdir, config)
             results.begin(workdir, config)
             dataset = sources.hold_out(self._dataset, seed=config.seed, validation=config.data.validation)
             key = program_key(config)
             if key != self._program_key:
                 self.program = None  # let go of before the next one is made
-            run = Run(config, self._strategy, dataset, workdir, program=self.program)
+            run = Run(config, self._strategy, dataset, workdir, program=self.program, rungs=rungs)
             self.program, self._program_key = run.program, key
             with prepared.errors_explained(self._location):
                 run.complete(started, show=False, test=test)

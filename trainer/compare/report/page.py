@@ -15,11 +15,12 @@ from data_pipeline import known
 from trainer.compare.analysis import factorial, pooling
 from trainer.compare.analysis.claims import Claim, parse
 from trainer.compare.analysis.factorial import Effect
+from trainer.compare.analysis.replicates import by_replicate, replicate_of
 from trainer.compare.analysis.rules import ANYTIME
 from trainer.compare.analysis.selection import select
 from trainer.compare.analysis.verdicts import FAILS, HOLDS, UNDECIDED, Verdict, verdicts
 from trainer.compare.analysis.words import count, listed
-from trainer.compare.report import questions, reproduce, sentences, stopping, tables
+from trainer.compare.report import questions, sentences, stopping, tables, tuned
 from trainer.compare.report.layout import (
     METRICS,
     Layout,
@@ -112,7 +113,9 @@ class Page:
 
     @property
     def seeds_words(self) -> str:
-        """The number of seeds, '4 to 12 seeds' where variants have different numbers."""
+        """The number of seeds, '4 to 12 seeds' where variants have different numbers; '3 replicates of 2 seeds'."""
+        if words := tuned.replicates_words(self.study):
+            return words
         counts = self.runs.groupby('variant')['seed'].nunique() if len(self.runs) else pd.Series([0])
         fewest, most = int(counts.min()), int(counts.max())
         if self.stopping.rule == ANYTIME and fewest < most:
@@ -125,6 +128,11 @@ class Page:
         if self.verdicts:
             return questions.of_claims(self.verdicts, self.counted, self.stopping.rule)
         return questions.of_rankings(self.rankings, self.counted, self.layout) if self.rankings else []
+
+    @property
+    def unit(self) -> str:
+        """What counts once: 'seed', or 'replicate'."""
+        return tuned.unit(self.study)
 
     def how_it_ended(self) -> list[str]:
         """Returns by which rule the page judges, why no more seeds were run, and what the rest would take."""
@@ -142,7 +150,7 @@ class Page:
         if any(axis in self.layout.pooled for axis in found.claim.a) and found.claim.kind != 'equal':
             same = f'{self.pooled_names} compute the same thing'
             return f'{same}: more seeds cannot tell them apart.' if found.result == UNDECIDED else f'{same}.'
-        return sentences.to_decide(found, self.runs, self.stopping.rule)
+        return sentences.to_decide(found, self.counted, self.stopping.rule)
 
     def claims_as_data(self) -> dict[str, Any]:
         """Returns claims.json. What only the anytime rule has is there if it was used."""
@@ -174,6 +182,7 @@ class Page:
             ),
             'claims': data(self.claims, self.verdicts),
             'checks': data(self.study.get('checks', ()), self.checks),
+            **({'tuning': tuning} if (tuning := tuned.as_data(self.study, self.budgets)) else {}),
         }
         return json.loads(json.dumps(report, default=lambda value: value.item()))
 
@@ -262,7 +271,16 @@ class Page:
         """Returns what tuning chose, as it is printed."""
         if self.trials is None or self.runs.empty:
             return pd.DataFrame()
-        return reproduce.chosen(self.trials, self.layout, self.study.tune.metric)
+        return tuned.chosen(self.trials, self.layout, self.study.tune.metric)
+
+    @functools.cached_property
+    def budgets(self) -> pd.DataFrame:
+        """What the trials of each tuned variant were granted and have seen."""
+        return tuned.examples(self.trials, self.layout)
+
+    def about_tuning(self) -> list[str]:
+        """Returns how settings were searched for, what the intervals cover, and what it took."""
+        return [*tuned.sentences(self.study), *filter(None, [tuned.budget_words(self.budgets)])]
 
 
 def page_of(
@@ -307,14 +325,15 @@ def page_of(
     rule = ended.rule
     margins = dict(study.get('margins') or {})
     judged = not unfinished and not none
-    counted, first = pooling.filled(study, runs, margins, rule)
+    units = by_replicate(runs, replicate_of(study))
+    counted, first = pooling.filled(study, units, margins, rule)
     found = pooling.waiting(verdicts(claims_of(study), counted, trials, margins, rule), first) if judged else []
-    checks = verdicts(study.get('checks', ()), runs, trials, margins, rule) if judged else []
+    checks = verdicts(study.get('checks', ()), units, trials, margins, rule) if judged else []
     layout = layout_of(study, runs, pooling.axes(study, checks), metrics) if not none else Layout({}, metrics=metrics)
-    runs = runs if none else in_order(runs, layout)
-    counted = counted if none else in_order(counted, layout)
+    if not none:
+        runs, units, counted = (in_order(frame, layout) for frame in (runs, units, counted))
     rankings = [] if none else sentences.ranked(counted, layout, margins, paired, rule)
-    table = pd.DataFrame() if none else _table(runs, layout, rankings, () if other else paper.get('table', ()), judged)
+    table = pd.DataFrame() if none else _table(units, layout, rankings, () if other else paper.get('table', ()), judged)
     to_paper = {} if none else tables.to_paper(table, layout)
     return Page(
         study=study,
@@ -331,12 +350,12 @@ def page_of(
         verdicts=found,
         checks=checks,
         rankings=rankings,
-        effects=_effects(runs, layout) if judged else {},
-        table=table,
+        effects=_effects(units, layout) if judged else {},
+        table=table if none else tuned.with_examples(table, tuned.examples(trials, layout)),
         printed=table if none else tables.printed(table, layout),
         to_paper=to_paper,
-        caption=_caption(study_name, dataset, runs, layout, unfinished, to_paper),
-        figures=_figures(study, runs, trials, table, layout, rankings, dataset, bool(other))
+        caption=_caption(study_name, dataset, units, layout, unfinished, to_paper, tuned.unit(study)),
+        figures=_figures(study, units, trials, table, layout, rankings, dataset, bool(other))
         if draw and not none
         else Figures(dict.fromkeys(FIGURES, ()), pd.DataFrame(), pd.DataFrame(), None, TOLERANCE),
         stopping=ended,
@@ -400,11 +419,12 @@ def _caption(
     layout: Layout,
     unfinished: int,
     to_paper: Mapping[str, Mapping[str, Any]],
+    unit: str,
 ) -> str:
     what = listed([metric.replace('_', ' ') for metric in layout.metrics])
     seeds = runs['seed'].nunique() if len(runs) else 0
-    words = f'{study_name}: {what} on {dataset}, mean over {count(seeds, "seed")}'
-    words += ', 95% t interval of the mean over seeds on this test set.' if seeds > 1 else '.'
+    words = f'{study_name}: {what} on {dataset}, mean over {count(seeds, unit)}'
+    words += f', 95% t interval of the mean over {unit}s on this test set.' if seeds > 1 else '.'
     if unfinished:
         words += f' NOT FINISHED: {count(unfinished, "run")} missing.'
     if any(found['outside'] is not None for found in to_paper.values()):

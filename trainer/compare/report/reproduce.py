@@ -8,15 +8,12 @@ from typing import Any
 
 import markdown
 import ml_collections
-import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
 from configs import default
 from seedwise import dotted
-from trainer.compare.analysis.metrics import goal_of
 from trainer.compare.report.layout import Layout, name_of, names_of
-from trainer.compare.report.tables import number
 from trainer.results import is_hashed
 
 #: Scale of a search space -> how it is written.
@@ -67,24 +64,6 @@ def facts(study: ml_collections.ConfigDict, runs: pd.DataFrame, layout: Layout) 
     } | {column: _distinct(runs[column]) if column in runs else [] for column in ('git_revision', 'versions', 'host')}
 
 
-def chosen(trials: pd.DataFrame, layout: Layout, metric: str) -> pd.DataFrame:
-    """Returns what tuning chose, as it is printed: the best trial of each variant, and its settings."""
-    axes = [axis for axis in layout.axes if axis in trials]
-    sign = 1 if goal_of(metric) == 'max' else -1
-    rows = []
-    for key, group in trials.groupby(axes, sort=False):
-        values = (sign * group[metric].astype(float)).replace([np.inf, -np.inf], np.nan)
-        row = {axis.replace('_', ' '): name_of(axis, value) for axis, value in zip(axes, key, strict=True)}
-        row |= {'trials': str(len(group)), metric.replace('_', ' '): 'all diverged', 'settings': ''}
-        if values.notna().any():
-            best = group.loc[values.idxmax()]
-            fields = [c for c in trials if '.' in str(c) and pd.notna(best[c])] or ['learning_rate']
-            settings = ', '.join(f'{_short(path)} {best[path]:.3g}' for path in fields)
-            row |= {metric.replace('_', ' '): number(best[metric]), 'settings': settings.replace('_', ' ')}
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
 def times(runs: pd.DataFrame, layout: Layout) -> dict[str, Any]:
     """Returns how long the runs took, in all and for each variant."""
     columns = {'seconds_training': 'training', 'seconds_total': 'in all'}
@@ -110,13 +89,14 @@ def _overrides(fields: Mapping[str, Any]) -> str:
 
 def _space(space: Mapping[str, Any]) -> str:
     parts = [
-        f'{_short(path).replace("_", " ")} {SCALES.get(scale, scale)} in [{low:g}, {high:g}]'
+        f'{short(path).replace("_", " ")} {SCALES.get(scale, scale)} in [{low:g}, {high:g}]'
         for path, (scale, low, high) in dotted.flatten(space)
     ]
     return '; '.join(parts)
 
 
-def _short(path: str) -> str:
+def short(path: str) -> str:
+    """Returns the name of what was tuned, without the section of optimizers."""
     return path.removeprefix('optimizer.').removeprefix('options.')
 
 

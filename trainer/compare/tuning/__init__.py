@@ -1,0 +1,1 @@
+"""Tuning under equal budgets: spaces, samplers, searches with successive halving, and what they choose."""
