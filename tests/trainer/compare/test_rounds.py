@@ -17,8 +17,8 @@ from tests.trainer.compare.driver import Driver
 from trainer.compare import budget, grid, planning, records, seeds
 from trainer.compare.check_claims import check_reachable
 from trainer.compare.engines.local import Work
-from trainer.compare.report.page import page_of, questions_of
-from trainer.compare.report.questions import Question
+from trainer.compare.report.page import page_of
+from trainer.compare.report.questions import Question, questions_of
 from trainer.compare.rounds import Rounds, Timed, finished_seeds, next_seeds, stopping_of
 
 NOISE = np.random.default_rng(0).normal(0, 0.01, (40, 4))

@@ -1,5 +1,8 @@
 """What holds over several data sets: each of them counts once, however many seeds were trained on it.
 
+Where results decide how many seeds each data set gets, the caller gives those seeds alone that were fixed beforehand: the
+test is then that of a fixed number of data sets and seeds, and the same at every look (docs/statistics.md).
+
 Seeds on one data set say how sure its own numbers are. That a variant is better in general is a statement about data sets.
 So the test here has one number for each data set and variant, the mean over seeds, and compares two variants by Wilcoxon's
 signed-rank test over the data sets (Demsar 2006, Statistical Comparisons of Classifiers over Multiple Data Sets, section
@@ -91,7 +94,7 @@ def over_datasets(values: Mapping[str, pd.DataFrame], goal: str, *, error: bool)
     ranks = stats.rankdata(-x, axis=0)
     near, score = _profiles(means, error) if error or goal == 'min' else ({}, {})
     order = sorted(range(k), key=lambda i: (ranks[i].mean(), str(means.index[i])))
-    ps = [min(1.0, (k - 1) * min(_beats(x[j], x[i]) for j in range(k) if j != i)) if k > 1 else None for i in range(k)]
+    ps = [min(1.0, (k - 1) * min(beats(x[j], x[i]) for j in range(k) if j != i)) if k > 1 else None for i in range(k)]
     standings = ['' if p is None else BEHIND if p < ALPHA else UNDECIDED for p in ps]
     if k > 1:
         first = next((i for i in order if standings[i] != BEHIND), order[0])
@@ -146,7 +149,7 @@ def _difference(own: np.ndarray, first: np.ndarray) -> Estimate | None:
     return estimate(own - first)
 
 
-def _beats(a: np.ndarray, b: np.ndarray) -> float:
+def beats(a: np.ndarray, b: np.ndarray) -> float:
     """Returns the one-sided p-value of a being better than b, over data sets."""
     with np.errstate(invalid='ignore'):
         difference = a - b
