@@ -243,6 +243,7 @@ def _command(argv: list[str]) -> str:
 
 def _report(plan: study.Plan, specs: list[RunSpec], about: 'reporting.About') -> bool:
     """Writes the report on what is finished, and shows the answer; returns whether that is all."""
+    from trainer.compare import reporting
     from trainer.compare.report import screen
 
     page = reporting.report(plan, specs, about)

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from trainer.compare.study import Plan
 
 #: The parts of a study's time that may go into looks at it: into where its questions stand, and into its page.
-STANDINGS_SHARE, PAGE_SHARE = 0.003, 0.007
+STANDINGS_SHARE, PAGE_SHARE = 0.006, 0.004
 
 #: What the first of each is taken to need, in seconds.
-STANDINGS_SECONDS, PAGE_SECONDS = 0.02, 0.6
+STANDINGS_SECONDS, PAGE_SECONDS = 0.03, 0.9
 
 #: Columns that a line fits in, lines of standings at the most, and lines of a terminal that are left to other things.
 WIDTH, MOST_LINES, OTHER_LINES = 80, 12, 6

@@ -416,7 +416,8 @@ def _figures(
 
     claims = claims_of(study)
     drawn: dict[str, Sequence[Plot]] = dict.fromkeys(FIGURES, ())
-    drawn['results'] = plots.intervals(runs, table, layout, dataset)
+    shown = dataclasses.replace(layout, metrics=dict([*layout.metrics.items()][:1])) if running else layout
+    drawn['results'] = plots.intervals(runs, table, shown, dataset)
     drawn['looks'] = plots.courses(courses, dataset)
     if running:
         return Figures(drawn, pd.DataFrame(), pd.DataFrame(), None, TOLERANCE)
