@@ -154,9 +154,9 @@ class Watch:
                 with self._standings_share.spent():
                     self._show(board)
             if self._page and not ended and self._page_share.is_enough:
-                with self._page_share.spent():
-                    frame, left = self._frame()
-                    if len(frame) and left:
+                frame, left = self._frame()
+                if len(frame) and left:
+                    with self._page_share.spent():
                         self._page(frame, left)
         except CannotWrite as error:
             self._page = None

@@ -47,9 +47,12 @@ class Course:
 
     @property
     def clearance(self) -> float:
-        """How many half widths of the last interval the mean is from the nearest line: below 1, it is undecided."""
+        """How many half widths of the last interval the mean is from the nearest line: below 1, it is undecided; infinite:
+        there is none, since every run diverged."""
         last = self.looks[-1]
-        if last.mean is None or last.low is None or last.high is None:
+        if last.mean is None:
+            return math.inf
+        if last.low is None or last.high is None:
             return 0.0
         distance = min(abs(last.mean - line) for line in self.lines)
         return distance / reach if (reach := (last.high - last.low) / 2) else math.inf

@@ -370,6 +370,7 @@ def _courses(of: str, found: Sequence[Course], dataset: str) -> figures.Plot:
             if ends:
                 x, low, high = map(list, zip(*ends, strict=True))
                 axes.fill_between(x, low, high, color=color, alpha=0.18, lw=0)
+                axes.vlines(x[-1], low[-1], high[-1], color=color, lw=1.2)
             if known:
                 x, y = map(list, zip(*known, strict=True))
                 look: dict[str, Any] = {'ls': figures.DASHES[i], 'marker': figures.MARKERS[i], 'ms': 3.5, 'mew': 0}
@@ -377,17 +378,18 @@ def _courses(of: str, found: Sequence[Course], dataset: str) -> figures.Plot:
             # The first intervals reach far: the chart has room for the later half of them.
             shown += [mean for _, mean in known] + [end for _, *both in ends[len(ends) // 2 :] for end in both]
         for line in found[0].lines:
-            axes.axhline(line, color=figures.MUTED, lw=1, ls=(0, (4, 3)), zorder=0)
+            axes.axhline(line, color=figures.INK, lw=1, ls=(0, (4, 3)), zorder=0)
         room = 0.06 * (max(shown) - min(shown) or 0.01)
         axes.set_ylim(min(shown) - room, max(shown) + room)
         axes.yaxis.set_major_locator(MaxNLocator(5))
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.set_xlabel('seeds')
-        axes.set_ylabel(f'{"advantage in " if found[0].b else ""}{words_of(found[0].metric).lower()}')
+        axes.set_ylabel('advantage' if found[0].b else words_of(found[0].metric).lower())
         axes.grid(axis='y')
         figures.heading_of(axes, f'{of.replace("_", " ")} · {dataset}')
         figures.legend(figure, handles, 1)
-        alt = f'{of}, on {dataset}: {", ".join(course.name for course in found)}, with intervals by number of seeds.'
+        names = ', '.join(course.name for course in found)
+        alt = f'{of}, {words_of(found[0].metric).lower()} on {dataset}: {names}, with intervals by number of seeds.'
         return figures.finish(figure, name, alt)
 
 
