@@ -381,7 +381,7 @@ def test_where_questions_stand():
     assert [one.name for one in standings(study(claim('better', b={'optimizer': 'x'})), runs)] == ['better']
 
 
-def test_the_standings_fit_a_terminal(capsys):
+def test_the_standings_fit_a_terminal():
     many = [
         Standing(f'a long name of claim number {i} \N{GREEK SMALL LETTER ALPHA}' * 2, 5, 0.1, -0.1, 0.3)
         for i in range(20)
