@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 import ml_collections
 from absl import flags
 
-from seedwise import commands, config_files, paths
+from seedwise import commands, config_files, paths, process
 from seedwise.errors import Interrupted, UserError, unknown
 from seedwise.signals import stop_requests
 from trainer import hardware, results, unused
@@ -77,7 +77,7 @@ _HOW = re.compile(r'--?(workers|shard|engine|budget|(no)?plan|(no)?report([_-]on
 
 def main(argv: list[str]) -> int:
     """Runs the command and returns its exit code."""
-    started = time.monotonic()
+    started = time.monotonic() - process.age()
     argv = quick.from_argv(argv)
     config = commands.parse(
         [re.sub('^--(no)?(report-only|until-decided)', _with_underscore, argument) for argument in argv],

@@ -3,6 +3,8 @@
 import datetime
 import io
 import json
+import subprocess
+import sys
 import time
 from types import SimpleNamespace
 
@@ -457,6 +459,14 @@ def test_time_that_is_over_before_a_worker_has_started_starts_none(monkeypatch):
     work.drop_refused()
     assert work.waiting == 0
     assert left.refused == {'A', 'B'}
+
+
+def test_the_time_counts_from_the_start_of_the_process():
+    code = 'import time; time.sleep(0.3); from seedwise import process; print(process.age())'
+    age = float(
+        subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    )
+    assert age == 0 or 0.25 < age < 60
 
 
 def test_data_sets_share_the_time_that_is_left(monkeypatch):
