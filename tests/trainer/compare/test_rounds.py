@@ -1,7 +1,6 @@
 """Seeds until decided: rounds as a function of results, the time there is, and one real study."""
 
 import datetime
-import io
 import json
 import subprocess
 import sys
@@ -12,19 +11,17 @@ import ml_collections
 import numpy as np
 import pandas as pd
 import pytest
-from rich.console import Console
 
 from seedwise.config_files import load
 from seedwise.errors import UserError
 from tests.helpers import ROOT, finish, results_of, study_text
 from tests.trainer.compare.driver import Driver
-from trainer.compare import budget, grid, planning, progress, records, seeds
+from trainer.compare import budget, grid, planning, records, seeds
 from trainer.compare import study as study_runs
-from trainer.compare.analysis.comparisons import compare
 from trainer.compare.check_claims import check_reachable
 from trainer.compare.engines.local import Work
 from trainer.compare.report.page import page_of
-from trainer.compare.report.questions import Question, Standing, questions_of, standings
+from trainer.compare.report.questions import Question, questions_of
 from trainer.compare.rounds import Rounds, Timed, finished_seeds, next_seeds, stopping_of
 
 NOISE = np.random.default_rng(0).normal(0, 0.01, (40, 4))
@@ -348,83 +345,6 @@ def test_as_many_seeds_as_fit(tmp_path, monkeypatch):
     frame = pd.DataFrame({'seed': [spec.seed for spec in plan.runs()]})
     how = stopping_of(plan, frame, 0)
     assert (how['rule'], how['looks'], how['ended'], how['planned']) == ('fixed', [6], 'time', 20)
-
-
-def test_where_questions_stand():
-    good = 0.9 + NOISE[:, 0]
-    runs = table(A=good[:8], B=good[:8] - 0.3, C=good[:8] + NOISE[:8, 1], D=np.full(8, np.nan))
-    claims = (
-        claim('better'),
-        claim('equal', b={'optimizer': 'C'}, margin=0.5),
-        claim('best', b=None),
-        claim('at_least', value=0.5, b=None),
-        claim('fails', a={'optimizer': 'D'}, b=None, value=0.5),
-    )
-    found = {one.name: one for one in standings(study(*claims), runs)}
-    assert {name: one.state for name, one in found.items()} == {
-        'better': 'holds',
-        'equal': 'holds',
-        'best: C': 'open',
-        'at_least': 'holds',
-        'fails': 'holds',
-    }
-    assert found['fails'].words == '8 of 8 runs'
-    pair = compare(*(runs[runs['variant'] == name].set_index('seed')['test_accuracy'] for name in 'AB'), rule='anytime')
-    better = found['better']
-    assert (better.mean, better.low, better.high) == pytest.approx((pair.advantage, pair.low, pair.high))
-    # The level of the interval is that of the standings.
-    ranked = standings(study(margins={'test_accuracy': 0.1}), table(A=good[:8], B=good[:8] - 0.3, C=good[:8] - 0.01))
-    assert [(one.name, one.state) for one in ranked] == [
-        ('A over C', 'practically the same'),
-        ('A over B', 'better'),
-    ]
-    # Where the number of seeds is fixed there is an interval, and no state before all have finished.
-    assert {one.state for one in standings(study(*claims), runs, judged=False)} == {''}
-    assert [one.name for one in standings(study(claim('better', b={'optimizer': 'x'})), runs)] == ['better']
-
-
-def test_the_standings_fit_a_terminal():
-    many = [
-        Standing(f'a long name of claim number {i} \N{GREEK SMALL LETTER ALPHA}' * 2, 5, 0.1, -0.1, 0.3)
-        for i in range(20)
-    ]
-    many[15] = Standing('open', 5, 0.00123456, -0.1, 0.3, state='open')
-    console = Console(width=200, record=True, file=io.StringIO())
-    console.print(progress.table_of([*many[:15], many[15], Standing('done', 4, 1.0, state='holds')]))
-    lines = console.export_text().splitlines()
-    assert len(lines) <= 2 + progress.MOST_LINES
-    assert max(map(len, lines)) <= progress.WIDTH
-    assert 'and 5 more' in lines[-1]
-    assert progress.line_of(many[15]) == 'open: open, +0.00123 [-0.1, +0.3], 5 seeds'
-
-
-def test_a_running_study_is_looked_at_within_its_share_of_the_time(tmp_path, monkeypatch):
-    """Each result is read once, seeds count up to the first gap, and a state is printed when it changes."""
-    now = [0.0]
-    monkeypatch.setattr(time, 'monotonic', lambda: now[0])
-    plan = Rounds(small(tmp_path, 8), tmp_path)
-    pages, said = [], []
-    board = SimpleNamespace(stands=lambda found: None, say_elsewhere=said.append)
-
-    def page(frame, left):
-        pages.append((sorted(frame['variant'] + frame['seed'].astype(str)), left))
-        now[0] += 2
-
-    watch = progress.Watch(plan, page)
-    stage = next(plan.stages())
-    watch.begin(stage)
-    for spec in reversed(stage):  # slow, other, fast; the last seed first
-        pretend(spec, ACCURACY[spec.variant.name] + 0.1 * NOISE[spec.seed, 0])
-        now[0] += 100
-        watch.look(board)
-    # 12 runs of 100 s, and pages of 2 s may take 0.4% of that.
-    slow = [f'slow{seed}' for seed in range(4)]
-    assert pages == [(slow, 8), ([f'other{seed}' for seed in range(4)] + slow, 4)]
-    assert said == ['faster_is_better: holds, +0.01 [+0.01, +0.01], 4 seeds']
-    reading = len(watch._rows)
-    (plan.workdir / 'fast' / '0' / 'result.json').write_text('not read again')
-    watch.look(board, ended=True)
-    assert len(watch._rows) == reading == 12
 
 
 def test_a_process_that_dies_in_a_round_leaves_the_rest_to_the_next(tmp_path):
