@@ -99,7 +99,7 @@ class Board:
             self._live.update(Group(self._bar, table) if standings else self._bar)
 
     def say_elsewhere(self, text: str) -> None:
-        """Prints a line where there is no terminal."""
+        """Prints a line if the output is no terminal."""
         if not self._bar:
             self.say(text)
 
