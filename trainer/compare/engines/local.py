@@ -77,7 +77,6 @@ class Pool:
                             elif stillborn == MOST_STILLBORN:
                                 raise UserError(f'workers do not start: {last_words}')
                             continue
-                        worker.ready = True
                         spec, worker.spec = worker.spec, None
                         if spec:
                             on_event(Event(answer[0], spec, answer[1]))
@@ -203,9 +202,11 @@ class Worker:
     def answer(self) -> tuple[str, str] | None:
         """Returns what the worker says; None: it has ended."""
         try:
-            return self.connection.recv()
+            said = self.connection.recv()
         except (EOFError, OSError):
             return None
+        self.ready = True
+        return said
 
     def stop(self) -> None:
         """Asks it to save and end; one that is still starting has nothing to save."""
