@@ -138,6 +138,7 @@ class Watch:
         self._stage: Sequence[RunSpec] = ()
         self._specs: list[RunSpec] = []
         self._states: dict[str, str] = {}
+        self._seen = 0
         self._standings_share = _Share(STANDINGS_SHARE, STANDINGS_SECONDS)
         self._page_share = _Share(PAGE_SHARE, PAGE_SECONDS)
         self.standings: list[Standing] = []
@@ -168,8 +169,9 @@ class Watch:
         from trainer.compare.report.questions import OPEN, standings
 
         frame, _ = self._frame()
-        if frame.empty:
+        if len(frame) == self._seen:
             return
+        self._seen = len(frame)
         config, judged = self._plan.config, self._plan.at_every_look
         self.standings = standings(config, frame, grid.metrics_of(config), judged=judged)
         board.stands(self.standings)

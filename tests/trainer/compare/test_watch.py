@@ -13,6 +13,7 @@ from rich.console import Console
 from tests.trainer.compare.test_rounds import ACCURACY, NOISE, claim, pretend, small, study, table
 from trainer.compare import progress
 from trainer.compare.analysis.comparisons import compare
+from trainer.compare.report import looks
 from trainer.compare.report.over_datasets import write_over_datasets
 from trainer.compare.report.page import page_of
 from trainer.compare.report.questions import Standing, standings
@@ -42,6 +43,13 @@ def test_where_questions_stand():
     pair = compare(*(runs[runs['variant'] == name].set_index('seed')['test_accuracy'] for name in 'AB'), rule='anytime')
     better = found['better']
     assert (better.mean, better.low, better.high) == pytest.approx((pair.advantage, pair.low, pair.high))
+    # The line of each claim is the last of its looks, of the comparison that is closest to undecided.
+    for one, name in ((claims[2], 'best: C'), (claims[3], 'at_least')):
+        course = min(looks.of_claims([one], runs), key=lambda course: course.clearance)
+        last, line = course.looks[-1], found[name]
+        assert (line.seeds, line.mean, line.low, line.high) == pytest.approx(
+            (last.seeds, last.mean, last.low, last.high)
+        )
     # The level of the interval is that of the standings.
     ranked = standings(study(margins={'test_accuracy': 0.1}), table(A=good[:8], B=good[:8] - 0.3, C=good[:8] - 0.01))
     assert [(one.name, one.state) for one in ranked] == [
@@ -118,11 +126,11 @@ def test_a_page_in_the_middle_of_a_study(tmp_path, claims, fixed):
     assert not list((tmp_path / 'plots').iterdir())  # what takes the longest waits for the end
     expected = ['holds', 'undecided', 'holds'] if claims else []
     assert [one['result'] for one in answers['claims']] == [None if fixed else result for result in expected]
-    looks = {(one['of'], one['b']): one for one in answers['looks']}
+    told = {(one['of'], one['b']): one for one in answers['looks']}
     by_claim = {('better', 'B'), ('best', 'B'), ('best', 'C'), ('at_least', '')}
-    assert looks.keys() == (by_claim if claims else {('the best variant', 'B'), ('the best variant', 'C')})
+    assert told.keys() == (by_claim if claims else {('the best variant', 'B'), ('the best variant', 'C')})
     if claims and not fixed:
-        pair, course = page.verdicts[0].comparisons[0], looks['better', 'B']
+        pair, course = page.verdicts[0].comparisons[0], told['better', 'B']
         assert (course['low'][-1], course['high'][-1], course['seeds'][-1]) == pytest.approx((pair.low, pair.high, 6))
 
 

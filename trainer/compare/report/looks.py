@@ -12,11 +12,11 @@ from typing import Any
 import pandas as pd
 
 from seedwise.errors import UserError
-from trainer.compare.analysis.anytime import Look, confidence_sequence
+from trainer.compare.analysis.anytime import Look, confidence_sequence, t_reach
 from trainer.compare.analysis.claims import Claim, parse
 from trainer.compare.analysis.selection import label, select
 from trainer.compare.analysis.statistics import ALPHA
-from trainer.compare.analysis.verdicts import by_seed, rivals_of, settings_of
+from trainer.compare.analysis.verdicts import Verdict, by_seed, rivals_of, settings_of
 from trainer.compare.report.sentences import Ranked
 
 #: Kinds of claims that are about the advantage of one over another.
@@ -77,7 +77,7 @@ def of_claims(claims: Iterable[Mapping[str, Any]], runs: pd.DataFrame, seeds: Se
 
 def of_claim(claim: Claim, runs: pd.DataFrame, seeds: Sequence[Any] = ()) -> list[Course]:
     """Returns the course of each comparison that a claim makes, as `of_claims`."""
-    if claim.target is not None or claim.reduce != 'mean':
+    if not _has_course(claim):
         return []
     try:
         return [course for course in _of_claim(claim, select(runs, claim.where), seeds) if course.looks]
@@ -85,15 +85,38 @@ def of_claim(claim: Claim, runs: pd.DataFrame, seeds: Sequence[Any] = ()) -> lis
         return []  # it names what no finished run has yet
 
 
+def last_of(found: Verdict) -> list[Course]:
+    """Returns the courses of a claim that was judged by the anytime rule, with the last look alone: its verdict has it."""
+    claim, confidence = found.claim, 1 - found.claim.alpha
+    if not _has_course(claim):
+        return []
+    pairs = [(pair.a, pair.b, Look(pair.n, pair.advantage, pair.low, pair.high)) for pair in found.comparisons]
+    if claim.kind == 'at_least':
+        pairs = []
+        for name, own in found.estimates.items():
+            reach = t_reach(own.n - 1, confidence) * own.sd / math.sqrt(own.n) if own.sd is not None else math.inf
+            ends = (own.mean - reach, own.mean + reach) if math.isfinite(reach) else (None, None)
+            pairs.append((name, '', Look(found.seeds, own.mean, *ends)))
+    return [Course(claim.id, claim.metric, a, b, confidence, _lines(claim), [look]) for a, b, look in pairs]
+
+
+def _has_course(claim: Claim) -> bool:
+    return claim.target is None and claim.reduce == 'mean' and claim.kind in (*ADVANTAGES, 'at_least')
+
+
+def _lines(claim: Claim) -> tuple[float, ...]:
+    if claim.kind == 'at_least':
+        assert claim.value is not None
+        return (claim.value,)
+    return (-claim.margin, claim.margin) if claim.kind == 'equal' else (claim.margin,)
+
+
 def _of_claim(claim: Claim, runs: pd.DataFrame, seeds: Sequence[Any]) -> Iterator[Course]:
     sign, confidence = 1.0 if claim.better == 'max' else -1.0, 1 - claim.alpha
     if claim.kind == 'at_least':
-        assert claim.value is not None
         looks = confidence_sequence(_in_order(by_seed(claim, runs, claim.a), seeds), confidence)
-        yield Course(claim.id, claim.metric, label(claim.a), '', confidence, (claim.value,), looks)
-    if claim.kind not in ADVANTAGES:
+        yield Course(claim.id, claim.metric, label(claim.a), '', confidence, _lines(claim), looks)
         return
-    lines = (-claim.margin, claim.margin) if claim.kind == 'equal' else (claim.margin,)
     where = [(runs, '')]
     if claim.kind == 'mostly':
         where = [(select(runs, one), f' ({label(one)})') for one in settings_of(claim, runs)]
@@ -102,7 +125,7 @@ def _of_claim(claim: Claim, runs: pd.DataFrame, seeds: Sequence[Any]) -> Iterato
         for other in rivals_of(claim, part) if claim.kind == 'best' else [claim.b]:
             advantage = sign * _difference(ours, by_seed(claim, part, other))
             looks = confidence_sequence(_in_order(advantage, seeds), confidence)
-            yield Course(claim.id, claim.metric, label(claim.a), label(other) + words, confidence, lines, looks)
+            yield Course(claim.id, claim.metric, label(claim.a), label(other) + words, confidence, _lines(claim), looks)
 
 
 def of_ranking(ranked: Ranked, seeds: Sequence[Any] = ()) -> list[Course]:

@@ -85,7 +85,7 @@ def standings(
     if claims:
         counted, found = _judged(study, runs, margins)
         asked = {question.name: question for question in of_claims(found, counted, ANYTIME)}
-        made = [_of_verdict(one, asked[one.claim.id], counted, order) for one in found if one.claim.id in asked]
+        made = [_of_verdict(one, asked[one.claim.id]) for one in found if one.claim.id in asked]
     else:
         made = [
             _of_course(course, course.name, _of_place(each, course))
@@ -95,13 +95,13 @@ def standings(
     return made if judged else [replace(one, state='') for one in made]
 
 
-def _of_verdict(found: Verdict, question: Question, runs: pd.DataFrame, order: Sequence[Any]) -> Standing:
+def _of_verdict(found: Verdict, question: Question) -> Standing:
     claim, state = found.claim, found.result
     if state == verdicts.UNDECIDED and question.answered:
         state = comparisons.SAME
     elif state == verdicts.UNDECIDED and (question.waits_for or found.seeds < TELLING):
         state = OPEN
-    courses = looks.of_claim(claim, runs, order)
+    courses = looks.last_of(found)
     if not courses:
         k, n = (sum(column) for column in zip(*found.shares.values(), strict=True)) if found.shares else (0, 0)
         return Standing(claim.id, found.seeds, words=f'{k} of {n} runs' if n else '', state=state)
