@@ -14,6 +14,7 @@ import pandas as pd
 from seedwise.errors import UserError
 from trainer.compare.analysis.anytime import Look, confidence_sequence, t_reach
 from trainer.compare.analysis.claims import Claim, parse
+from trainer.compare.analysis.ranking import corrected_for
 from trainer.compare.analysis.selection import label, select
 from trainer.compare.analysis.statistics import ALPHA
 from trainer.compare.analysis.verdicts import Verdict, by_seed, rivals_of, settings_of
@@ -134,7 +135,7 @@ def of_ranking(ranked: Ranked, seeds: Sequence[Any] = ()) -> list[Course]:
         return []
     first, *others = ranked.order
     of = f'the best {ranked.workload}' if ranked.workload else 'the best variant'
-    sign, confidence = 1.0 if ranked.goal == 'max' else -1.0, 1 - 2 * ALPHA / len(others)
+    sign, confidence = 1.0 if ranked.goal == 'max' else -1.0, 1 - 2 * ALPHA / corrected_for(len(ranked.order))
     lines = tuple({-ranked.ranking.margin, ranked.ranking.margin})
     found = []
     for other in others[:MOST_RIVALS]:
