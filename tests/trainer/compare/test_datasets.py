@@ -114,7 +114,7 @@ def test_a_study_on_two_data_sets_of_a_users_own(tmp_path):
     words = (f'--study={tmp_path}/halves.py', f'--workdir={tmp_path}/out')
     said = finish(*words, '--workers=1', '--until-decided', '--seeds=4', '--budget=10m')
     assert 'Over 2 data sets, each counted once' in said
-    assert 'with 2 variants it takes 5 data sets to show it' in ' '.join(said.split())
+    assert 'with 2 variants it takes 6 data sets to show it' in ' '.join(said.split())
     rows = list(csv.DictReader((tmp_path / 'out' / 'report' / 'table.csv').open()))
     fingerprints = set()
     for half in ('half 0', 'half 1'):

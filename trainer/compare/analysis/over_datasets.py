@@ -9,7 +9,7 @@ signed-rank test over the data sets (Demsar 2006, Statistical Comparisons of Cla
 3.1.3; Benavoli et al. 2016, Should We Really Use Post-Hoc Tests Based on Mean-Ranks?, for why not by mean ranks).
 
 As in a ranking on one data set (`ranking.py`), a variant is behind if some other one beats it at level alpha / (k - 1), k
-being the number of variants. What is not behind is a 95% confidence set of the best.
+being the number of variants, and of two at alpha / 2. What is not behind is a 95% confidence set of the best.
 """
 
 import math
@@ -21,7 +21,7 @@ import pandas as pd
 from scipy import stats
 
 from trainer.compare.analysis.profiles import profile_score, ratios
-from trainer.compare.analysis.ranking import BEHIND, BEST, LEADS, UNDECIDED
+from trainer.compare.analysis.ranking import BEHIND, BEST, LEADS, UNDECIDED, corrected_for
 from trainer.compare.analysis.statistics import ALPHA, Estimate, estimate
 
 #: How much larger than the smallest error or loss on a data set is still near to it.
@@ -41,7 +41,8 @@ class Row:
       score: area under its performance profile (`profiles.profile_score`), 0 worst and 1 best; NaN: no such ratio.
       difference: how far it is from the first row, counted so that more is better: mean over the data sets, with the t
         interval for data sets of this kind; None: it is the first row, one of the two diverged, or there is one data set.
-      p: smallest p-value of being beaten by another variant, times their number; None: there is no other.
+      p: smallest p-value of being beaten by another variant, times `ranking.corrected_for` so many variants; None: there
+        is no other.
       standing: 'best', 'leads', 'undecided' or 'behind'; '': there is no other.
     """
 
@@ -94,7 +95,8 @@ def over_datasets(values: Mapping[str, pd.DataFrame], goal: str, *, error: bool)
     ranks = stats.rankdata(-x, axis=0)
     near, score = _profiles(means, error) if error or goal == 'min' else ({}, {})
     order = sorted(range(k), key=lambda i: (ranks[i].mean(), str(means.index[i])))
-    ps = [min(1.0, (k - 1) * min(beats(x[j], x[i]) for j in range(k) if j != i)) if k > 1 else None for i in range(k)]
+    others = corrected_for(k)
+    ps = [min(1.0, others * min(beats(x[j], x[i]) for j in range(k) if j != i)) if k > 1 else None for i in range(k)]
     standings = ['' if p is None else BEHIND if p < ALPHA else UNDECIDED for p in ps]
     if k > 1:
         first = next((i for i in order if standings[i] != BEHIND), order[0])
@@ -114,7 +116,6 @@ def over_datasets(values: Mapping[str, pd.DataFrame], goal: str, *, error: bool)
         )
         for i in order
     )
-    others = max(k - 1, 1)
     return OverDatasets(
         datasets=tuple(map(str, means.columns)),
         rows=rows,
