@@ -18,7 +18,7 @@ from trainer.compare import records
 from trainer.compare.analysis import pooling
 from trainer.compare.analysis.rules import ANYTIME, FIXED
 from trainer.compare.analysis.verdicts import Verdict, verdicts
-from trainer.compare.report.page import claims_of, questions_of
+from trainer.compare.report.questions import claims_of, questions_of
 from trainer.compare.rounds import next_seeds
 
 

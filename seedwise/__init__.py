@@ -1,4 +1,4 @@
-"""What the packages share, and what a Python user imports: `seedwise.train`, `predict`, `compare` and `judge`."""
+"""What the packages share, and what a Python user imports: `seedwise.train`, `predict`, `compare`, `plan` and `judge`."""
 
 import importlib
 from typing import Any
@@ -8,6 +8,7 @@ _CALLS = {
     'train': 'trainer.calls',
     'predict': 'trainer.calls',
     'compare': 'trainer.calls',
+    'plan': 'trainer.calls',
     'judge': 'trainer.judge',
 }
 

@@ -1,9 +1,20 @@
-"""How a process ends that must not wait for TensorFlow."""
+"""How a process ends that must not wait for TensorFlow, and how long it has been there."""
 
 import contextlib
 import os
 import sys
+import time
+from pathlib import Path
 from typing import NoReturn
+
+
+def age() -> float:
+    """Returns how many seconds ago this process was started; 0: the system does not say it (Linux does)."""
+    try:
+        ticks = int(Path('/proc/self/stat').read_text().rpartition(')')[2].split()[19])  # proc(5): starttime
+        return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf('SC_CLK_TCK'))
+    except (OSError, ValueError, IndexError, AttributeError):
+        return 0.0
 
 
 def exit_now(code: int) -> NoReturn:

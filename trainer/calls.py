@@ -1,7 +1,8 @@
-"""What a Python user calls: `seedwise.train`, `predict` and `compare`. The commands do the same from the command line."""
+"""What a Python user calls: `seedwise.train`, `predict`, `compare` and `plan`. The commands do the same."""
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from trainer.compare.analysis.verdicts import Verdict
+    from trainer.compare.planning import Forecast
+    from trainer.compare.study import Plan
 
 
 def train(config: ml_collections.ConfigDict, workdir: str | Path, *, show: bool = False) -> dict[str, Any]:
@@ -114,7 +117,8 @@ class Answer:
     """What a study found.
 
     `table`: a row a variant, with the mean of each metric, its 95% interval (`<metric>_low`, `<metric>_high`) and its
-    `standing`. `verdicts`: one a claim. `runs`: a row a run. `sentence`: the answer in words. `report`: the page.
+    `standing`. `verdicts`: one a claim. `runs`: a row a run. `sentence`: the answer in words. `report`: the page. `ended`:
+    sentences on how the number of seeds came about and what is open, where it was not fixed.
     """
 
     table: 'pd.DataFrame'
@@ -122,6 +126,7 @@ class Answer:
     runs: 'pd.DataFrame'
     sentence: str
     report: Path
+    ended: Sequence[str] = ()
 
 
 def compare(
@@ -131,12 +136,16 @@ def compare(
     name: str = 'study',
     engine: str = 'local',
     workers: int = 0,
+    until_decided: bool = False,
+    most_seeds: int | None = None,
+    budget: str | float | None = None,
 ) -> Answer:
     """Trains every run of a study that is not finished, as `python -m trainer.compare` does, and returns what it found.
 
         study = ml_collections.ConfigDict({'base': base, 'axes': axes, 'seeds': 5})
         answer = seedwise.compare(study, 'runs/optimizers')
         print(answer.sentence)
+        answer = seedwise.compare(study, 'runs/optimizers', until_decided=True, budget='1h')
 
     Args:
       study: base, axes or variants, seeds and claims; docs/studies.md has every field. It is not changed.
@@ -144,34 +153,104 @@ def compare(
       name: of the study, for the report.
       engine: 'local', or 'ray'.
       workers: runs trained at a time; 0: one for each core, if memory allows.
+      until_decided: whether to add seeds in rounds, to the variants of what is open, until all is decided. Verdicts then
+        hold at every look.
+      most_seeds: with `until_decided`, the most seeds of a variant, at least 4. None: 30, or three times as many as the
+        study names.
+      budget: the time there is, in seconds, or as '10m', '2h', '1h30m' or 'until 18:00'. No run is started that would not
+        end in time. None: no limit.
 
     Raises:
-      UserError: the study is wrong, or runs failed.
+      UserError: the study is wrong, runs failed, or not one run fits into the budget.
+      Interrupted: a signal asked it to stop; everything is saved, and the same call continues.
     """
-    from trainer.compare import check as checks
-    from trainer.compare import datasets, grid, records, rounds, runs
+    from trainer.compare import reporting
     from trainer.compare import study as studies
-    from trainer.compare.report.write import write_report
+    from trainer.compare.progress import Watch
+
+    plan = _plan_of(study, workdir, until_decided, most_seeds, budget)
+    about = reporting.About(name, '', 'seedwise.compare(study, workdir)')
+    watch = Watch(plan, functools.partial(reporting.report_while_running, plan, about=about))
+    with contextlib.redirect_stdout(None):
+        failed = studies.train(plan, engine, workers, watch=watch)
+    if failed:
+        raise UserError(f'{len(failed)} runs failed, {failed[0].name} first: see error.txt in {failed[0].workdir}')
+    page = reporting.report(plan, plan.runs(), about)
+    best, others = page.answer()
+    sentence = ' '.join([*(text.striptags() for text in best), *others])
+    report = plan.workdir / 'report' / 'index.html'
+    return Answer(page.table, list(page.verdicts), page.runs, sentence, report, page.how_it_ended())
+
+
+def plan(
+    study: ml_collections.ConfigDict,
+    workdir: str | Path,
+    *,
+    engine: str = 'local',
+    workers: int = 0,
+    until_decided: bool = False,
+    most_seeds: int | None = None,
+) -> 'Forecast':
+    """Says what a study takes, as `python -m trainer.compare --plan` does, going by the finished runs in its folder.
+
+        forecast = seedwise.plan(study, 'runs/optimizers', until_decided=True)
+        forecast.runs       # to go: (at the least, at the most)
+        forecast.seconds    # that they take, likewise
+
+    If no run has finished, the first one of the study is trained, and counts as a run of it.
+
+    Args:
+      study, workdir, engine, workers, until_decided, most_seeds: as `compare` says.
+
+    Returns:
+      `runs` to go and the `seconds` that they take with `how` many workers, and all of it in `sentences`, with the
+      difference between two variants that the seeds would show.
+
+    Raises:
+      UserError: the study is wrong or tunes, or the first run failed.
+      Interrupted: a signal asked it to stop.
+    """
+    from trainer.compare import planning
+
+    made = _plan_of(study, workdir, until_decided, most_seeds, None)
+    if made.trials:
+        raise UserError('plan is not for a study with tune')
+    with contextlib.redirect_stdout(None):
+        return planning.forecast(made, engine, workers)
+
+
+def _plan_of(
+    study: ml_collections.ConfigDict,
+    workdir: str | Path,
+    until_decided: bool,
+    most_seeds: int | None,
+    budget: str | float | None,
+) -> 'Plan':
+    """Returns the runs of a study, checked. Arguments and errors: as `compare`."""
+    from trainer.compare import budget as budgets
+    from trainer.compare import check as checks
+    from trainer.compare import datasets, grid, rounds, seeds
+    from trainer.compare import study as studies
 
     study, folder = study.copy_and_resolve_references(), paths.folder(str(workdir), 'workdir')
     grid.prepare(study)
     if axis := datasets.axis_of(study):
         raise UserError(
-            f"the axis '{axis}' names data sets: call compare once for each of them, or use python -m trainer.compare"
+            f"the axis '{axis}' names data sets: make one call for each of them, or use python -m trainer.compare"
         )
-    plan = studies.Plan(study, folder, 0, 1)
-    checks.check_report(study, plan.everything())
-    with contextlib.redirect_stdout(None):
-        failed = studies.train(plan, engine, workers)
-    if failed:
-        raise UserError(f'{len(failed)} runs failed, {failed[0].name} first: see error.txt in {failed[0].workdir}')
-    frame, unfinished = runs.read(plan.runs())
-    trials = runs.read_trials(study, plan.trials, plan.searches) if plan.searches else None
-    rest = {'study_name': name, 'dataset_name': frame['dataset'].iloc[0]['name'], 'unfinished': unfinished}
-    rest |= {'about': '', 'command': 'seedwise.compare(study, workdir)', 'metrics': grid.metrics_of(study)}
-    rest |= {'stopping': rounds.stopping_of(plan, frame, unfinished)}
-    page = write_report(study, frame, trials, folder / 'report', **rest)
-    records.write(folder / 'report', study, frame, trials, **rest)
-    best, others = page.answer()
-    sentence = ' '.join([*(text.striptags() for text in best), *others])
-    return Answer(page.table, list(page.verdicts), page.runs, sentence, folder / 'report' / 'index.html')
+    if (until_decided or budget is not None) and study.get('tune'):
+        what = 'until_decided' if until_decided else 'budget'
+        raise UserError(f'{what} is not for a study with tune, of which trials choose the variants: fix its seeds')
+    if most_seeds is not None and not until_decided:
+        raise UserError(f'most_seeds is for until_decided: set that too, or set study.seeds = {most_seeds}')
+    left = None
+    if budget is not None:
+        left = budgets.Budget(budgets.seconds_of(f'{budget}s' if isinstance(budget, int | float) else budget))
+    made: studies.Plan
+    if until_decided:
+        seeds.with_most_seeds(study, most_seeds)
+        made = rounds.Rounds(study, folder, left)
+    else:
+        made = rounds.Timed(study, folder, 0, 1, left) if left else studies.Plan(study, folder, 0, 1)
+    checks.check_report(study, made.everything())
+    return made

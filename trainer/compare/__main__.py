@@ -11,24 +11,26 @@ Seeds until the claims are decided, or which variant is the best, and within the
 
 python -m trainer.compare --study=... --until-decided [--seeds=30] [--budget=10m]    or 2h, 90s, 'until 18:00'
 python -m trainer.compare --study=... --budget=1h    the study's seeds, as many as fit
-python -m trainer.compare --study=... --plan         what it would take; trains at most one run
+python -m trainer.compare --study=... --plan         what it would take; trains at most one run of each data set
 
 The same command continues a study that was stopped, and makes the report of a finished one again. Exit codes: 0 done (also
 if runs diverged: that is a result), 1 a run failed, 2 the command or the study is wrong, 75 stopped and saved.
 """
 
 import ast
+import functools
 import re
 import shlex
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import ml_collections
 from absl import flags
 
-from seedwise import commands, config_files, paths
+from seedwise import commands, config_files, paths, process
 from seedwise.errors import Interrupted, UserError, unknown
 from seedwise.signals import stop_requests
 from trainer import hardware, results, unused
@@ -37,7 +39,11 @@ from trainer.compare.analysis.words import count
 from trainer.compare.engines import ENGINES
 from trainer.compare.grid import RunSpec
 from trainer.compare.normalize import file_name, normalize
+from trainer.compare.progress import Watch
 from trainer.progress import warn
+
+if TYPE_CHECKING:
+    from trainer.compare import reporting
 
 _STUDY = commands.define_config('study', 'configs/studies/*.py: what to compare; --study.x=y sets a field of it.')
 _WORKDIR = flags.DEFINE_string('workdir', '', "The study's folder. Default: runs/<study name>-<hash of the study>.")
@@ -71,7 +77,7 @@ _HOW = re.compile(r'--?(workers|shard|engine|budget|(no)?plan|(no)?report([_-]on
 
 def main(argv: list[str]) -> int:
     """Runs the command and returns its exit code."""
-    started = time.monotonic()
+    started = time.monotonic() - process.age()
     argv = quick.from_argv(argv)
     config = commands.parse(
         [re.sub('^--(no)?(report-only|until-decided)', _with_underscore, argument) for argument in argv],
@@ -137,15 +143,10 @@ def _compare(config: ml_collections.ConfigDict, argv: list[str], time_left: budg
     typed = commands.config_file('study')
     workdir = paths.folder(_WORKDIR.value, '--workdir') if _WORKDIR.value else grid.default_workdir(typed, config)
     parts = datasets.split(config)
-    if len(parts) > 1 and (time_left or _PLAN.value):
-        raise UserError(
-            f'--{"budget" if time_left else "plan"} is for a study on one data set, and this one has {len(parts)}'
-        )
     plans = {
         name: _plan(part, workdir / file_name(name) if name else workdir, time_left) for name, part in parts.items()
     }
     file = config_files.find(Path(typed.partition(':')[0]).expanduser(), 'study', EXAMPLE)
-    about = _docstring(file)
     from trainer.compare import check  # pandas and SciPy take a second, which a mistyped flag need not wait for
 
     for plan in plans.values():
@@ -159,33 +160,43 @@ def _compare(config: ml_collections.ConfigDict, argv: list[str], time_left: budg
     if _PLAN.value:
         from trainer.compare import planning
 
-        for plan in plans.values():
-            for line in planning.lines(plan, _ENGINE.value, _WORKERS.value):
-                print(line)
+        for line in planning.lines(plans, _ENGINE.value, _WORKERS.value):
+            print(line)
         return 0
+    from trainer.compare import reporting
+
+    about = reporting.About(file.stem, _docstring(file), _command(argv))
     failed: list[RunSpec] = []
-    for name, plan in plans.items():
+    for number, (name, plan) in enumerate(plans.items()):
         if name:
             print(f'{name}:')
-        failed += _one(plan, file.stem, about, argv)
+        if time_left and len(plans) > 1:
+            plan.budget = time_left.part(len(plans) - number)
+        failed += _one(plan, about)
     if len(plans) > 1 and (_REPORT_ONLY.value or _REPORT.value):
-        _report_over_datasets(plans, workdir, file.stem, about, argv)
+        _report_over_datasets(plans, workdir, about)
     return 1 if failed else 0
 
 
-def _one(plan: study.Plan, name: str, about: str, argv: list[str]) -> list[RunSpec]:
+def _one(plan: study.Plan, about: 'reporting.About') -> list[RunSpec]:
     """Trains what is not finished of a study on one data set, and reports; returns the runs that failed."""
+    from trainer.compare import reporting
+
     dashboard = None
     if plan.config.base.tensorboard.enabled is not False:
         from trainer.compare.dashboard import Dashboard
 
-        dashboard = Dashboard(name, grid.seeds_of(plan.config), plan.workdir)
+        dashboard = Dashboard(about.name, plan.seeds, plan.workdir, at_most=plan.at_every_look)
+    watch = None
+    if plan.is_first:  # of shards, one looks at the study while it runs
+        page = functools.partial(reporting.report_while_running, plan, about=about) if _REPORT.value else None
+        watch = Watch(plan, page)
     failed: list[RunSpec] = []
     stopped: Interrupted | None = None
     if not _REPORT_ONLY.value:
         started = time.monotonic()
         try:
-            failed = study.train(plan, _ENGINE.value, _WORKERS.value, dashboard, report=_REPORT.value)
+            failed = study.train(plan, _ENGINE.value, _WORKERS.value, dashboard, watch, report=_REPORT.value)
         except Interrupted as error:
             judged = _REPORT.value and (_UNTIL_DECIDED.value or _BUDGET.value)
             if not judged or not any(plan.workdir.glob('*/*/result.json')):
@@ -200,8 +211,8 @@ def _one(plan: study.Plan, name: str, about: str, argv: list[str]) -> list[RunSp
             raise UserError(f'there is no finished run in {plan.workdir}')
         with results.locked_file(plan.workdir / '.report.lock'):  # of shards that end together, one reports
             specs = plan.runs()
-            if _REPORT_ONLY.value or plan.reports(specs, about):
-                finished = _report(plan, specs, name, about, argv)
+            if _REPORT_ONLY.value or plan.reports(specs, about.text):
+                finished = _report(plan, specs, about)
                 if dashboard:
                     figure = plan.workdir / 'report' / 'plots' / 'overview.png'
                     dashboard.begin(plan.compared(), figure.read_bytes() if finished else None, plan.tuned)
@@ -215,76 +226,35 @@ def _one(plan: study.Plan, name: str, about: str, argv: list[str]) -> list[RunSp
     return failed
 
 
-def _report_over_datasets(
-    plans: Mapping[str, study.Plan], workdir: Path, name: str, about: str, argv: list[str]
-) -> None:
+def _report_over_datasets(plans: Mapping[str, study.Plan], workdir: Path, about: 'reporting.About') -> None:
     """Reports what holds over the data sets; of shards, all that find everything finished do."""
-    from trainer.compare import rounds, runs
-    from trainer.compare.report.over_datasets import write_over_datasets
-    from trainer.compare.report.page import page_of
+    from trainer.compare import reporting
 
-    pages = {}
-    for dataset, plan in plans.items():
-        frame, unfinished = runs.read(plan.runs())
-        if unfinished and _SHARD.value:
-            return
-        pages[dataset] = page_of(
-            plan.config,
-            frame,
-            runs.read_trials(plan.config, plan.trials, plan.searches) if plan.searches else None,
-            study_name=name,
-            dataset_name=dataset,
-            unfinished=unfinished,
-            metrics=grid.metrics_of(plan.config),
-            stopping=rounds.stopping_of(plan, frame, unfinished),
-            draw=False,
-        )
-    with results.locked_file(workdir / '.report.lock'):
-        lines = write_over_datasets(pages, workdir / 'report', study_name=name, about=about, command=_command(argv))
-    for line in lines:
+    lines = reporting.report_over_datasets(plans, workdir / 'report', about, whole=bool(_SHARD.value))
+    for line in lines or ():
         print(line)
-    print(f'report over the data sets: {workdir / "report" / "index.html"}')
+    if lines is not None:
+        print(f'report over the data sets: {workdir / "report" / "index.html"}')
 
 
 def _command(argv: list[str]) -> str:
     return shlex.join(['python', '-m', 'trainer.compare', *(word for word in argv[1:] if not _HOW.match(word))])
 
 
-def _report(plan: study.Plan, specs: list[RunSpec], name: str, about: str, argv: list[str]) -> bool:
-    """Writes the report on what is finished; returns whether that is all."""
-    from trainer.compare import records, rounds, runs
+def _report(plan: study.Plan, specs: list[RunSpec], about: 'reporting.About') -> bool:
+    """Writes the report on what is finished, and shows the answer; returns whether that is all."""
+    from trainer.compare import reporting
     from trainer.compare.report import screen
-    from trainer.compare.report.write import write_report
 
-    made_of = plan.made_of(specs, about)
-    frame, unfinished = runs.read(specs)
-    if frame.empty and plan.budget:
-        raise UserError(
-            f'--budget is {budget.in_words(plan.budget.seconds)}: it was used up before the first run could start'
-        )
-    if frame.empty:
-        raise UserError(f'there is no finished run in {plan.workdir}')
-    report = plan.workdir / 'report'
-    trials = runs.read_trials(plan.config, plan.trials, plan.searches) if plan.searches else None
-    rest = {
-        'study_name': name,
-        'dataset_name': frame['dataset'].iloc[0]['name'],
-        'unfinished': unfinished,
-        'metrics': grid.metrics_of(plan.config),
-        'about': about,
-        'stopping': rounds.stopping_of(plan, frame, unfinished),
-        'command': _command(argv),
-    }
-    page = write_report(plan.config, frame, trials, report, **rest)
-    records.write(report, plan.config, frame, trials, **rest)
-    results.write_json(report / study.MADE_OF, made_of)
+    page = reporting.report(plan, specs, about)
     screen.show(page)
     if _AA.value:
         screen.show_self_check(page)
-    print(f'report: {report / "index.html"}' + (f' ({unfinished:,} runs unfinished)' if unfinished else ''))
-    if unfinished and plan.budget:
+    left = page.unfinished
+    print(f'report: {plan.workdir / "report" / "index.html"}' + (f' ({left:,} runs unfinished)' if left else ''))
+    if left and plan.budget:
         print(plan.what_is_missing())
-    return not unfinished
+    return not left
 
 
 def _docstring(file: Path) -> str:

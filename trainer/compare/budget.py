@@ -91,12 +91,17 @@ class Budget:
     def __init__(self, seconds: float, started: float | None = None, *, report: bool = True):
         """`started`: on `time.monotonic`, when the time began to run; `report`: whether a report follows."""
         self.seconds = seconds
-        self._end = (time.monotonic() if started is None else started) + seconds
-        self._end -= min(REPORT_SECONDS, REPORT_SHARE * seconds) if report else 0.0
+        self._report = report
+        self._whole_end = (time.monotonic() if started is None else started) + seconds
+        self._end = self._whole_end - (min(REPORT_SECONDS, REPORT_SHARE * seconds) if report else 0.0)
         self.times = Times()
         self.refused: set[str] = set()
         self._begun: float | None = None
         self._trained = 0.0
+
+    def part(self, parts: int) -> 'Budget':
+        """Returns a budget of what is left now, divided by the number of those that share it."""
+        return Budget(max(0.0, self._whole_end - time.monotonic()) / parts, report=self._report)
 
     @property
     def left(self) -> float:
@@ -118,16 +123,18 @@ class Budget:
     def may_start(self, spec: RunSpec) -> bool:
         """Returns whether a run would end in time, and remembers its variant if not."""
         needed = self.times.of(spec.variant.name) or 0.0
-        if self._begun is None:
-            self._begun = time.monotonic()
         if self.left > needed:
             return True
         self.refused.add(spec.variant.name)
         return False
 
     def finished(self, spec: RunSpec) -> None:
+        """Takes in a run that has just finished."""
         self.times.learn(spec)
-        self._trained += self.times.of(spec.variant.name) or 0.0
+        seconds = self.times.of(spec.variant.name) or 0.0
+        self._trained += seconds
+        if self._begun is None:
+            self._begun = time.monotonic() - seconds
 
     def seeds_that_fit(self, variants: Iterable[str]) -> int | None:
         """Returns how many seeds of all these variants still fit; None: not known yet."""

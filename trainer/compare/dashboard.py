@@ -32,6 +32,7 @@ from tensorboard.plugins.hparams import api_pb2
 from seedwise.errors import CannotWrite, writing
 from trainer import events, images, metrics, results
 from trainer.compare.analysis.statistics import CONFIDENCE, estimate, mean_intervals
+from trainer.compare.analysis.words import count
 from trainer.compare.grid import RunSpec, Variant, runs_of
 from trainer.progress import warn
 from trainer.report import tensorboard_command
@@ -60,9 +61,9 @@ class Dashboard:
     is finished, one process at a time.
     """
 
-    def __init__(self, title: str, seeds: Sequence[int], workdir: Path):
-        """`title`: the study's name; `seeds`: of each variant."""
-        self._title, self._seeds, self._workdir = title, seeds, workdir
+    def __init__(self, title: str, seeds: Sequence[int], workdir: Path, *, at_most: bool = False):
+        """`title`: the study's name; `seeds`: of each variant, or those that it may get `at_most`."""
+        self._title, self._seeds, self._workdir, self._at_most = title, seeds, workdir, at_most
         self._results: dict[tuple[str, int], dict] = {}
         self._order: dict[str, int] = {}
         self._single_runs = True
@@ -85,7 +86,10 @@ class Dashboard:
           CannotWrite: the boards cannot be written.
         """
         names = {*(variant.name for variant in variants), *later}
-        self._single_runs = 1 + len(names) * (1 + len(self._seeds)) <= MOST_SHOWN
+        runs = len(names) * len(self._seeds)
+        if self._at_most:  # as many as there are: few variants get that many seeds
+            runs = sum(spec.workdir.is_dir() for spec in runs_of(variants, self._seeds, self._workdir))
+        self._single_runs = 1 + len(names) + runs <= MOST_SHOWN
         folder = self._workdir / MEAN
         with results.locked_file(folder / '.lock'):
             self._delete_others(names)
@@ -136,7 +140,10 @@ class Dashboard:
                 if self._single_runs and not (known and board.is_dir()):
                     _replace(board, _run(spec, result))
             row = None if self._single_runs else _row(variant)
-            steps = _mean(variant, finished, len(self._seeds), row) if finished else []
+            seeds = count(len(self._seeds), 'seed')
+            of = f'{count(len(finished), "seed")} finished, of at most {len(self._seeds)}.'
+            of = of if self._at_most else f'{len(finished)} of {seeds} finished.'
+            steps = _mean(variant, finished, of, row) if finished else []
             _replace(folder, steps, order=self._order[variant.name])
 
     def _frame(self, variants: Sequence[Variant], answer: bytes | None) -> list[Summary.Value]:
@@ -156,7 +163,7 @@ class Dashboard:
         return f"""
 # {self._title}
 
-{len(variants)} variants x {len(self._seeds)} seeds on **{variants[0].config.data.name}**:
+{len(variants)} variants x {'at most ' * self._at_most}{len(self._seeds)} seeds on **{variants[0].config.data.name}**:
 
 {compared}
 
@@ -170,20 +177,20 @@ How to read it:
 
 
 def _mean(
-    variant: Variant, results: Sequence[dict], seeds: int, row: Mapping[str, float | str] | None
+    variant: Variant, results: Sequence[dict], how_many: str, row: Mapping[str, float | str] | None
 ) -> list[events.Step]:
     """Returns the TensorBoard run of a variant: what its completed runs have in common.
 
     Args:
       variant: that the results are of.
       results: the finished ones.
-      seeds: how many there will be.
+      how_many: how many they are, in words.
       row: of the HParams page, where the single runs have none.
     """
     completed = [result for result in results if result['status'] == 'completed']
     names = metrics_of(completed[0]) if completed else {}
     steps = _curves([result['history'] for result in completed], list(names))
-    lines = [f'{len(results)} of {seeds} seeds finished.']
+    lines = [how_many]
     if len(completed) < len(results):
         lines.append(f'**{len(results) - len(completed)} diverged** and are in no mean.')
     last: list[Summary.Value] = []

@@ -1,6 +1,7 @@
 """--plan: how many runs a study takes, how long, and what difference its seeds would show. Trains one run at the most."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -23,13 +24,43 @@ class _One(study.Plan):
         yield runs_of(self.variants[:1], self.seeds[:1], self.workdir)
 
 
-def lines(plan: study.Plan, engine: str, workers: int) -> list[str]:
-    """Returns what a study takes, in lines. Trains its first run if none has finished.
+@dataclass(frozen=True)
+class Forecast:
+    """What a study takes: `runs` to go and the `seconds` that they take, each at the least and at the most, with as many
+    workers as `how` says; and all of it in words, a sentence each."""
+
+    runs: tuple[int, int]
+    seconds: tuple[float, float]
+    how: str
+    sentences: list[str]
+
+
+def lines(plans: Mapping[str, study.Plan], engine: str, workers: int) -> list[str]:
+    """Returns what a study on several data sets takes, or on one (''), in lines. Arguments and errors: as `forecast`."""
+    found, total = [], []
+    for name, plan in plans.items():
+        total.append(forecast(plan, engine, workers))
+        found += [*([f'{name}:'] if name else []), *total[-1].sentences]
+    if len(total) > 1:
+        (least, most), (low, high) = (
+            tuple(map(sum, zip(*parts, strict=True)))
+            for parts in ([one.runs for one in total], [one.seconds for one in total])
+        )
+        how = total[0].how
+        found.append(f'{count(len(total), "data set")} in all: {_to_go(int(least), int(most), low, high, how)}')
+    return found
+
+
+def forecast(plan: study.Plan, engine: str, workers: int) -> Forecast:
+    """Returns what a study takes. Trains its first run if none has finished.
 
     Args:
       plan: the study.
       engine: name of what would train it.
       workers: runs at a time; 0: one for each core, if memory allows.
+
+    Raises:
+      UserError: that first run failed.
     """
     specs = runs_of(plan.variants, plan.seeds, plan.workdir)
     found = []
@@ -54,20 +85,27 @@ def lines(plan: study.Plan, engine: str, workers: int) -> list[str]:
             f'runs; {len(frame):,} finished.'
         )
         if not wanted and len(frame):
+            least = most = 0
             found.append('Nothing is left to do: all is decided, or the seeds are used up.')
-        else:
-            low, high = (_seconds(times, have, n) / at_a_time for n in (LEAST, seeds))
-            found.append(f'{least:,} to {most:,} runs to go: {in_words(low)} to {in_words(high)} {how}.')
     else:
-        left = sum(spec.result() is None for spec in specs)
+        least = most = sum(spec.result() is None for spec in specs)
         found.append(
-            f'{count(variants, "variant")} and {count(seeds, "seed")}: {len(specs):,} runs; {len(specs) - left:,} finished.'
+            f'{count(variants, "variant")} and {count(seeds, "seed")}: {len(specs):,} runs; {len(specs) - most:,} finished.'
         )
-        if left:
-            found.append(f'{left:,} runs to go: about {in_words(_seconds(times, have, seeds) / at_a_time)} {how}.')
+    in_rounds = isinstance(plan, Rounds)
+    low, high = (_seconds(times, have, n) / at_a_time if most else 0.0 for n in (LEAST if in_rounds else seeds, seeds))
+    if most:
+        found.append(_to_go(least, most, low, high, how))
     found.append(_times_in_words(times, variants))
     metric = next(iter(metrics_of(plan.config)))
-    return [*found, _difference(frame, metric, seeds, isinstance(plan, Rounds))]
+    found.append(_difference(frame, metric, seeds, in_rounds))
+    return Forecast((least, most), (low, high), how, found)
+
+
+def _to_go(least: int, most: int, low: float, high: float, how: str) -> str:
+    if least == most:
+        return f'{most:,} runs to go: about {in_words(high)} {how}.'
+    return f'{least:,} to {most:,} runs to go: {in_words(low)} to {in_words(high)} {how}.'
 
 
 def _seconds(times: Times, have: dict[str, int], seeds: int) -> float:

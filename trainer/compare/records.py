@@ -56,6 +56,14 @@ def looks(folder: Path) -> tuple[list[int], bool]:
         return [], False
 
 
+def first_seeds(folder: Path) -> int:
+    """Returns how many seeds were fixed before anybody looked, as the last report in `folder` says; 0: all, or not known."""
+    try:
+        return int(json.loads((folder / STUDY).read_text(encoding='utf-8'))['stopping'].get('first', 0))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return 0
+
+
 def read(file: Path) -> tuple[ml_collections.ConfigDict, pd.DataFrame, pd.DataFrame | None, dict[str, Any]]:
     """Returns what `write` was given, from the path of runs.csv.
 

@@ -17,8 +17,7 @@ from trainer.compare.analysis.rules import ANYTIME, FIXED
 from trainer.compare.analysis.words import count, listed
 from trainer.compare.budget import Budget, in_words
 from trainer.compare.grid import RunSpec
-from trainer.compare.report.page import questions_of
-from trainer.compare.report.questions import Question
+from trainer.compare.report.questions import Question, questions_of
 from trainer.compare.seeds import LEAST
 
 #: A round adds a quarter of the seeds that there are: few rounds, and few seeds too many.
@@ -68,6 +67,8 @@ class Rounds(study.Plan):
 
     `ended`: why no more are given: 'decided', 'seeds' or 'time' (used up), 'failed' or 'stopped'.
     """
+
+    at_every_look = True
 
     def __init__(self, config: ml_collections.ConfigDict, workdir: Path, budget: Budget | None = None):
         super().__init__(config, workdir, 0, 1, budget)
@@ -199,6 +200,17 @@ class Timed(study.Plan):
         return grid.runs_of(self.variants, self.seeds[: max(1, self.complete_seeds())], self.workdir)
 
 
+def stopping_while_running(plan: study.Plan, left: int) -> dict[str, Any]:
+    """Returns the fields of `report.stopping.Stopping` of a page that is written while `left` runs are to go."""
+    return {
+        'rule': ANYTIME if plan.at_every_look else FIXED,
+        'until_decided': plan.at_every_look,
+        'planned': len(plan.seeds),
+        'budget': in_words(plan.budget.seconds) if plan.budget else '',
+        'running': left,
+    }
+
+
 def stopping_of(plan: study.Plan, frame: pd.DataFrame, unfinished: int) -> dict[str, Any]:
     """Returns how the number of seeds came about: the fields of `report.stopping.Stopping`.
 
@@ -206,18 +218,31 @@ def stopping_of(plan: study.Plan, frame: pd.DataFrame, unfinished: int) -> dict[
     fixed number of seeds.
     """
     looks, anytime = records.looks(plan.workdir / 'report')
-    in_rounds = isinstance(plan, Rounds)
-    if not unfinished and not in_rounds:
+    in_rounds = plan.at_every_look
+    if not (unfinished or in_rounds or frame.empty):
         looks = sorted({*looks, int(frame['seed'].nunique())})
     ended = ''
     if isinstance(plan, Rounds) or isinstance(plan, Timed) and plan.complete_seeds() < len(plan.seeds):
         ended = plan.ended
+    taken_away = not in_rounds and _other_seeds(plan)
+    # Who stops a study by hand, or takes seeds away, has seen results go by.
+    seen = in_rounds or anytime or ended == 'stopped' or taken_away
+    rule = ANYTIME if seen or len(looks) > 1 else FIXED
+    first = records.first_seeds(plan.workdir / 'report') or min([*([LEAST] if seen else []), *looks], default=0)
     return {
-        # Who stops a study by hand has seen results go by.
-        'rule': ANYTIME if in_rounds or anytime or len(looks) > 1 or ended == 'stopped' else FIXED,
+        'rule': rule,
         'looks': looks,
         'until_decided': in_rounds,
         'ended': ended,
         'planned': len(plan.seeds),
         'budget': in_words(plan.budget.seconds) if plan.budget else '',
+        'first': first if rule == ANYTIME else 0,
+        'taken_away': taken_away and not anytime and len(looks) < 2,
     }
+
+
+def _other_seeds(plan: study.Plan) -> bool:
+    """Whether runs of the study's variants have finished with seeds that are none of the study's."""
+    seeds = set(map(str, plan.seeds))
+    names = [variant.name for variant in plan.compared()]
+    return any(file.parent.name not in seeds for name in names for file in (plan.workdir / name).glob('*/result.json'))

@@ -1,7 +1,7 @@
 """The finished runs of a study as frames, with the columns that statistics, verdicts and the report go by."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import ml_collections
@@ -32,15 +32,27 @@ def read(specs: Iterable[RunSpec], *, correct: bool = True) -> tuple[pd.DataFram
     """
     rows, unfinished = [], 0
     for spec in specs:
-        result = spec.result()
-        if result is None:
-            unfinished += 1
-            continue
-        row = dict(spec.variant.labels) | {'variant': spec.variant.name, 'seed': spec.seed} | _metrics(result)
-        right = read_correct(spec.workdir, result['test']['examples'] or 0) if correct and result['test'] else None
-        rows.append(row | {'test_correct': right})
+        row = row_of(spec, correct=correct)
+        unfinished += row is None
+        if row:
+            rows.append(row)
+    return frame_of(rows), unfinished
+
+
+def row_of(spec: RunSpec, *, correct: bool = True) -> dict[str, Any] | None:
+    """Returns a row of `read`; None: the run is not finished. Arguments and errors: as `read`."""
+    result = spec.result()
+    if result is None:
+        return None
+    row = dict(spec.variant.labels) | {'variant': spec.variant.name, 'seed': spec.seed} | _metrics(result)
+    right = read_correct(spec.workdir, result['test']['examples'] or 0) if correct and result['test'] else None
+    return row | {'test_correct': right}
+
+
+def frame_of(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Returns rows of `row_of` as a frame. Raises `UserError` if they are on different data."""
     _check_one_dataset(rows)
-    return pd.DataFrame(rows), unfinished
+    return pd.DataFrame(rows)
 
 
 def read_trials(

@@ -20,7 +20,7 @@ from trainer.compare.budget import Budget
 from trainer.compare.engines.base import Engine, Event, MayStart, always
 from trainer.compare.engines.worker import program_key
 from trainer.compare.grid import RunSpec, Variant
-from trainer.compare.progress import Board
+from trainer.compare.progress import Board, Watch
 from trainer.compare.tuning import search
 from trainer.compare.tuning.check import check_tune
 from trainer.compare.tuning.space import untuned
@@ -40,7 +40,12 @@ MADE_OF = '.made_of'
 
 
 class Plan:
-    """The runs of a study, and which of them this process does."""
+    """The runs of a study, and which of them this process does.
+
+    `at_every_look`: whether it is judged by the rule that holds at every look, also while it runs.
+    """
+
+    at_every_look = False
 
     def __init__(
         self,
@@ -62,6 +67,11 @@ class Plan:
     def trials(self) -> list[RunSpec]:
         """Returns the trials that are known, those of the other shards too."""
         return [spec for one in self.searches for spec in one.trials()]
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process is the only one, or the first of several shards."""
+        return self._shard == 0
 
     def stages(self) -> Iterator[list[RunSpec]]:
         """Yields lists of runs to do: what is to be tried and what is known from the start, then what trials have chosen.
@@ -118,7 +128,7 @@ class Plan:
         made = self.workdir / 'report' / MADE_OF
         return not (made.exists() and made.read_text(encoding='utf-8').strip() == self.made_of(specs, about))
 
-    def made_of(self, specs: list[RunSpec], about: str) -> str:
+    def made_of(self, specs: Sequence[RunSpec], about: str) -> str:
         """Returns a hash of what a report is made of: the study, and the results that are there."""
         found = []
         for spec in [*self.trials, *specs]:
@@ -180,7 +190,13 @@ def part(specs: Sequence[RunSpec], index: int, count: int) -> list[RunSpec]:
 
 
 def train(
-    plan: Plan, engine: str = 'local', workers: int = 0, dashboard: 'Dashboard | None' = None, *, report: bool = True
+    plan: Plan,
+    engine: str = 'local',
+    workers: int = 0,
+    dashboard: 'Dashboard | None' = None,
+    watch: Watch | None = None,
+    *,
+    report: bool = True,
 ) -> list[RunSpec]:
     """Trains what is not finished of a plan, and returns the runs that failed.
 
@@ -189,6 +205,7 @@ def train(
       engine: name of what trains them (`engines.ENGINES`).
       workers: runs trained at a time; 0: one for each core, if memory allows.
       dashboard: the study in TensorBoard, which is notified of every finished run.
+      watch: what looks at the study while it runs.
       report: whether a report follows, for which the folder must be writable.
 
     Raises:
@@ -225,7 +242,9 @@ def train(
         for specs in plan.stages():
             if dashboard:
                 dashboard.begin(plan.compared(), later=plan.tuned)
-            failed += complete(specs, started, finished, budget.may_start if budget else always)
+            if watch:
+                watch.begin(specs)
+            failed += complete(specs, started, finished, budget.may_start if budget else always, watch)
     return failed
 
 
@@ -234,11 +253,12 @@ def complete(
     engine: Engine,
     on_finished: Callable[[RunSpec], None] = lambda spec: None,
     may_start: MayStart = always,
+    watch: Watch | None = None,
 ) -> list[RunSpec]:
     """Runs what is not finished, and returns what failed for good. What may not be started when its turn comes is left out.
 
     A run that another process works on is waited for at the end, and taken over where that process ends without a
-    result. `on_finished` is called with each run that finishes.
+    result. `on_finished` is called with each run that finishes, and `watch` looks after it.
 
     Raises:
       UserError: a file system cannot be written. What is under way saves, if it can.
@@ -247,6 +267,8 @@ def complete(
         spec for spec in specs if spec.result() is None and spec.hash
     ]  # the hashes are taken before the first starts
     board = Board(len(specs), len(specs) - len(todo))
+    if watch:
+        board.stands(watch.standings)
     tries: collections.Counter[RunSpec] = collections.Counter()
     failed: list[RunSpec] = []
     again: list[RunSpec] = []
@@ -254,6 +276,8 @@ def complete(
     def finished(spec: RunSpec, result: dict) -> None:
         board.finished(spec, result)
         on_finished(spec)
+        if watch:
+            watch.look(board)
 
     def on_event(event: Event) -> None:
         spec = event.spec
@@ -286,6 +310,8 @@ def complete(
             again = []
             engine.run(todo, on_event, may_start)
             todo = _ready(again, board, finished)
+        if watch:
+            watch.look(board, ended=True)
     finally:
         board.close()
     return failed

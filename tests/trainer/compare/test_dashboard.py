@@ -265,6 +265,13 @@ def test_more_runs_than_tensorboard_shows_leave_the_means(study, copy):
     found = boards(copy)
     assert 'mean/Adam-rate_1e-02' in found
     assert not (copy / 'seeds').exists()
+    # Where so many seeds are the most that a variant may get, those that there are decide.
+    Dashboard('small', range(MOST_SHOWN // 4), copy, at_most=True).begin(grid.variants_of(study))
+    assert 'seeds/Adam-rate_1e-02/1' in boards(copy)
+    accumulator = EventAccumulator(str(copy / 'mean' / 'Adam-rate_1e-02'), {'tensors': 0})
+    accumulator.Reload()
+    (text,) = tensor_util.make_ndarray(accumulator.Tensors('variant')[0].tensor_proto).ravel()
+    assert text.startswith(b'2 seeds finished, of at most 125.')
 
 
 CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)

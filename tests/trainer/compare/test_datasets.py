@@ -11,6 +11,7 @@ import pytest
 from configs import default
 from seedwise.errors import UserError
 from tests.helpers import finish
+from tests.trainer.compare.driver import Driver
 from trainer.compare import datasets, grid
 from trainer.compare.normalize import normalize
 
@@ -111,15 +112,16 @@ def get_config():
 def test_a_study_on_two_data_sets_of_a_users_own(tmp_path):
     (tmp_path / 'halves.py').write_text(STUDY)
     words = (f'--study={tmp_path}/halves.py', f'--workdir={tmp_path}/out')
-    said = finish(*words, '--workers=1')
+    said = finish(*words, '--workers=1', '--until-decided', '--seeds=4', '--budget=10m')
     assert 'Over 2 data sets, each counted once' in said
-    assert 'with 2 variants it takes 5 data sets to show it' in ' '.join(said.split())
+    assert 'with 2 variants it takes 6 data sets to show it' in ' '.join(said.split())
     rows = list(csv.DictReader((tmp_path / 'out' / 'report' / 'table.csv').open()))
     fingerprints = set()
     for half in ('half 0', 'half 1'):
         (folder,) = (f for f in (tmp_path / 'out').iterdir() if f.name.replace('_', ' ') == half)
         results = [json.loads(file.read_text()) for file in folder.glob('Adam/*/result.json')]
-        mean = sum(result['test']['accuracy'] for result in results) / 2
+        assert len(results) == 4
+        mean = sum(result['test']['accuracy'] for result in results) / 4
         (own,) = (row for row in rows if row['variant'] == 'Adam')
         assert float(own[f'test_accuracy_{half}']) == pytest.approx(mean, abs=1e-5)
         fingerprints.add(results[0]['dataset']['fingerprint'])
@@ -130,5 +132,14 @@ def test_a_study_on_two_data_sets_of_a_users_own(tmp_path):
     links = re.findall(r'href="(\.\./[^"]*)"', page)
     assert len(links) == 2
     assert all((tmp_path / 'out' / 'report' / unquote(link)).resolve().exists() for link in links)
-    again = finish(*words, '--report-only')
-    assert 'Over 2 data sets' in again
+    assert 'Means over the first 4 seeds, which were fixed before anybody looked' in page
+    driver = Driver()
+    # The study itself has two seeds: they are too few of those that were fixed before.
+    code, again, _ = driver.run(*words, '--report-only')
+    assert code == 0
+    assert 'takes results of its first 4 seeds of every variant on every data set' in ' '.join(again.split())
+    code, planned, _ = driver.run(*words, '--workers=1', '--plan', '--study.seeds=10')
+    driver.close()
+    assert code == 0
+    assert planned.startswith('half 0:\n2 variants and 10 seeds: 20 runs; 8 finished.')
+    assert '2 data sets in all: 24 runs to go: about' in planned

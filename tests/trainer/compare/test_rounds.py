@@ -2,6 +2,8 @@
 
 import datetime
 import json
+import subprocess
+import sys
 import time
 from types import SimpleNamespace
 
@@ -15,10 +17,11 @@ from seedwise.errors import UserError
 from tests.helpers import ROOT, finish, results_of, study_text
 from tests.trainer.compare.driver import Driver
 from trainer.compare import budget, grid, planning, records, seeds
+from trainer.compare import study as study_runs
 from trainer.compare.check_claims import check_reachable
 from trainer.compare.engines.local import Work
-from trainer.compare.report.page import page_of, questions_of
-from trainer.compare.report.questions import Question
+from trainer.compare.report.page import page_of
+from trainer.compare.report.questions import Question, questions_of
 from trainer.compare.rounds import Rounds, Timed, finished_seeds, next_seeds, stopping_of
 
 NOISE = np.random.default_rng(0).normal(0, 0.01, (40, 4))
@@ -342,6 +345,87 @@ def test_as_many_seeds_as_fit(tmp_path, monkeypatch):
     frame = pd.DataFrame({'seed': [spec.seed for spec in plan.runs()]})
     how = stopping_of(plan, frame, 0)
     assert (how['rule'], how['looks'], how['ended'], how['planned']) == ('fixed', [6], 'time', 20)
+
+
+def test_a_process_that_dies_in_a_round_leaves_the_rest_to_the_next(tmp_path):
+    """Half of each round by a process that dies, the other half by one that has the same command."""
+    halves, whole = tmp_path / 'halves', tmp_path / 'whole'
+    halves.mkdir()
+
+    def train(specs):
+        for spec in specs:
+            pretend(spec, ACCURACY[spec.variant.name] + NOISE[spec.seed, list(ACCURACY).index(spec.variant.name)])
+
+    for specs in (plan := Rounds(small(tmp_path, 8), whole)).stages():
+        train(specs)
+    for _ in range(30):
+        specs = next(Rounds(small(tmp_path, 8), halves).stages(), [])
+        left = [spec for spec in specs if spec.result() is None]
+        train(left[: -(-len(left) // 2)][::-1])
+    other = Rounds(small(tmp_path, 8), halves)
+    assert other.look()[2] == {}
+    names = [[f'{spec.variant.name} {spec.seed}' for spec in one.runs()] for one in (plan, other)]
+    assert names[0] == names[1]
+
+
+def test_time_that_is_over_before_a_worker_has_started_starts_none(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(time, 'monotonic', lambda: now[0])
+    left = budget.Budget(5, report=False)
+    work = Work([spec('A'), spec('A'), spec('B')], left.may_start)
+    work.drop_refused()
+    assert work.waiting == 3
+    now[0] = 5.1
+    work.drop_refused()
+    assert work.waiting == 0
+    assert left.refused == {'A', 'B'}
+
+
+def test_the_time_counts_from_the_start_of_the_process():
+    code = 'import time; time.sleep(0.3); from seedwise import process; print(process.age())'
+    age = float(
+        subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    )
+    assert age == 0 or 0.25 < age < 60
+
+
+def test_data_sets_share_the_time_that_is_left(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(time, 'monotonic', lambda: now[0])
+    whole = budget.Budget(90, report=False)
+    first = whole.part(3)
+    now[0] = 10
+    assert (first.left, whole.part(2).left) == (20, 40)
+
+
+def test_who_takes_seeds_away_has_seen_their_results(tmp_path):
+    config = small(tmp_path, None)
+    plan = study_runs.Plan(config, tmp_path, 0, 1)
+    for one in plan.runs():
+        pretend(one, 0.5)
+    frame = pd.DataFrame({'seed': [one.seed for one in plan.runs()]})
+    assert stopping_of(plan, frame, 0)['rule'] == 'fixed'
+    config.seeds = 1
+    fewer = study_runs.Plan(config, tmp_path, 0, 1)
+    how = stopping_of(fewer, frame[frame['seed'] == 0], 0)
+    assert (how['rule'], how['first'], how['taken_away']) == ('anytime', 1, True)
+
+
+@pytest.mark.parametrize(
+    ('earlier', 'first'),
+    [
+        (None, 4),
+        ({'rule': 'fixed', 'looks': [10]}, 4),
+        ({'rule': 'anytime', 'looks': [10, 20], 'first': 10}, 10),
+        ({'rule': 'fixed', 'looks': [2]}, 2),
+    ],
+)
+def test_seeds_that_were_fixed_before_anybody_looked(tmp_path, earlier, first):
+    if earlier:
+        (tmp_path / 'report').mkdir()
+        (tmp_path / 'report' / 'study.json').write_text(json.dumps({'stopping': earlier}))
+    how = stopping_of(Rounds(small(tmp_path, 30), tmp_path), pd.DataFrame({'seed': []}), 0)
+    assert how['first'] == first
 
 
 SMALL = study_text(

@@ -15,15 +15,64 @@ on shares above a half (Robbins 1970), which assumes nothing of the values.
 """
 
 import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy import special
 
-from trainer.compare.analysis.statistics import ALPHA, MOST_SEEDS, smallest
+from trainer.compare.analysis.statistics import ALPHA, CONFIDENCE, MOST_SEEDS, sd_of, smallest
 
 #: Variance of the prior on effects in standard deviations. docs/statistics.md has the figures that it was chosen by.
 G = 4.0
+
+#: Up to this number of seeds a confidence sequence is told seed by seed, and then for a quarter more each time.
+EACH = 60
+
+
+@dataclass(frozen=True)
+class Look:
+    """A confidence sequence after so many `seeds`: the mean over those that did not diverge, and the ends of its interval,
+    in the metric's unit; None: too few."""
+
+    seeds: int
+    mean: float | None
+    low: float | None
+    high: float | None
+
+
+def confidence_sequence(
+    values: Any, confidence: float = CONFIDENCE, numbers: Sequence[int] | None = None
+) -> list[Look]:
+    """Returns the mean of the first n values with its interval: with probability `confidence`, no interval for any n misses
+    the true mean.
+
+    Args:
+      values: a value a seed (shape [seeds]), in an order that was fixed beforehand; not finite: a run diverged.
+      confidence: of all intervals at once.
+      numbers: which n; None: `numbers_of` seeds.
+    """
+    x = np.asarray(values, float)
+    found = []
+    for n in numbers_of(len(x)) if numbers is None else numbers:
+        finite = x[:n][np.isfinite(x[:n])]
+        mean = float(finite.mean()) if len(finite) else None
+        reach = t_reach(len(finite) - 1, confidence) if len(finite) > 1 else np.inf
+        low = high = None
+        if mean is not None and np.isfinite(reach):
+            reach *= sd_of(finite) / np.sqrt(len(finite))
+            low, high = float(mean - reach), float(mean + reach)
+        found.append(Look(n, mean, low, high))
+    return found
+
+
+def numbers_of(seeds: int) -> list[int]:
+    """Returns after how many seeds a confidence sequence is told, the last of them `seeds`."""
+    found = list(range(1, min(seeds, EACH) + 1))
+    while found and found[-1] < seeds:
+        found.append(min(seeds, found[-1] + found[-1] // 4))
+    return found
 
 
 def log_e_mean(t: Any, df: Any, g: float = G) -> np.ndarray:

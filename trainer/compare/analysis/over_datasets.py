@@ -1,12 +1,15 @@
 """What holds over several data sets: each of them counts once, however many seeds were trained on it.
 
+Where results decide how many seeds each data set gets, the caller gives those seeds alone that were fixed beforehand: the
+test is then that of a fixed number of data sets and seeds, and the same at every look (docs/statistics.md).
+
 Seeds on one data set say how sure its own numbers are. That a variant is better in general is a statement about data sets.
 So the test here has one number for each data set and variant, the mean over seeds, and compares two variants by Wilcoxon's
 signed-rank test over the data sets (Demsar 2006, Statistical Comparisons of Classifiers over Multiple Data Sets, section
 3.1.3; Benavoli et al. 2016, Should We Really Use Post-Hoc Tests Based on Mean-Ranks?, for why not by mean ranks).
 
 As in a ranking on one data set (`ranking.py`), a variant is behind if some other one beats it at level alpha / (k - 1), k
-being the number of variants. What is not behind is a 95% confidence set of the best.
+being the number of variants, and of two at alpha / 2. What is not behind is a 95% confidence set of the best.
 """
 
 import math
@@ -18,7 +21,7 @@ import pandas as pd
 from scipy import stats
 
 from trainer.compare.analysis.profiles import profile_score, ratios
-from trainer.compare.analysis.ranking import BEHIND, BEST, LEADS, UNDECIDED
+from trainer.compare.analysis.ranking import BEHIND, BEST, LEADS, UNDECIDED, corrected_for
 from trainer.compare.analysis.statistics import ALPHA, Estimate, estimate
 
 #: How much larger than the smallest error or loss on a data set is still near to it.
@@ -38,7 +41,8 @@ class Row:
       score: area under its performance profile (`profiles.profile_score`), 0 worst and 1 best; NaN: no such ratio.
       difference: how far it is from the first row, counted so that more is better: mean over the data sets, with the t
         interval for data sets of this kind; None: it is the first row, one of the two diverged, or there is one data set.
-      p: smallest p-value of being beaten by another variant, times their number; None: there is no other.
+      p: smallest p-value of being beaten by another variant, times `ranking.corrected_for` so many variants; None: there
+        is no other.
       standing: 'best', 'leads', 'undecided' or 'behind'; '': there is no other.
     """
 
@@ -91,7 +95,8 @@ def over_datasets(values: Mapping[str, pd.DataFrame], goal: str, *, error: bool)
     ranks = stats.rankdata(-x, axis=0)
     near, score = _profiles(means, error) if error or goal == 'min' else ({}, {})
     order = sorted(range(k), key=lambda i: (ranks[i].mean(), str(means.index[i])))
-    ps = [min(1.0, (k - 1) * min(_beats(x[j], x[i]) for j in range(k) if j != i)) if k > 1 else None for i in range(k)]
+    others = corrected_for(k)
+    ps = [min(1.0, others * min(beats(x[j], x[i]) for j in range(k) if j != i)) if k > 1 else None for i in range(k)]
     standings = ['' if p is None else BEHIND if p < ALPHA else UNDECIDED for p in ps]
     if k > 1:
         first = next((i for i in order if standings[i] != BEHIND), order[0])
@@ -111,7 +116,6 @@ def over_datasets(values: Mapping[str, pd.DataFrame], goal: str, *, error: bool)
         )
         for i in order
     )
-    others = max(k - 1, 1)
     return OverDatasets(
         datasets=tuple(map(str, means.columns)),
         rows=rows,
@@ -146,7 +150,7 @@ def _difference(own: np.ndarray, first: np.ndarray) -> Estimate | None:
     return estimate(own - first)
 
 
-def _beats(a: np.ndarray, b: np.ndarray) -> float:
+def beats(a: np.ndarray, b: np.ndarray) -> float:
     """Returns the one-sided p-value of a being better than b, over data sets."""
     with np.errstate(invalid='ignore'):
         difference = a - b

@@ -177,7 +177,7 @@ def _best(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdict
 
     Not to hold, some rival must not be beaten, Holm-corrected over the rivals.
     """
-    rivals, name = _rivals(claim, runs), label(claim.a)
+    rivals, name = rivals_of(claim, runs), label(claim.a)
     ours, *theirs = [by_seed(claim, runs, selector) for selector in (claim.a, *rivals)]
     pairs = [
         _compare_values(claim, ours, other, (name, label(rival)), rule)
@@ -226,7 +226,8 @@ def _best(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdict
     )
 
 
-def _rivals(claim: Claim, runs: pd.DataFrame) -> list[Selector]:
+def rivals_of(claim: Claim, runs: pd.DataFrame) -> list[Selector]:
+    """Returns what `a` of a claim of kind 'best' must beat."""
     if claim.b is not None:
         return [claim.b] if isinstance(claim.b, Mapping) else list(claim.b)
     require_axes(runs, claim.a)
@@ -236,9 +237,7 @@ def _rivals(claim: Claim, runs: pd.DataFrame) -> list[Selector]:
 
 def _mostly(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdict:
     """By partial conjunction: that a wins in more than half of the settings, or that it does not in half or more."""
-    require_axes(runs, claim.matched)
-    both = pd.concat([select(runs, claim.a), select(runs, claim.b)])
-    settings = both[list(claim.matched)].drop_duplicates().sort_values(list(claim.matched)).to_dict('records')
+    settings = settings_of(claim, runs)
     pairs = [
         _compare(claim, select(runs, setting), claim.a, claim.b, rule, f' ({label(setting)})') for setting in settings
     ]
@@ -272,6 +271,13 @@ def _mostly(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdi
     reasons = [_stuck(pair) if pair else 'No seed has finished in one of the settings.' for pair in pairs]
     stuck = ' '.join(dict.fromkeys(filter(None, reasons))) if result == UNDECIDED else ''
     return Verdict(claim, result, text, seeds, p, None, tuple(made), waits_for=waits_for, stuck=stuck)
+
+
+def settings_of(claim: Claim, runs: pd.DataFrame) -> list[Selector]:
+    """Returns the settings in which a claim of kind 'mostly' compares `a` and `b`."""
+    require_axes(runs, claim.matched)
+    both = pd.concat([select(runs, claim.a), select(runs, claim.b)])
+    return list(both[list(claim.matched)].drop_duplicates().sort_values(list(claim.matched)).to_dict('records'))
 
 
 def _filled(pairs: Sequence[Comparison | None], made: Sequence[Comparison]) -> list[Comparison | None]:

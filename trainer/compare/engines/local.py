@@ -60,6 +60,8 @@ class Pool:
                     if worker.ready and not worker.ending:
                         _give(worker, work, on_event)
                 while not stop:
+                    if not any(worker.spec for worker in workers):
+                        work.drop_refused()  # the time may be over before a worker has started
                     while len(workers) < size and work.waiting > sum(not worker.ready for worker in workers):
                         workers.append(Worker(self._location))
                     if not work.waiting and not any(worker.spec for worker in workers):
@@ -75,7 +77,6 @@ class Pool:
                             elif stillborn == MOST_STILLBORN:
                                 raise UserError(f'workers do not start: {last_words}')
                             continue
-                        worker.ready = True
                         spec, worker.spec = worker.spec, None
                         if spec:
                             on_event(Event(answer[0], spec, answer[1]))
@@ -146,6 +147,15 @@ class Work:
             pass
         return spec
 
+    def drop_refused(self) -> None:
+        """Drops the runs that may not be started now, up to the first one that may."""
+        for group in [*self._taken.values(), *self._untouched]:
+            while group and not self._may_start(group[0]):
+                group.popleft()
+            if group:
+                break
+        self._untouched = collections.deque(filter(None, self._untouched))
+
     def _next_for(self, worker: object) -> RunSpec | None:
         group = self._taken.get(worker)
         if not group:
@@ -192,13 +202,18 @@ class Worker:
     def answer(self) -> tuple[str, str] | None:
         """Returns what the worker says; None: it has ended."""
         try:
-            return self.connection.recv()
+            said = self.connection.recv()
         except (EOFError, OSError):
             return None
+        self.ready = True
+        return said
 
     def stop(self) -> None:
-        """Asks it to save and end."""
-        self._process.terminate()
+        """Asks it to save and end; one that is still starting has nothing to save."""
+        if self.ready:
+            self._process.terminate()
+        else:
+            self._process.kill()
 
     def end(self, seconds: float = SAVE_SECONDS) -> str:
         """Waits until it has ended, kills it after so many seconds, and returns how it ended and the last of its output."""

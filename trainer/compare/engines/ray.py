@@ -138,6 +138,8 @@ class RayEngine:
                     start_actor()
                 # Actors without a run, when none is available, only wait for a place.
                 while not stop and (work.waiting or any(spec for _, spec in calls.values())):
+                    if not any(spec for _, spec in calls.values()):
+                        work.drop_refused()  # the time may be over before a worker has started
                     for call in ray.wait(list(calls), timeout=local.POLL_SECONDS)[0]:
                         actor, spec = calls.pop(call)
                         try:

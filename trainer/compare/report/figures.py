@@ -1,6 +1,7 @@
 """How a figure looks and how it is kept: an SVG that is legible on light and dark pages, and a PNG."""
 
 import contextlib
+import functools
 import io
 import re
 from collections.abc import Iterator
@@ -87,8 +88,20 @@ class Plot:
     name: str
     alt: str
     svg: str
-    png: bytes
-    width: int
+    figure: Figure
+
+    @property
+    def width(self) -> int:
+        """In points."""
+        return round(self.figure.get_figwidth() * 72)
+
+    @functools.cached_property
+    def png(self) -> bytes:
+        """The figure as PNG, which is drawn when it is first asked for."""
+        file = io.BytesIO()
+        with style(self.name):
+            self.figure.savefig(file, format='png', metadata={'Software': None})
+        return file.getvalue()
 
     @property
     def inline(self) -> str:
@@ -137,12 +150,11 @@ def canvas(height: float, width: float = WIDTH, columns: int = 1) -> tuple[Figur
 
 
 def finish(figure: Figure, name: str, alt: str) -> Plot:
-    """Draws a figure once as SVG and once as PNG."""
-    svg, png = io.StringIO(), io.BytesIO()
+    """Draws a figure as SVG."""
+    svg = io.StringIO()
     figure.savefig(svg, format='svg', metadata={'Date': None, 'Creator': None})
     figure.set_layout_engine('none')  # it is laid out by now
-    figure.savefig(png, format='png', metadata={'Software': None})
-    return Plot(name, alt, svg.getvalue(), png.getvalue(), round(figure.get_figwidth() * 72))
+    return Plot(name, alt, svg.getvalue(), figure)
 
 
 def heading_of(axes: Axes, text: str) -> None:

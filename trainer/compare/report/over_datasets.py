@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
 from seedwise.errors import writing
 from trainer.compare.analysis.over_datasets import NEAR, OverDatasets, over_datasets
 from trainer.compare.analysis.ranking import BEHIND, BEST
+from trainer.compare.analysis.statistics import estimate
 from trainer.compare.analysis.words import count, listed
 from trainer.compare.normalize import file_name
 from trainer.compare.report import figures, reproduce, tables
 from trainer.compare.report.page import Page
+from trainer.compare.report.questions import order_of
 from trainer.compare.report.screen import WIDTH
 from trainer.compare.report.sentences import Ranked
 from trainer.compare.report.write import environment
@@ -59,6 +62,7 @@ def write_over_datasets(
     """
     unfinished = sum(page.unfinished for page in pages.values())
     workloads = [] if unfinished else _workloads(pages)
+    missing = '' if unfinished or workloads else _missing(pages)
     html = (
         environment()
         .get_template('over_datasets.html.j2')
@@ -72,6 +76,7 @@ def write_over_datasets(
             links={name: f'../{quote(file_name(name))}/report/index.html' for name in pages},
             unfinished=unfinished,
             workloads=workloads,
+            missing=missing,
             claims=_claims(pages),
             near=NEAR,
         )
@@ -80,7 +85,7 @@ def write_over_datasets(
         folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / 'table.csv', _table(workloads).to_csv(index=False, float_format='%.6g').rstrip())
     write_json(folder / 'index.html', html)
-    return [line for workload in workloads for line in _lines(workload)]
+    return [*(line for workload in workloads for line in _lines(workload)), *textwrap.wrap(missing, WIDTH)]
 
 
 def _workloads(pages: Mapping[str, Page]) -> list[Workload]:
@@ -93,20 +98,50 @@ def _workloads(pages: Mapping[str, Page]) -> list[Workload]:
         if len(each) < len(pages) or len({frozenset(one.values.columns) for one in each.values()}) > 1:
             continue  # tuning chose on some of them alone
         first = next(iter(each.values()))
-        found = over_datasets(
-            {name: one.values for name, one in each.items()}, first.goal, error=bool(figures.share_of(first.metric))
-        )
-        cells: dict[str, dict[str, str]] = {}
-        for data, one in each.items():
-            for place in one.places:
-                own = place.estimate
-                text = f'{tables.number(own.mean)} {tables.interval(own.low, own.high)}'.rstrip() if own else 'diverged'
-                diverged = f', {place.diverged} diverged' if own and place.diverged else ''
-                cells.setdefault(place.name, {})[data] = f'{text}{diverged}'
-        uneven = any(one.values.isna().any(axis=None) for one in each.values())
-        seeds = count(min(len(one.values.dropna()) for one in each.values()), 'seed') + ' or more' * uneven
+        values = {name: _fixed_beforehand(one.values, pages[name]) for name, one in each.items()}
+        if any(len(frame.dropna()) < max(1, pages[name].stopping.first) for name, frame in values.items()):
+            continue  # some variant lacks a seed that the test takes
+        found = over_datasets(values, first.goal, error=bool(figures.share_of(first.metric)))
+        cells = {
+            str(variant): {data: _cell(frame[variant].dropna()) for data, frame in values.items()}
+            for variant in first.values
+        }
+        uneven = any(frame.isna().any(axis=None) for frame in values.values())
+        fewest = min(len(frame.dropna()) for frame in values.values())
+        seeds = count(fewest, 'seed') + ' or more' * uneven
+        if any(page.stopping.first for page in pages.values()):
+            seeds = f'the first {seeds}, which were fixed before anybody looked'
         made.append(Workload(workload, first.metric, seeds, found, cells, _sentence(workload, found)))
     return made
+
+
+def _fixed_beforehand(values: pd.DataFrame, page: Page) -> pd.DataFrame:
+    """Returns the rows of those seeds of which no result decided that they are run.
+
+    Where results decide when seeds end, a mean over all of them is pulled to the side on which it was decided, by as much on
+    every data set: the test over data sets would take that for a difference.
+    """
+    first = page.stopping.first
+    if not first:
+        return values
+    return values[values.index.isin((order_of(page.study) or range(first))[:first])]
+
+
+def _cell(values: pd.Series) -> str:
+    """Returns the mean over the seeds on which a variant did not diverge, with its interval."""
+    finite = values[np.isfinite(values)]
+    if finite.empty:
+        return 'diverged'
+    own, diverged = estimate(finite), len(values) - len(finite)
+    text = f'{tables.number(own.mean)} {tables.interval(own.low, own.high)}'.rstrip()
+    return text + (f', {diverged} diverged' if diverged else '')
+
+
+def _missing(pages: Mapping[str, Page]) -> str:
+    """Returns why nothing is judged over the data sets, where all runs have finished that were given."""
+    first = max(page.stopping.first for page in pages.values())
+    seeds = f'results of its first {count(first, "seed")}' if first else 'results'
+    return f'Nothing is judged over the data sets: that takes {seeds} of every variant on every data set.'
 
 
 def _sentence(workload: str, found: OverDatasets) -> str:

@@ -20,7 +20,7 @@ from trainer.compare.analysis.rules import ANYTIME
 from trainer.compare.analysis.selection import select
 from trainer.compare.analysis.verdicts import FAILS, HOLDS, UNDECIDED, Verdict, verdicts
 from trainer.compare.analysis.words import count, listed
-from trainer.compare.report import questions, sentences, stopping, tables, tuned
+from trainer.compare.report import looks, questions, sentences, stopping, tables, tuned
 from trainer.compare.report.layout import (
     METRICS,
     Layout,
@@ -32,7 +32,8 @@ from trainer.compare.report.layout import (
     with_numbers,
     words_of,
 )
-from trainer.compare.report.questions import Question
+from trainer.compare.report.looks import Course
+from trainer.compare.report.questions import Question, claims_of, order_of
 from trainer.compare.report.sentences import Ranked
 from trainer.compare.report.stopping import Stopping
 
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 PAPERS_DATASET = 'mnist'
 
 #: What figures there can be. `overview` is for other people's pages: it repeats what `results` shows.
-FIGURES = ('results', 'overview', 'curves', 'paper_curves', 'pairs', 'rates', 'widths', 'trials', 'profiles')
+FIGURES = ('results', 'looks', 'overview', 'curves', 'paper_curves', 'pairs', 'rates', 'widths', 'trials', 'profiles')
 
 #: How near to the best a learning rate must come to be good, if no claim says it.
 TOLERANCE = 0.01
@@ -70,7 +71,7 @@ class Page:
 
     `runs`: in the order of the page. `counted`: what claims and rankings are judged by (`pooling.filled`). `printed`:
     `table` as strings. `effects`: of each workload. `margins`: metric -> the largest difference that does not matter, as
-    the study states it.
+    the study states it. `courses`: intervals over the looks, unless the number of seeds was fixed and all have finished.
     """
 
     study: ml_collections.ConfigDict
@@ -94,6 +95,7 @@ class Page:
     caption: str
     figures: Figures
     stopping: Stopping
+    courses: Sequence[Course] = ()
 
     @property
     def paper(self) -> Mapping[str, Any]:
@@ -175,6 +177,7 @@ class Page:
             'dataset': self.dataset,
             'unfinished': self.unfinished,
             'margins': dict(self.margins),
+            **({'running': self.stopping.running} if self.stopping.running else {}),
             **(
                 {'rule': self.stopping.rule, 'how_it_ended': self.how_it_ended()}
                 if anytime or self.stopping.ended
@@ -183,6 +186,7 @@ class Page:
             'claims': data(self.claims, self.verdicts),
             'checks': data(self.study.get('checks', ()), self.checks),
             **({'tuning': tuning} if (tuning := tuned.as_data(self.study, self.budgets)) else {}),
+            **({'looks': [course.as_data() for course in self.courses]} if self.courses else {}),
         }
         return json.loads(json.dumps(report, default=lambda value: value.item()))
 
@@ -318,21 +322,25 @@ def page_of(
     expected = paper.get('dataset', PAPERS_DATASET if paper else dataset_name)
     own_name = known.title(dataset_name)
     other = None if dataset_name == expected else known.title(expected)
-    # In every title, so that no picture of this page is taken for what it is not.
-    dataset = own_name + (f', NOT {other}' if other else '') + (', unfinished' if unfinished else '')
-
     ended = Stopping(**(stopping or {}))
+    # In every title, so that no picture of this page is taken for what it is not.
+    dataset = own_name + (f', NOT {other}' if other else '') + (', unfinished' if unfinished or ended.running else '')
     rule = ended.rule
     margins = dict(study.get('margins') or {})
     judged = not unfinished and not none
-    units = by_replicate(runs, replicate_of(study))
-    counted, first = pooling.filled(study, units, margins, rule)
+    units = runs if none else by_replicate(runs, replicate_of(study))
+    counted, first = (runs, {}) if none else pooling.filled(study, units, margins, rule)
     found = pooling.waiting(verdicts(claims_of(study), counted, trials, margins, rule), first) if judged else []
     checks = verdicts(study.get('checks', ()), units, trials, margins, rule) if judged else []
     layout = layout_of(study, runs, pooling.axes(study, checks), metrics) if not none else Layout({}, metrics=metrics)
     if not none:
         runs, units, counted = (in_order(frame, layout) for frame in (runs, units, counted))
     rankings = [] if none else sentences.ranked(counted, layout, margins, paired, rule)
+    courses: Sequence[Course] = ()
+    if not none and (rule == ANYTIME or unfinished):
+        claims, order = claims_of(study), order_of(study)
+        of_claims = looks.of_claims(claims, counted, order)
+        courses = of_claims if claims else [one for each in rankings for one in looks.of_ranking(each, order)]
     table = pd.DataFrame() if none else _table(units, layout, rankings, () if other else paper.get('table', ()), judged)
     to_paper = {} if none else tables.to_paper(table, layout)
     return Page(
@@ -355,39 +363,14 @@ def page_of(
         printed=table if none else tables.printed(table, layout),
         to_paper=to_paper,
         caption=_caption(study_name, dataset, units, layout, unfinished, to_paper, tuned.unit(study)),
-        figures=_figures(study, units, trials, table, layout, rankings, dataset, bool(other))
+        figures=_figures(
+            study, units, trials, table, layout, rankings, courses, dataset, bool(other), bool(ended.running)
+        )
         if draw and not none
         else Figures(dict.fromkeys(FIGURES, ()), pd.DataFrame(), pd.DataFrame(), None, TOLERANCE),
         stopping=ended,
+        courses=courses,
     )
-
-
-def questions_of(
-    study: ml_collections.ConfigDict, runs: pd.DataFrame, metrics: Mapping[str, str] = METRICS
-) -> list[Question]:
-    """Returns what a study asks and what of it is still open, by the anytime rule: a function of its finished runs alone.
-
-    Claims, and if there are none, which variant is the best.
-
-    Args:
-      study: the study.
-      runs: the finished runs, as `write.write_report` says.
-      metrics: as `page_of` says.
-    """
-    unused = ['versions', 'host', 'git_revision', 'dataset', 'config_hash', 'weights_sha256', 'test_correct']
-    runs = with_numbers(runs.drop(columns=unused, errors='ignore'), metrics)
-    claims, margins = claims_of(study), dict(study.get('margins') or {})
-    if claims:
-        counted, first = pooling.filled(study, runs, margins, ANYTIME)
-        judged = pooling.waiting(verdicts(claims, counted, None, margins, ANYTIME), first)
-        return questions.of_claims(judged, counted, ANYTIME)
-    checks = verdicts(study.get('checks', ()), runs, None, margins, ANYTIME)
-    layout = layout_of(study, runs, pooling.axes(study, checks), metrics)
-    return questions.of_rankings(sentences.ranked(runs, layout, margins, rule=ANYTIME), runs, layout)
-
-
-def claims_of(study: ml_collections.ConfigDict) -> list[Mapping[str, Any]]:
-    return [*study.get('paper', {}).get('claims', ()), *study.get('claims', ())]
 
 
 def _effects(runs: pd.DataFrame, layout: Layout) -> Mapping[str, Sequence[Effect]]:
@@ -440,9 +423,12 @@ def _figures(
     table: pd.DataFrame,
     layout: Layout,
     rankings: Sequence[Ranked],
+    courses: Sequence[Course],
     dataset: str,
     other_dataset: bool,
+    running: bool,
 ) -> Figures:
+    """Draws the figures; while the study runs, those alone that say where it stands: each takes time from the runs."""
     from trainer.compare.report import (  # matplotlib takes half a second: not for an answer on the screen
         plots,
         tuning_plots,
@@ -450,7 +436,11 @@ def _figures(
 
     claims = claims_of(study)
     drawn: dict[str, Sequence[Plot]] = dict.fromkeys(FIGURES, ())
-    drawn['results'] = plots.intervals(runs, table, layout, dataset)
+    shown = dataclasses.replace(layout, metrics=dict([*layout.metrics.items()][:1])) if running else layout
+    drawn['results'] = plots.intervals(runs, table, shown, dataset)
+    drawn['looks'] = plots.courses(courses, dataset)
+    if running:
+        return Figures(drawn, pd.DataFrame(), pd.DataFrame(), None, TOLERANCE)
     drawn['overview'] = [plots.overview(runs, table, layout, dataset)]
     drawn['curves'] = plots.curves(runs, layout, dataset) if 'history' in runs else ()
     drawn['pairs'] = [

@@ -18,12 +18,16 @@ from trainer.compare.analysis.statistics import ALPHA, t_reach
 from trainer.compare.normalize import shortened
 from trainer.compare.report import figures
 from trainer.compare.report.layout import Layout, name_of, names_of, words_of
+from trainer.compare.report.looks import Course
 
 #: A column that is added to runs, by a name that no axis has.
 ROW = ' row'
 
 #: Longest name of a plot's file without its ending, in bytes.
 LONGEST_SLUG = 200
+
+#: Charts of looks, and comparisons in one.
+MOST_QUESTIONS, MOST_COURSES = 12, 4
 
 #: With more panels than this, curves are shown of the first metric alone.
 MOST_PANELS = 4
@@ -336,6 +340,56 @@ def heat_map(
         handles = [Patch(fc=figures.SERIES[0], label='row better'), Patch(fc=figures.SERIES[1], label='column better')]
         figures.legend(figure, [] if n < 3 else handles)
         alt = f'{title} on {dataset}: how often each of {n} variants beats each other, in per cent of seeds.'
+        return figures.finish(figure, name, alt)
+
+
+# Looks --------------------------------------------------------------------------------------------------------------
+
+
+def courses(found: Sequence[Course], dataset: str) -> list[figures.Plot]:
+    """Confidence sequences by number of seeds: a chart for each question, of its comparisons closest to undecided."""
+    questions: dict[str, list[Course]] = {}
+    for course in found:
+        if len(course.looks) > 1:
+            questions.setdefault(course.of, []).append(course)
+    return [
+        _courses(of, sorted(own, key=lambda course: course.clearance)[:MOST_COURSES], dataset)
+        for of, own in list(questions.items())[:MOST_QUESTIONS]
+    ]
+
+
+def _courses(of: str, found: Sequence[Course], dataset: str) -> figures.Plot:
+    name = slug('looks', of)
+    with figures.style(name):
+        figure, (axes,) = figures.canvas(220 + 17 * len(found))
+        handles, shown = [], [*found[0].lines]
+        for i, course in enumerate(found):
+            color = figures.SERIES[i]
+            known = [(one.seeds, one.mean) for one in course.looks if one.mean is not None]
+            ends = [(one.seeds, one.low, one.high) for one in course.looks if not (one.low is None or one.high is None)]
+            if ends:
+                x, low, high = map(list, zip(*ends, strict=True))
+                axes.fill_between(x, low, high, color=color, alpha=0.18, lw=0)
+                axes.vlines(x[-1], low[-1], high[-1], color=color, lw=1.2)
+            if known:
+                x, y = map(list, zip(*known, strict=True))
+                look: dict[str, Any] = {'ls': figures.DASHES[i], 'marker': figures.MARKERS[i], 'ms': 3.5, 'mew': 0}
+                handles += axes.plot(x, y, color=color, label=course.name, **look)
+            # The first intervals reach far: the chart has room for the later half of them.
+            shown += [mean for _, mean in known] + [end for _, *both in ends[len(ends) // 2 :] for end in both]
+        for line in found[0].lines:
+            axes.axhline(line, color=figures.INK, lw=1, ls=(0, (4, 3)), zorder=0)
+        room = 0.06 * (max(shown) - min(shown) or 0.01)
+        axes.set_ylim(min(shown) - room, max(shown) + room)
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.set_xlabel('seeds')
+        axes.set_ylabel('advantage' if found[0].b else words_of(found[0].metric).lower())
+        axes.grid(axis='y')
+        figures.heading_of(axes, f'{of.replace("_", " ")} · {dataset}')
+        figures.legend(figure, handles, 1)
+        names = ', '.join(course.name for course in found)
+        alt = f'{of}, {words_of(found[0].metric).lower()} on {dataset}: {names}, with intervals by number of seeds.'
         return figures.finish(figure, name, alt)
 
 

@@ -1,19 +1,29 @@
 """What a study asks, what is still open, and what it would take: its claims, or else which variant is the best."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
+import ml_collections
 import numpy as np
 import pandas as pd
 
-from trainer.compare.analysis import verdicts
-from trainer.compare.analysis.ranking import LEADS, UNDECIDED, corrected_for
-from trainer.compare.analysis.rules import RULES
+from trainer.compare.analysis import comparisons, pooling, verdicts
+from trainer.compare.analysis.ranking import BEHIND, LEADS, SAME, UNDECIDED, corrected_for
+from trainer.compare.analysis.rules import ANYTIME, RULES
 from trainer.compare.analysis.statistics import ALPHA
 from trainer.compare.analysis.verdicts import TELLING, Verdict
 from trainer.compare.analysis.words import listed
-from trainer.compare.report.layout import Layout, names_of
-from trainer.compare.report.sentences import Ranked, seeds_to_decide
+from trainer.compare.report import looks
+from trainer.compare.report.layout import METRICS, Layout, layout_of, names_of, with_numbers
+from trainer.compare.report.looks import Course
+from trainer.compare.report.sentences import Ranked, ranked, seeds_to_decide
+
+#: Columns of runs that no question is about.
+UNUSED = ('versions', 'host', 'git_revision', 'dataset', 'config_hash', 'weights_sha256', 'test_correct')
+
+#: How an unanswered question stands: more seeds may answer it.
+OPEN = 'open'
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,82 @@ class Question:
     def pairs(self) -> bool:
         """Whether it takes seeds of two variants or more."""
         return len(self.waits_for) > 1
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a question, or one comparison of it, stands while a study runs.
+
+    `mean`, `low`, `high`: how far A is ahead, or the mean that a claim is about, and the ends of its interval, which holds
+    at every look; None: too few seeds, or `words` stand in their place. `signed`: whether it is an advantage. `state`:
+    'better', 'practically the same', 'holds', 'does not hold', 'undecided' (no number of seeds would decide it) or 'open';
+    '': it is not judged yet.
+    """
+
+    name: str
+    seeds: int
+    mean: float | None = None
+    low: float | None = None
+    high: float | None = None
+    words: str = ''
+    state: str = ''
+    signed: bool = True
+
+
+def standings(
+    study: ml_collections.ConfigDict,
+    runs: pd.DataFrame,
+    metrics: Mapping[str, str] = METRICS,
+    *,
+    judged: bool = True,
+) -> list[Standing]:
+    """Returns where the questions of a study stand: each claim by the comparison of it that is closest to undecided, and
+    without claims the best variant against each other one.
+
+    Args:
+      study, runs, metrics: as `questions_of` says.
+      judged: whether the study is judged at every look; otherwise there are intervals and no states.
+    """
+    runs = _slim(runs, metrics)
+    claims, margins, order = claims_of(study), dict(study.get('margins') or {}), order_of(study)
+    if claims:
+        counted, found = _judged(study, runs, margins)
+        asked = {question.name: question for question in of_claims(found, counted, ANYTIME)}
+        made = [_of_verdict(one, asked[one.claim.id]) for one in found if one.claim.id in asked]
+    else:
+        made = [
+            _of_course(course, course.name, _of_place(each, course))
+            for each in _rankings(study, runs, margins, metrics)[0]
+            for course in looks.of_ranking(each, order)
+        ]
+    return made if judged else [replace(one, state='') for one in made]
+
+
+def _of_verdict(found: Verdict, question: Question) -> Standing:
+    claim, state = found.claim, found.result
+    if state == verdicts.UNDECIDED and question.answered:
+        state = comparisons.SAME
+    elif state == verdicts.UNDECIDED and (question.waits_for or found.seeds < TELLING):
+        state = OPEN
+    courses = looks.last_of(found)
+    if not courses:
+        k, n = (sum(column) for column in zip(*found.shares.values(), strict=True)) if found.shares else (0, 0)
+        return Standing(claim.id, found.seeds, words=f'{k} of {n} runs' if n else '', state=state)
+    course = min(courses, key=lambda one: one.clearance)
+    return _of_course(course, f'{claim.id}: {course.b}' if len(courses) > 1 else claim.id, state)
+
+
+def _of_course(course: Course, name: str, state: str) -> Standing:
+    last = course.looks[-1]
+    return Standing(name, last.seeds, last.mean, last.low, last.high, '', state, bool(course.b))
+
+
+def _of_place(found: Ranked, course: Course) -> str:
+    """Returns how the best variant stands to another one."""
+    standing = found.standings().get(course.b, '')
+    if standing == UNDECIDED and _alike(found.values[course.a], found.values[course.b]):
+        return UNDECIDED
+    return {BEHIND: comparisons.BETTER, SAME: comparisons.SAME}.get(standing, OPEN)
 
 
 def of_claims(judged: Sequence[Verdict], runs: pd.DataFrame, rule: str) -> list[Question]:
@@ -106,6 +192,59 @@ def _seeds_to_rank(ranked: Ranked, undecided: Sequence[str]) -> int | None:
             return None
         more.append(max(1, needed - pair.n))
     return max(more, default=None)
+
+
+def questions_of(
+    study: ml_collections.ConfigDict, runs: pd.DataFrame, metrics: Mapping[str, str] = METRICS
+) -> list[Question]:
+    """Returns what a study asks and what of it is still open, by the anytime rule: a function of its finished runs alone.
+
+    Claims, and if there are none, which variant is the best.
+
+    Args:
+      study: the study.
+      runs: the finished runs, as `write.write_report` says.
+      metrics: as `page.page_of` says.
+    """
+    runs = _slim(runs, metrics)
+    claims, margins = claims_of(study), dict(study.get('margins') or {})
+    if claims:
+        counted, found = _judged(study, runs, margins)
+        return of_claims(found, counted, ANYTIME)
+    rankings, layout = _rankings(study, runs, margins, metrics)
+    return of_rankings(rankings, runs, layout)
+
+
+def _judged(
+    study: ml_collections.ConfigDict, runs: pd.DataFrame, margins: Mapping[str, float]
+) -> tuple[pd.DataFrame, list[Verdict]]:
+    """Returns the runs that claims are judged by (`pooling.filled`), and the verdicts by the anytime rule."""
+    counted, first = pooling.filled(study, runs, margins, ANYTIME)
+    return counted, pooling.waiting(verdicts.verdicts(claims_of(study), counted, None, margins, ANYTIME), first)
+
+
+def _rankings(
+    study: ml_collections.ConfigDict, runs: pd.DataFrame, margins: Mapping[str, float], metrics: Mapping[str, str]
+) -> tuple[list[Ranked], Layout]:
+    """Returns what is ranked within each workload, by the anytime rule."""
+    checks = verdicts.verdicts(study.get('checks', ()), runs, None, margins, ANYTIME)
+    layout = layout_of(study, runs, pooling.axes(study, checks), metrics)
+    return ranked(runs, layout, margins, rule=ANYTIME), layout
+
+
+def claims_of(study: ml_collections.ConfigDict) -> list[Mapping[str, Any]]:
+    """Returns the claims of a study: a paper's, and its own."""
+    return [*study.get('paper', {}).get('claims', ()), *study.get('claims', ())]
+
+
+def order_of(study: ml_collections.ConfigDict) -> Sequence[Any]:
+    """Returns the seeds in the order in which they are run, as far as the study names them."""
+    seeds = study.get('seeds')
+    return tuple(seeds) if isinstance(seeds, tuple | list) else ()
+
+
+def _slim(runs: pd.DataFrame, metrics: Mapping[str, str]) -> pd.DataFrame:
+    return with_numbers(runs.drop(columns=list(UNUSED), errors='ignore'), metrics)
 
 
 def computing_time(question: Question, runs: pd.DataFrame) -> float | None:

@@ -21,7 +21,9 @@ class Stopping:
 
     `rule`: of `rules.RULES`. `looks`: how many seeds this report and earlier ones have judged. `until_decided`: whether
     seeds were added in rounds. `ended`: why no more were run: 'decided', 'seeds' or 'time' (used up), 'failed', 'stopped',
-    or '': all that were planned have finished. `planned`: seeds of a variant, at the most. `budget`: in words.
+    or '': all that were planned have finished. `planned`: seeds of a variant, at the most. `budget`: in words. `running`:
+    runs that are to go while the study runs, of those that are known. `first`: seeds that were fixed before anybody looked;
+    0: all. `taken_away`: the study was once begun with more seeds.
     """
 
     rule: str = FIXED
@@ -30,6 +32,9 @@ class Stopping:
     ended: str = ''
     planned: int = 0
     budget: str = ''
+    running: int = 0
+    first: int = 0
+    taken_away: bool = False
 
 
 def sentences(how: Stopping, asked: Sequence[Question], runs: pd.DataFrame, seeds: str) -> list[str]:
@@ -47,12 +52,20 @@ def sentences(how: Stopping, asked: Sequence[Question], runs: pd.DataFrame, seed
         'are those of a fixed number of seeds.'
     )
     open_ = [question for question in asked if not question.answered]
-    if how.until_decided:
+    if how.running and how.until_decided:
+        found.append(f'Seeds are added until decided: {seeds} so far. {at_every_look}')
+        found.append(f'{len(open_)} of {count(len(asked), "question")} {"is" if len(open_) == 1 else "are"} open.')
+    elif how.until_decided:
         found.append(f'Seeds were added until decided: {seeds}, {count(len(runs), "run")}. {at_every_look}')
         found.append(_why(how, asked, open_))
     else:
         before = [n for n in how.looks if n != runs['seed'].nunique()]
-        if how.rule == ANYTIME and before:
+        if how.taken_away:
+            found.append(
+                'This study was begun with other seeds than these: somebody has seen their results go by. The tests of a '
+                f'fixed number of seeds do not hold then, so this page does not use them. {at_every_look}'
+            )
+        elif how.rule == ANYTIME and before:
             found.append(
                 f'Somebody looked before: this study was judged with {listed([str(n) for n in before])} seeds. The tests of '
                 f'a fixed number of seeds err more often than 5% if one looks twice, so this page does not use them. '

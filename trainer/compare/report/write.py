@@ -7,6 +7,7 @@ Files: `index.html` (styles and figures inside), `table.csv`, `table.md`, `table
 `class="time"`: those hold all times, so that two reports can be compared by everything else.
 """
 
+import functools
 import itertools
 import time
 from collections.abc import Mapping, Sequence
@@ -75,12 +76,13 @@ def write_report(
         stopping=stopping,
     )
     html = render(page, about, command)
+    drawn = [] if page.stopping.running else page.figures.all  # the page has all that it shows in it
     with writing(folder):
         (folder / 'plots').mkdir(parents=True, exist_ok=True)
         for old in (folder / 'plots').iterdir():
             if old.suffix in ('.svg', '.png') and old.stem not in {plot.name for plot in page.figures.all}:
                 old.unlink()
-    for plot in page.figures.all:
+    for plot in drawn:
         write_bytes(folder / 'plots' / f'{plot.name}.svg', plot.standalone.encode())
         write_bytes(folder / 'plots' / f'{plot.name}.png', plot.png)
     # Numbers in full for machines, in digits that mean something for people.
@@ -136,6 +138,7 @@ def template() -> jinja2.Template:
     return environment().get_template('report.html.j2')
 
 
+@functools.cache
 def environment() -> jinja2.Environment:
     """Returns what templates are read and filled in with."""
     made = jinja2.Environment(

@@ -141,3 +141,18 @@ def test_each_kind_of_claim_by_both_rules(claim, fixed, found):
     made = [verdict(claim, runs, rule=rule) for rule in (FIXED, ANYTIME)]
     assert [one.result for one in made] == [fixed, found], [one.p_value for one in made]
     assert made[0].p_value <= made[1].p_value
+
+
+def test_a_confidence_sequence_is_the_interval_at_each_look():
+    rng = np.random.default_rng(3)
+    a, b = (pd.Series(rng.normal(size=12)) for _ in range(2))
+    b[5] = -np.inf
+    looks = anytime.confidence_sequence(a - b)
+    assert [look.seeds for look in looks] == list(range(1, 13))
+    for look in looks:
+        pair = compare(a[: look.seeds], b[: look.seeds], rule=ANYTIME)
+        expected = (pair.advantage, pair.low, pair.high)
+        assert (look.mean, look.low, look.high) == pytest.approx(expected)
+    assert looks[2].low is None
+    assert anytime.confidence_sequence([]) == []
+    assert anytime.numbers_of(100)[-3:] == [75, 93, 100]
