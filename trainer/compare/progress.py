@@ -189,9 +189,10 @@ class Watch:
             key = spec.variant.name, spec.seed
             if key not in self._rows and (row := runs.row_of(spec, correct=False)):
                 self._rows[key] = row
-        planned = self._stage if self._plan.at_every_look else self._specs
+        seeds, planned = self._plan.seeds, self._stage if self._plan.at_every_look else self._specs
         every = {*self._rows, *((spec.variant.name, spec.seed) for spec in planned)}
-        frame, seeds = runs.frame_of([*self._rows.values()]), self._plan.seeds
+        every |= {(name, seed) for name in self._plan.tuned for seed in seeds}  # which trials choose later
+        frame = runs.frame_of([*self._rows.values()])
         have = finished_seeds(frame, [variant.name for variant in self._plan.compared()], seeds)
         first = {(name, seed) for name, n in have.items() for seed in seeds[:n]}
         frame = frame[[key in first for key in self._rows]]
