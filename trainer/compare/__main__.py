@@ -251,7 +251,7 @@ def _report(plan: study.Plan, specs: list[RunSpec], about: 'reporting.About') ->
     if _AA.value:
         screen.show_self_check(page)
     left = page.unfinished
-    print(f'report: {plan.workdir / "report" / "index.html"}' + (f' ({left:,} runs unfinished)' if left else ''))
+    print(f'report: {plan.workdir / "report" / "index.html"}' + (f' ({count(left, "run")} unfinished)' if left else ''))
     if left and plan.budget:
         print(plan.what_is_missing())
     return not left

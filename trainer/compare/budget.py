@@ -62,11 +62,16 @@ class Times:
 
     def __init__(self) -> None:
         self._sums: dict[str, tuple[float, int]] = {}
+        self._at_least: dict[str, float] = {}
 
     @property
     def means(self) -> dict[str, float]:
-        """Variant -> seconds, of those of which a run has finished."""
-        return {name: total / n for name, (total, n) in self._sums.items()}
+        """Variant -> seconds, of those of which a run has finished; of one that was stopped, what it took until then."""
+        return self._at_least | {name: total / n for name, (total, n) in self._sums.items()}
+
+    def learn_stopped(self, variant: str, seconds: float) -> None:
+        """Takes in that a run has not finished in so many seconds."""
+        self._at_least[variant] = max(seconds, self._at_least.get(variant, 0.0))
 
     def learn(self, spec: RunSpec) -> None:
         """Takes in a run, if it is finished."""
@@ -83,9 +88,10 @@ class Times:
 
 
 class Budget:
-    """Starts no run that would end too late. Goes by a clock that nobody sets.
+    """Starts no run that would end too late, and stops one that takes longer than it should. Goes by a clock that nobody
+    sets.
 
-    `refused`: variants of which a run was not started because too little time was left.
+    `refused`: variants of which a run was not started, or was stopped, because too little time was left.
     """
 
     def __init__(self, seconds: float, started: float | None = None, *, report: bool = True):
@@ -96,12 +102,23 @@ class Budget:
         self._end = self._whole_end - (min(REPORT_SECONDS, REPORT_SHARE * seconds) if report else 0.0)
         self.times = Times()
         self.refused: set[str] = set()
+        self._starts: dict[str, float] = {}
         self._begun: float | None = None
         self._trained = 0.0
 
     def part(self, parts: int) -> 'Budget':
         """Returns a budget of what is left now, divided by the number of those that share it."""
         return Budget(max(0.0, self._whole_end - time.monotonic()) / parts, report=self._report)
+
+    @property
+    def end(self) -> float:
+        """When runs must have ended, on `time.monotonic`: one that is under way then is stopped, and saves."""
+        return self._end
+
+    def stopped(self, spec: RunSpec) -> None:
+        """Takes in a run that was stopped since the time was over."""
+        self.times.learn_stopped(spec.variant.name, time.monotonic() - self._starts[spec.variant.name])
+        self.refused.add(spec.variant.name)
 
     @property
     def left(self) -> float:
@@ -124,6 +141,7 @@ class Budget:
         """Returns whether a run would end in time, and remembers its variant if not."""
         needed = self.times.of(spec.variant.name) or 0.0
         if self.left > needed:
+            self._starts[spec.variant.name] = time.monotonic()
             return True
         self.refused.add(spec.variant.name)
         return False

@@ -17,7 +17,7 @@ from trainer import results
 from trainer.check import check_data
 from trainer.compare import engines, folder, grid
 from trainer.compare.budget import Budget
-from trainer.compare.engines.base import Engine, Event, MayStart, always
+from trainer.compare.engines.base import Engine, Event
 from trainer.compare.engines.worker import program_key
 from trainer.compare.grid import RunSpec, Variant
 from trainer.compare.progress import Board, Watch
@@ -244,7 +244,7 @@ def train(
                 dashboard.begin(plan.compared(), later=plan.tuned)
             if watch:
                 watch.begin(specs)
-            failed += complete(specs, started, finished, budget.may_start if budget else always, watch)
+            failed += complete(specs, started, finished, budget, watch)
     return failed
 
 
@@ -252,10 +252,10 @@ def complete(
     specs: Sequence[RunSpec],
     engine: Engine,
     on_finished: Callable[[RunSpec], None] = lambda spec: None,
-    may_start: MayStart = always,
+    budget: Budget | None = None,
     watch: Watch | None = None,
 ) -> list[RunSpec]:
-    """Runs what is not finished, and returns what failed for good. What may not be started when its turn comes is left out.
+    """Runs what is not finished, and returns what failed for good. What does not fit into the budget is left out.
 
     A run that another process works on is waited for at the end, and taken over where that process ends without a
     result. `on_finished` is called with each run that finishes, and `watch` looks after it.
@@ -293,6 +293,8 @@ def complete(
             finished(spec, result)
         elif event.kind == 'unwritable':
             raise UserError(event.error)
+        elif event.kind == 'stopped' and budget:
+            budget.stopped(spec)
         elif event.kind == 'busy':
             if event.error:
                 board.say(f'{spec.name}: {event.error}, will be tried again')
@@ -308,7 +310,8 @@ def complete(
     try:
         while todo:
             again = []
-            engine.run(todo, on_event, may_start)
+            limits = (budget.may_start, budget.end) if budget else ()
+            engine.run(todo, on_event, *limits)
             todo = _ready(again, board, finished)
         if watch:
             watch.look(board, ended=True)

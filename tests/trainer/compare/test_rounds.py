@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from data_pipeline import sources
 from seedwise.config_files import load
 from seedwise.errors import UserError
 from tests.helpers import ROOT, finish, results_of, study_text
@@ -19,7 +20,7 @@ from tests.trainer.compare.driver import Driver
 from trainer.compare import budget, grid, planning, records, seeds
 from trainer.compare import study as study_runs
 from trainer.compare.check_claims import check_reachable
-from trainer.compare.engines.local import Work
+from trainer.compare.engines.local import Pool, Work
 from trainer.compare.report.page import page_of
 from trainer.compare.report.questions import Question, questions_of
 from trainer.compare.rounds import Rounds, Timed, finished_seeds, next_seeds, stopping_of
@@ -494,3 +495,18 @@ REFUSED = {
     ('--seeds=4',): '--seeds is for a study without a file',
     ('--until-decided', '--seeds=3'): 'from 4 to',
 }
+
+
+def test_a_run_that_takes_longer_than_the_time_is_stopped_and_has_saved(tmp_path):
+    config = small(tmp_path, None)
+    config.base.epochs = 10**6
+    spec = study_runs.Plan(config, tmp_path / 'work', 0, 1).runs()[0]
+    left, events = budget.Budget(8.0, report=False), []
+    pool = Pool(1, sources.locate('digits'))
+    pool.run([spec], events.append, left.may_start, left.end)
+    assert [event.kind for event in events] == ['started', 'stopped']
+    assert left.left > -8
+    assert list((spec.workdir / 'checkpoints').glob('*.index'))
+    left.stopped(spec)
+    assert left.refused == {spec.variant.name}
+    assert left.times.of(spec.variant.name) > 1

@@ -3,6 +3,7 @@
 It does not decide what to run, retry or report (`study.py` does), so that another engine is small.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,7 +15,8 @@ from trainer.compare.grid import RunSpec
 class Event:
     """Something happened to a run. `error`: why it failed or may be busy, a traceback or what the process printed last."""
 
-    kind: str  # started, finished, failed, or busy: another process trains it, or may
+    #: started, finished, failed, stopped (the time is over; it has saved), or busy: another process trains it, or may.
+    kind: str
     spec: RunSpec
     error: str = ''
 
@@ -30,10 +32,17 @@ def always(spec: RunSpec) -> bool:
 class Engine(Protocol):
     """Trains runs, each in its folder by `trainer.train.Run`, so that a result.json there means that it is done."""
 
-    def run(self, specs: Sequence[RunSpec], on_event: Callable[[Event], None], may_start: MayStart = always) -> None:
-        """Tries each run once; returns when there is a last word (finished, failed or busy) on each.
+    def run(
+        self,
+        specs: Sequence[RunSpec],
+        on_event: Callable[[Event], None],
+        may_start: MayStart = always,
+        until: float = math.inf,
+    ) -> None:
+        """Tries each run once; returns when there is a last word (finished, failed, stopped or busy) on each.
 
-        A run that may not be started when its turn comes is left out: nothing is reported of it. Runs that follow each other
+        A run that may not be started when its turn comes is left out: nothing is reported of it. At `until`, on
+        `time.monotonic`, what is still under way is stopped, saves, and the engine ends. Runs that follow each other
         and differ in seed or learning rate alone should go to the same process. It may be called again, for more runs.
 
         Raises:

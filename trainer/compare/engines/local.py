@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import math
 import os
 import signal
 import subprocess
@@ -45,7 +46,13 @@ class Pool:
         self._reported = False
         self._workers: list[Worker] = []
 
-    def run(self, specs: Sequence[RunSpec], on_event: Callable[[Event], None], may_start: MayStart = always) -> None:
+    def run(
+        self,
+        specs: Sequence[RunSpec],
+        on_event: Callable[[Event], None],
+        may_start: MayStart = always,
+        until: float = math.inf,
+    ) -> None:
         """As `engines.Engine` says."""
         if not specs:
             return
@@ -59,7 +66,7 @@ class Pool:
                 for worker in workers:
                     if worker.ready and not worker.ending:
                         _give(worker, work, on_event)
-                while not stop:
+                while not stop and time.monotonic() < until:
                     if not any(worker.spec for worker in workers):
                         work.drop_refused()  # the time may be over before a worker has started
                     while len(workers) < size and work.waiting > sum(not worker.ready for worker in workers):
@@ -84,8 +91,13 @@ class Pool:
             except BaseException:
                 self.close()
                 raise
-            left = work.waiting + sum(bool(worker.spec) for worker in workers)
+            under_way = [worker.spec for worker in workers if worker.spec]
+            left = work.waiting + len(under_way)
             self.close()
+        if not stop:
+            for spec in under_way:
+                on_event(Event('stopped', spec))
+            return
         raise Interrupted(f'stopped with {left:,} runs to go')
 
     def close(self) -> None:

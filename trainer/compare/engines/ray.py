@@ -7,9 +7,11 @@ neither the actor nor the study. The results come through the study's folder, wh
 
 import collections
 import logging
+import math
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -95,7 +97,13 @@ class RayEngine:
         self._reported = False
         self._lost: collections.Counter[RunSpec] = collections.Counter()
 
-    def run(self, specs: Sequence[RunSpec], on_event: Callable[[Event], None], may_start: MayStart = always) -> None:
+    def run(
+        self,
+        specs: Sequence[RunSpec],
+        on_event: Callable[[Event], None],
+        may_start: MayStart = always,
+        until: float = math.inf,
+    ) -> None:
         """As `engines.Engine` says.
 
         Raises:
@@ -138,6 +146,8 @@ class RayEngine:
                     start_actor()
                 # Actors without a run, when none is available, only wait for a place.
                 while not stop and (work.waiting or any(spec for _, spec in calls.values())):
+                    if time.monotonic() > until:
+                        break
                     if not any(spec for _, spec in calls.values()):
                         work.drop_refused()  # the time may be over before a worker has started
                     for call in ray.wait(list(calls), timeout=local.POLL_SECONDS)[0]:
@@ -165,10 +175,13 @@ class RayEngine:
                             on_event(Event('started', spec))
                         else:
                             ray.kill(actor)
-                if not stop:
-                    return
             finally:
                 self._end(calls)
+        if not stop:
+            for _, spec in calls.values():
+                if spec:  # the time is over
+                    on_event(Event('stopped', spec))
+            return
         left = work.waiting + sum(bool(spec) for _, spec in calls.values())
         raise Interrupted(f'stopped with {left:,} runs to go')
 

@@ -95,6 +95,8 @@ def _ended_words(how: Stopping) -> str:
 
 def _why(how: Stopping, asked: Sequence[Question], open_: Sequence[Question]) -> str:
     what = count(len(asked), 'question')
+    if not asked:
+        return f'There is nothing to compare yet. {_ended_words(how)}.'
     if not open_:
         return f'All {what} are answered.' if len(asked) != 1 else 'The question is answered.'
     waiting = any(question.waits_for for question in open_)
