@@ -499,14 +499,16 @@ REFUSED = {
 
 def test_a_run_that_takes_longer_than_the_time_is_stopped_and_has_saved(tmp_path):
     config = small(tmp_path, None)
+    config.base.epochs = 1
+    specs = {'short': study_runs.Plan(config, tmp_path / 'work', 0, 1).runs()[0]}
     config.base.epochs = 10**6
-    spec = study_runs.Plan(config, tmp_path / 'work', 0, 1).runs()[0]
-    left, events = budget.Budget(8.0, report=False), []
-    pool = Pool(1, sources.locate('digits'))
-    pool.run([spec], events.append, left.may_start, left.end)
-    assert [event.kind for event in events] == ['started', 'stopped']
-    assert left.left > -8
-    assert list((spec.workdir / 'checkpoints').glob('*.index'))
-    left.stopped(spec)
-    assert left.refused == {spec.variant.name}
-    assert left.times.of(spec.variant.name) > 1
+    specs['long'] = study_runs.Plan(config, tmp_path / 'work', 0, 1).runs()[1]
+    pool, events = Pool(1, sources.locate('digits')), []
+    pool.run([specs['short']], events.append)  # after which the worker is ready
+    left = budget.Budget(4.0, report=False)
+    pool.run([specs['long']], events.append, left.may_start, left.end)
+    assert [event.kind for event in events] == ['started', 'finished', 'started', 'stopped']
+    assert list((specs['long'].workdir / 'checkpoints').glob('*.index'))
+    left.stopped(specs['long'])
+    assert left.refused == {specs['long'].variant.name}
+    assert left.times.of(specs['long'].variant.name) > 3
