@@ -501,7 +501,7 @@ def test_a_run_that_takes_longer_than_the_time_is_stopped_and_has_saved(tmp_path
     config = small(tmp_path, None)
     config.base.epochs = 1
     specs = {'short': study_runs.Plan(config, tmp_path / 'work', 0, 1).runs()[0]}
-    config.base.epochs = 10**6
+    config.base.epochs = 20_000
     specs['long'] = study_runs.Plan(config, tmp_path / 'work', 0, 1).runs()[1]
     pool, events = Pool(1, sources.locate('digits')), []
     pool.run([specs['short']], events.append)  # after which the worker is ready
