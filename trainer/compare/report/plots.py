@@ -374,7 +374,7 @@ def _courses(of: str, found: Sequence[Course], dataset: str) -> figures.Plot:
             if known:
                 x, y = map(list, zip(*known, strict=True))
                 look: dict[str, Any] = {'ls': figures.DASHES[i], 'marker': figures.MARKERS[i], 'ms': 3.5, 'mew': 0}
-                handles += axes.plot(x, y, color=color, label=course.name, **look)
+                handles += axes.plot(x, y, color=color, label=f'{course.name:.60}', **look)
             # The first intervals reach far: the chart has room for the later half of them.
             shown += [mean for _, mean in known] + [end for _, *both in ends[len(ends) // 2 :] for end in both]
         for line in found[0].lines:
@@ -386,7 +386,7 @@ def _courses(of: str, found: Sequence[Course], dataset: str) -> figures.Plot:
         axes.set_xlabel('seeds')
         axes.set_ylabel('advantage' if found[0].b else words_of(found[0].metric).lower())
         axes.grid(axis='y')
-        figures.heading_of(axes, f'{of.replace("_", " ")} · {dataset}')
+        figures.heading_of(axes, f'{of.replace("_", " "):.40} · {dataset}')
         figures.legend(figure, handles, 1)
         names = ', '.join(course.name for course in found)
         alt = f'{of}, {words_of(found[0].metric).lower()} on {dataset}: {names}, with intervals by number of seeds.'

@@ -7,7 +7,6 @@ Files: `index.html` (styles and figures inside), `table.csv`, `table.md`, `table
 `class="time"`: those hold all times, so that two reports can be compared by everything else.
 """
 
-import functools
 import itertools
 import time
 from collections.abc import Mapping, Sequence
@@ -138,7 +137,6 @@ def template() -> jinja2.Template:
     return environment().get_template('report.html.j2')
 
 
-@functools.cache
 def environment() -> jinja2.Environment:
     """Returns what templates are read and filled in with."""
     made = jinja2.Environment(
