@@ -259,7 +259,8 @@ def _add_options(config: ml_collections.ConfigDict, name: str, argv: Sequence[st
         if isinstance(section, ml_collections.ConfigDict) and match[2] not in dotted.types(section):
             word_alone = not match[3] and (not following or following.startswith('--'))
             value = True if word_alone else option_value(match[4] if match[3] else following)
-            dotted.put_option(section, match[2], value)
+            with contextlib.suppress(TypeError):  # below what is no section: refused later as well
+                dotted.put_option(section, match[2], value)
 
 
 def option_value(text: str) -> bool | int | float | str | tuple:

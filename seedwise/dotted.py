@@ -23,6 +23,7 @@ def put_option(config: ml_collections.ConfigDict, path: str, value: Any) -> None
 
     Raises:
       KeyError: the free section does not exist.
+      TypeError: what should be a section is an option that has a value.
     """
     *parents, key = path.split('.')
     free = not is_option(path)
