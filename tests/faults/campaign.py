@@ -79,7 +79,8 @@ def kill(known: list[kills.Scenario], rng: random.Random, tried: Counter, found:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--minutes', type=float, required=True)
+    parser.add_argument('--minutes', type=float, default=60)
+    parser.add_argument('--examples', type=int, default=10**9, help='of each part, after which it ends; not of kills')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--only', default=','.join([*PARTS, KILLS]), help='parts, with commas between')
     flags = parser.parse_args()
@@ -89,11 +90,14 @@ def main() -> int:
     found: list[str] = []
     until = time.monotonic() + 60 * flags.minutes
     known: list[kills.Scenario] = []
-    parts = itertools.cycle(flags.only.split(','))
+    names = flags.only.split(',')
+    parts = itertools.cycle(names)
     for i in itertools.count():
         if time.monotonic() > until:
             break
         part = next(parts)
+        if i >= len(names) and all(tried[name] >= flags.examples for name in names if name != KILLS):
+            break
         if part == KILLS:
             kill(known, random.Random(1000 * flags.seed + i), tried, found)
         else:

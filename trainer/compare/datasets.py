@@ -70,6 +70,8 @@ def split(study: ml_collections.ConfigDict) -> dict[str, ml_collections.ConfigDi
 
 
 def _values(axis: Any) -> dict[str, Mapping[str, Any]]:
+    if not isinstance(axis, Mapping | ml_collections.ConfigDict):
+        return {}  # refused with the variants, as no axis at all
     # A ConfigDict's own order: alphabetical, as that of variants.
     return {str(value): axis[value] for value in axis}
 

@@ -279,7 +279,10 @@ def _combinations(study: ml_collections.ConfigDict) -> Iterator[tuple[dict[str, 
         for name, variant in plain['variants'].items():
             if not isinstance(variant, Mapping) or not isinstance(variant.get('overrides'), Mapping):
                 raise UserError(f"variant '{name}' has no overrides: it must be a mapping with labels and overrides")
-            labels = {str(axis): str(value) for axis, value in variant.get('labels', {}).items()}
+            given = variant.get('labels', {})
+            if not isinstance(given, Mapping):
+                raise UserError(f"variant '{name}' has the labels {given!r}: they must be a mapping of axis -> value")
+            labels = {str(axis): str(value) for axis, value in given.items()}
             yield labels or {'variant': name}, name, [variant['overrides']]
         return
     for axis, values in plain['axes'].items():
