@@ -41,7 +41,7 @@ def filled(
     first = {str(name): str(name) for name in variants['variant']}
     if not same:
         return runs, first
-    rest = [axis for axis in study.get('axes', {}) if axis not in same]
+    rest = [axis for axis in dict.fromkeys((*study['axes'], 'tuning')) if axis in runs and axis not in same]
     missing = []
     for _, group in variants.groupby(rest or [True] * len(variants), sort=False):
         own = runs[runs['variant'].isin(group['variant'])]
@@ -67,5 +67,12 @@ def _shown(study: Mapping[str, Any], runs: pd.DataFrame, margins: Mapping[str, f
 
 
 def _said(study: Mapping[str, Any]) -> list[str]:
-    checks = [parse(check) for check in study.get('checks', ())]
-    return list(dict.fromkeys(axis for check in checks if check.kind == 'equal' for axis in check.a))
+    """Returns the axes of which checks compare every value, in all settings; none of a study that lists its variants."""
+    compared: dict[str, set[str]] = {}
+    for check in map(parse, study.get('checks', ())):
+        one_axis = isinstance(check.b, Mapping) and len(check.a) == 1 and check.a.keys() == check.b.keys()
+        if check.kind == 'equal' and one_axis and not check.where:
+            for axis, value in (*check.a.items(), *check.b.items()):
+                compared.setdefault(axis, set()).update(value if isinstance(value, tuple | list) else [value])
+    axes = study.get('axes') or {}
+    return [axis for axis, values in compared.items() if axis in axes and values >= {*axes[axis]}]

@@ -49,3 +49,27 @@ def test_other_runs_count_for_themselves(checks, difference, rule):
     filled, first = pooling.filled(study(*checks), runs(difference), {}, rule)
     assert len(filled) == sum(SEEDS.values())
     assert all(name == own for name, own in first.items())
+
+
+THREE = {'axes': {'optimizer': {'A': {}, 'B': {}}, 'loss': {'x': {}, 'y': {}, 'z': {}}}}
+OF_A = {'a': {'optimizer': 'A', 'loss': 'x'}, 'b': {'optimizer': 'A', 'loss': 'y'}}
+
+
+@pytest.mark.parametrize(
+    'changed',
+    [THREE, {'axes': {}, 'variants': {}}, {'checks': (CHECK | OF_A,)}, {'checks': (CHECK | {'where': {'optimizer': 'A'}},)}],
+    ids=['nothing is said of a third value', 'the study lists its variants', 'said of A alone', 'said of A alone, by where'],
+)
+def test_only_axes_of_which_every_value_is_said_to_be_the_same_in_all_settings_are_pooled(changed):
+    filled, _ = pooling.filled(study(CHECK) | changed, runs(), {}, ANYTIME)
+    assert len(filled) == sum(SEEDS.values())
+    assert pooling.axes(study(CHECK) | changed, []) == []
+
+
+def test_a_run_of_a_tuned_variant_counts_for_tuned_ones_alone():
+    tuned = runs().assign(tuning='rate')
+    tuned['variant'] += '-rate'
+    both = pd.concat([runs().assign(tuning='default').query('seed < 4'), tuned], ignore_index=True)
+    filled, first = pooling.filled(study(CHECK), both, {}, ANYTIME)
+    assert filled.groupby('variant')['seed'].nunique()['A-x'] == 4
+    assert first['A-y-rate'] == 'A-x-rate'
