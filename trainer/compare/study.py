@@ -312,7 +312,7 @@ def complete(
             again = []
             limits = (budget.may_start, budget.end) if budget else ()
             engine.run(todo, on_event, *limits)
-            todo = _ready(again, board, finished)
+            todo = _ready(again, board, finished, budget)
         if watch:
             watch.look(board, ended=True)
     finally:
@@ -330,8 +330,11 @@ def _unless_its_own_folder():
             raise
 
 
-def _ready(specs: Sequence[RunSpec], board: Board, finished: Callable[[RunSpec, dict], None]) -> list[RunSpec]:
-    """Waits until one of the runs is in nobody's hands, and returns those that are not finished."""
+def _ready(
+    specs: Sequence[RunSpec], board: Board, finished: Callable[[RunSpec, dict], None], budget: Budget | None
+) -> list[RunSpec]:
+    """Waits until no other process works on one of the runs, and returns those that are not finished; at the end of the
+    budget, none."""
     left, waiting = list(specs), False
     while left:
         for spec in [spec for spec in left if not _in_use(spec)]:
@@ -340,6 +343,9 @@ def _ready(specs: Sequence[RunSpec], board: Board, finished: Callable[[RunSpec, 
                 return left
             finished(spec, result)
             left.remove(spec)
+        if budget and budget.left <= 0:
+            budget.refused.update(spec.variant.name for spec in left)
+            break
         if left and not waiting:
             board.say(f'waiting for {len(left)} run{"s" * (len(left) > 1)} that other processes work on')
             waiting = True

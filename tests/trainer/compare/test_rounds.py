@@ -382,6 +382,12 @@ def test_time_that_is_over_before_a_worker_has_started_starts_none(monkeypatch):
     assert left.refused == {'A', 'B'}
 
 
+def test_runs_that_the_time_did_not_reach_have_not_failed():
+    left = budget.Budget(5, started=time.monotonic() - 6, report=False)
+    Pool(1, sources.locate('digits')).run([spec('A'), spec('B')], pytest.fail, left.may_start, left.end)
+    assert left.refused == {'A', 'B'}
+
+
 def test_the_time_counts_from_the_start_of_the_process():
     code = 'import time; time.sleep(0.3); from seedwise import process; print(process.age())'
     age = float(

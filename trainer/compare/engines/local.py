@@ -93,6 +93,8 @@ class Pool:
                 raise
             under_way = [worker.spec for worker in workers if worker.spec]
             left = work.waiting + len(under_way)
+            if not stop:
+                work.drop_refused()  # the time is over: who decides hears of each run that it has not reached
             self.close()
         if not stop:
             for spec in under_way:

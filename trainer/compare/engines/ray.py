@@ -178,6 +178,7 @@ class RayEngine:
             finally:
                 self._end(calls)
         if not stop:
+            work.drop_refused()
             for _, spec in calls.values():
                 if spec:  # the time is over
                     on_event(Event('stopped', spec))
