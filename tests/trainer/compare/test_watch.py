@@ -61,6 +61,14 @@ def test_where_questions_stand():
     assert [one.name for one in standings(study(claim('better', b={'optimizer': 'x'})), runs)] == ['better']
 
 
+def test_a_replicate_of_tuning_counts_once_while_the_study_runs():
+    config = study(claim('better'))
+    config.tune, config.seeds = {'replicates': 4}, 8
+    (found,) = standings(config, table(A=0.9 + NOISE[:8, 0], B=0.8 + NOISE[:8, 1]), judged=False)
+    assert found.seeds == 4
+    assert found.mean == pytest.approx(0.1 + (NOISE[:8, 0] - NOISE[:8, 1]).mean())
+
+
 def test_the_standings_fit_a_terminal():
     many = [
         Standing(f'a long name of claim number {i} \N{GREEK SMALL LETTER ALPHA}' * 2, 5, 0.1, -0.1, 0.3)

@@ -216,7 +216,8 @@ class Page:
             margins = {check.claim.margin for check in held}
             runs_agree = len(held) == len(self.checks) and len(margins) == 1
             within = f' (to within {margins.pop():g} in all {len(held)} equivalence tests)' if runs_agree else ''
-            shared = ', and a run of one counts for all of them' if len(self.counted) > len(self.runs) else ''
+            units = by_replicate(self.runs, replicate_of(self.study))
+            shared = ', and a run of one counts for all of them' if len(self.counted) > len(units) else ''
             rest.append(f'{self.pooled_names} compute the same thing{within}{shared}; they are not ranked.')
         if 'tuning' in self.layout.axes:
             rest += [sentences.spread(found, self.layout) for found in self.rankings]

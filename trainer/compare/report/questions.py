@@ -10,6 +10,7 @@ import pandas as pd
 
 from trainer.compare.analysis import comparisons, pooling, verdicts
 from trainer.compare.analysis.ranking import BEHIND, LEADS, SAME, UNDECIDED, corrected_for
+from trainer.compare.analysis.replicates import by_replicate, replicate_of
 from trainer.compare.analysis.rules import ANYTIME, RULES
 from trainer.compare.analysis.statistics import ALPHA
 from trainer.compare.analysis.verdicts import TELLING, Verdict
@@ -80,7 +81,7 @@ def standings(
       study, runs, metrics: as `questions_of` says.
       judged: whether the study is judged at every look; otherwise there are intervals and no states.
     """
-    runs = _slim(runs, metrics)
+    runs = _slim(study, runs, metrics)
     claims, margins, order = claims_of(study), dict(study.get('margins') or {}), order_of(study)
     if claims:
         counted, found = _judged(study, runs, margins)
@@ -206,7 +207,7 @@ def questions_of(
       runs: the finished runs, as `write.write_report` says.
       metrics: as `page.page_of` says.
     """
-    runs = _slim(runs, metrics)
+    runs = _slim(study, runs, metrics)
     claims, margins = claims_of(study), dict(study.get('margins') or {})
     if claims:
         counted, found = _judged(study, runs, margins)
@@ -243,8 +244,9 @@ def order_of(study: ml_collections.ConfigDict) -> Sequence[Any]:
     return tuple(seeds) if isinstance(seeds, tuple | list) else ()
 
 
-def _slim(runs: pd.DataFrame, metrics: Mapping[str, str]) -> pd.DataFrame:
-    return with_numbers(runs.drop(columns=list(UNUSED), errors='ignore'), metrics)
+def _slim(study: ml_collections.ConfigDict, runs: pd.DataFrame, metrics: Mapping[str, str]) -> pd.DataFrame:
+    """Returns what questions are about: runs, or their means where replicates of tuning count once."""
+    return by_replicate(with_numbers(runs.drop(columns=list(UNUSED), errors='ignore'), metrics), replicate_of(study))
 
 
 def computing_time(question: Question, runs: pd.DataFrame) -> float | None:
