@@ -8,12 +8,10 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from configs import default
-from seedwise import dotted
 from tests.faults import forked
-from trainer import losses, models, optimizers
+from trainer import losses, models, numbers, optimizers
 
-FIELDS = dotted.types(default.get_config())
+FIELDS = numbers.known_fields()
 
 #: Fields that decide how long a run takes, or where it looks for data: their values are drawn from these.
 KEPT_SHORT = {

@@ -12,7 +12,7 @@ import base64
 import io
 import json
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +74,10 @@ def read(file: Path) -> tuple[ml_collections.ConfigDict, pd.DataFrame, pd.DataFr
         about = json.loads((file.parent / STUDY).read_text(encoding='utf-8'))
         study = _config(about.pop('study'))
         names = [text.rpartition(':')[2] for text in (study.get('base') or {}).get('metrics', ())]
-        runs, trials = from_csv(file.read_text(encoding='utf-8'), names), file.parent / TRIALS
-        return study, runs, from_csv(trials.read_text(encoding='utf-8'), names) if trials.exists() else None, about
+        variants = (study.get('variants') or {}).values()
+        axes = {*(study.get('axes') or {}), *(axis for variant in variants for axis in variant.get('labels', {}))}
+        runs, trials = from_csv(file.read_text(encoding='utf-8'), names, axes), file.parent / TRIALS
+        return study, runs, from_csv(trials.read_text(encoding='utf-8'), names, axes) if trials.exists() else None, about
     except OSError as error:
         raise UserError(f'{error.filename} cannot be read: {error.strerror}') from error
     except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
@@ -95,13 +97,16 @@ def to_csv(runs: pd.DataFrame) -> str:
     return frame.to_csv(index=False, lineterminator='\n').rstrip()
 
 
-def from_csv(text: str, metrics: Iterable[str] = ()) -> pd.DataFrame:
-    """Returns the runs of `to_csv`; `metrics`: names of those that they have besides accuracy and loss."""
+def from_csv(text: str, metrics: Iterable[str] = (), axes: Collection[str] = ()) -> pd.DataFrame:
+    """Returns the runs of `to_csv`; `metrics`: names of those that they have besides accuracy and loss; `axes`: columns of
+    text, whatever they are called."""
     measured = {f'{split}_{name}' for split in ('validation', 'test') for name in metrics}
     # Axes are text, such as '0.10'; what is a number is known by its name.
     frame = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
     for column in frame:
         values = frame[column]
+        if column in axes:
+            continue
         if values.str.startswith(('{', '[')).any():
             frame[column] = values.map(lambda value: json.loads(value) if value else None)
         elif column == 'seed' or column in measured or _is_number(column):

@@ -99,3 +99,5 @@ def test_axes_are_text_as_they_were(tmp_path):
     assert found['batch'].tolist() == ['064', '1e3']
     assert np.isnan(found['test_loss'][1])
     assert json.loads(json.dumps(found['seed'].tolist())) == [0, 1]
+    rates = runs.rename(columns={'batch': 'learning_rate'})  # which is a number of trials, and here an axis
+    assert records.from_csv(records.to_csv(rates), axes=['learning_rate'])['learning_rate'].tolist() == ['064', '1e3']
