@@ -179,7 +179,8 @@ def compare(
     best, others = page.answer()
     sentence = ' '.join([*(text.striptags() for text in best), *others])
     report = plan.workdir / 'report' / 'index.html'
-    return Answer(page.table, list(page.verdicts), page.runs, sentence, report, page.how_it_ended())
+    ended = [plan.what_is_missing()] if page.unfinished and plan.budget else page.how_it_ended()
+    return Answer(page.table, list(page.verdicts), page.runs, sentence, report, ended)
 
 
 def plan(

@@ -39,6 +39,7 @@ def report(plan: study.Plan, specs: Sequence[RunSpec], about: About) -> Page:
     """
     made_of = plan.made_of(specs, about.text)
     frame, unfinished = runs.read(specs)
+    unfinished += plan.unchosen
     if frame.empty and plan.budget:
         raise UserError(f'--budget is {in_words(plan.budget.seconds)}: it was used up before the first run could start')
     if frame.empty:
@@ -81,6 +82,7 @@ def report_over_datasets(
     pages = {}
     for dataset, plan in plans.items():
         frame, unfinished = runs.read(plan.runs())
+        unfinished += plan.unchosen
         if unfinished and whole:
             return None
         pages[dataset] = page_of(

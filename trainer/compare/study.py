@@ -150,6 +150,11 @@ class Plan:
             budget.times.learn(spec)
         return [spec for spec in specs if spec.result() is None]
 
+    @property
+    def unchosen(self) -> int:
+        """Returns how many runs are not known yet, since trials that choose them have not finished."""
+        return len({one.name for one in self.searches if one.waiting()}) * len(self.seeds)
+
     def look(self) -> object:
         """Sees where the study stands, if what is to be run depends on it."""
 
