@@ -39,7 +39,8 @@ answer = seedwise.compare(study, 'study', workers=1, until_decided=True, most_se
 assert len(answer.runs) == 8 and answer.verdicts[0].comparisons[0].rule == 'anytime'
 assert answer.ended[0].startswith('Seeds were added until decided: 4 seeds, 8 runs.')
 forecast = seedwise.plan(study, 'study', until_decided=True, most_seeds=6)
-assert forecast.runs[1] in (0, 4) and forecast.seconds[0] == 0 and 'A run takes' in ' '.join(forecast.sentences)
+assert forecast.runs in ((0, 0), (2, 4)) and forecast.seconds[0] <= forecast.seconds[1]
+assert 'A run takes' in ' '.join(forecast.sentences)
 answer = seedwise.compare(study, 'study')  # trains nothing more
 assert list(answer.table['optimizer']) == ['Adam', 'SGD'] and len(answer.runs) == 4
 assert answer.verdicts[0].claim.id == 'x' and answer.report.exists()

@@ -76,10 +76,11 @@ def forecast(plan: study.Plan, engine: str, workers: int) -> Forecast:
     times = Times()
     for spec in specs:
         times.learn(spec)
+    all_seeds = fewest = dict.fromkeys(have, seeds)
     if isinstance(plan, Rounds):
         _, _, wanted = plan.look()
-        least = sum(max(0, LEAST - n) for n in have.values())
-        most = sum(seeds - n for n in have.values())
+        fewest = {name: max(LEAST, wanted.get(name, 0)) for name in have}
+        least, most = (sum(max(0, of[name] - n) for name, n in have.items()) for of in (fewest, all_seeds))
         found.append(
             f'{count(variants, "variant")}, {LEAST} to {seeds} seeds of each: {variants * LEAST:,} to {variants * seeds:,} '
             f'runs; {len(frame):,} finished.'
@@ -93,7 +94,7 @@ def forecast(plan: study.Plan, engine: str, workers: int) -> Forecast:
             f'{count(variants, "variant")} and {count(seeds, "seed")}: {len(specs):,} runs; {len(specs) - most:,} finished.'
         )
     in_rounds = isinstance(plan, Rounds)
-    low, high = (_seconds(times, have, n) / at_a_time if most else 0.0 for n in (LEAST if in_rounds else seeds, seeds))
+    low, high = (_seconds(times, have, of) / at_a_time if most else 0.0 for of in (fewest, all_seeds))
     if most:
         found.append(_to_go(least, most, low, high, how))
     found.append(_times_in_words(times, variants))
@@ -108,8 +109,9 @@ def _to_go(least: int, most: int, low: float, high: float, how: str) -> str:
     return f'{least:,} to {most:,} runs to go: {in_words(low)} to {in_words(high)} {how}.'
 
 
-def _seconds(times: Times, have: dict[str, int], seeds: int) -> float:
-    return sum(max(0, seeds - n) * (times.of(name) or 0.0) for name, n in have.items())
+def _seconds(times: Times, have: Mapping[str, int], seeds: Mapping[str, int]) -> float:
+    """Returns how long it takes until each variant has so many seeds."""
+    return sum(max(0, seeds[name] - n) * (times.of(name) or 0.0) for name, n in have.items())
 
 
 def _at_a_time(plan: study.Plan, engine: str, workers: int) -> tuple[int, str]:

@@ -121,6 +121,11 @@ class Rounds(study.Plan):
             self.ended = _ended(asked, short, failed, refused)
         return asked, have, wanted
 
+    def learn_times(self, budget: Budget) -> list[RunSpec]:
+        """As `Plan.learn_times`; where all is decided, no run is left to do."""
+        unfinished = super().learn_times(budget)
+        return unfinished if self.look()[2] else []
+
     def runs(self) -> list[RunSpec]:
         """Returns the runs that have finished: a verdict by the anytime rule waits for no others."""
         return [spec for specs in self._specs.values() for spec in specs if spec.result() is not None]

@@ -270,6 +270,8 @@ def _table(path: Path, run: Finished) -> np.ndarray:
         rows.columns = columns
         lacking = [name for name in run.columns if name not in columns]
         labels = [label] if label else [name for name in columns if name.strip().lower() in table.LABELS]
+        if isinstance(weight, int):
+            weight = columns[weight] if -len(columns) <= weight < len(columns) else ''
         others = [name for name in columns if name not in (*run.columns, *labels, weight)]
         if lacking or others:
             what = [f'lacks {", ".join(lacking[:3])}{", ..." * (len(lacking) > 3)}'] if lacking else []
