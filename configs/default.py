@@ -123,7 +123,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.optimizer.options = ml_collections.ConfigDict()
     # Base learning rate, > 0. None: the optimizer's own Keras default. What a schedule starts from.
     config.optimizer.learning_rate = placeholder(float)
-    # What follows every Keras optimizer takes; None: not used.
+    # Every optimizer of Keras takes the fields below; None: not used.
     # Gradient clipping, at most one of: each value to [-x, x], each tensor's norm, or the norm of all together to x.
     config.optimizer.clipvalue = placeholder(float)
     config.optimizer.clipnorm = placeholder(float)

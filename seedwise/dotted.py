@@ -39,8 +39,8 @@ def put_option(config: ml_collections.ConfigDict, path: str, value: Any) -> None
 
 
 def is_option(path: str) -> bool:
-    """Returns whether a path is in a free section, such as 'model.options.width' or 'metric_options.f_beta.beta': what
-    it means knows its names."""
+    """Returns whether a path is in a free section, such as 'model.options.width' or 'metric_options.f_beta.beta', whose
+    names are those of the code that takes them."""
     return 'options.' in path
 
 

@@ -1,4 +1,4 @@
-"""How a process ends that must not wait for TensorFlow, and how long it has been there."""
+"""How a process ends that must not wait for TensorFlow, and how long ago it was started."""
 
 import contextlib
 import os

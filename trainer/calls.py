@@ -241,7 +241,7 @@ def _plan_of(
         )
     if (until_decided or budget is not None) and study.get('tune'):
         what = 'until_decided' if until_decided else 'budget'
-        raise UserError(f'{what} is not for a study with tune, of which trials choose the variants: fix its seeds')
+        raise UserError(f'{what} is not for a study with tune, whose variants are chosen by trials: fix its seeds')
     if most_seeds is not None and not until_decided:
         raise UserError(f'most_seeds is for until_decided: set that too, or set study.seeds = {most_seeds}')
     left = None

@@ -46,7 +46,7 @@ def read(path: Path, make: Any = None, *, labels: str = '', weights: str = '') -
             return Raw(as_inputs(inputs, path), as_labels(known, len(inputs), labels), None, weights=given)
         if labels or weights:
             option = 'labels' if labels else 'weights'
-            raise UserError(f'data.options.{option} is for a .npy file: an .npz file holds all itself')
+            raise UserError(f'data.options.{option} is for a .npy file: an .npz file holds its own')
         with np.load(path, allow_pickle=False) as stored:
             return _of(stored, path)
     except (OSError, EOFError, zipfile.BadZipFile, ValueError) as error:

@@ -111,7 +111,7 @@ def _check_together(config: ml_collections.ConfigDict, started: float) -> budget
             'to several machines that share the --workdir'
         )
     if until and config.get('tune'):
-        raise UserError(f'{until} is not for a study with tune, of which trials choose the variants: fix its seeds')
+        raise UserError(f'{until} is not for a study with tune, whose variants are chosen by trials: fix its seeds')
     if _BUDGET.value and (_REPORT_ONLY.value or _PLAN.value):
         raise UserError(
             f'--budget does not go with --{"report_only" if _REPORT_ONLY.value else "plan"}, which trains nothing'

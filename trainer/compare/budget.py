@@ -23,7 +23,7 @@ def seconds_of(text: str, now: datetime.datetime | None = None) -> float:
     """Returns the seconds of '90s', '10m', '2h', '1h30m', or from `now` to 'until 18:00', today or else tomorrow.
 
     Raises:
-      UserError: it has another form, or is no time at all.
+      UserError: it has another form, or is 0.
     """
     example = "such as 90s, 10m, 1h30m or 'until 18:00'"
     words = ' '.join(text.split()).lower()
@@ -88,8 +88,8 @@ class Times:
 
 
 class Budget:
-    """Starts no run that would end too late, and stops one that takes longer than it should. Goes by a clock that nobody
-    sets.
+    """Starts no run that would end too late, and stops one that takes longer than it should. Its clock is monotonic: nobody
+    sets it.
 
     `refused`: variants of which a run was not started, or was stopped, because too little time was left.
     """
@@ -116,7 +116,7 @@ class Budget:
         return self._end
 
     def stopped(self, spec: RunSpec) -> None:
-        """Takes in a run that was stopped since the time was over."""
+        """Takes in a run that was stopped because the time was over."""
         self.times.learn_stopped(spec.variant.name, time.monotonic() - self._starts[spec.variant.name])
         self.refused.add(spec.variant.name)
 

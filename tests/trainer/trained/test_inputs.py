@@ -112,6 +112,8 @@ def test_rows_of_a_table_are_taken_by_the_names_of_their_columns(tmp_path):
     run.config['data']['options'] = {'label': 'kind', 'weight': 'w'}  # neither is an input
     (tmp_path / 'more.csv').write_text('wide,kind,long,w\n1,a,2,0.5\n')
     assert read(run, tmp_path / 'more.csv').tolist() == [[2, 1]]
+    run.config['data']['options']['weight'] = 3  # by its place
+    assert read(run, tmp_path / 'more.csv').tolist() == [[2, 1]]
     (tmp_path / 'plain.csv').write_text('1,2\n3,4\n')
     assert read(a_run((2,), 'float32'), tmp_path / 'plain.csv').tolist() == [[1, 2], [3, 4]]
 
