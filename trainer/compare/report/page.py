@@ -285,7 +285,9 @@ class Page:
 
     def about_tuning(self) -> list[str]:
         """Returns how settings were searched for, what the intervals cover, and what it took."""
-        return [*tuned.sentences(self.study), *filter(None, [tuned.budget_words(self.budgets)])]
+        # While trials are missing, their budgets are not the same yet.
+        known = '' if self.unfinished or self.stopping.running else tuned.budget_words(self.budgets)
+        return [*tuned.sentences(self.study), *filter(None, [known])]
 
 
 def page_of(
