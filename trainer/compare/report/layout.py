@@ -189,7 +189,8 @@ def _ordered(values: Iterable[str], preferred: Sequence[str]) -> list[str]:
 def with_numbers(runs: pd.DataFrame, metrics: Mapping[str, str]) -> pd.DataFrame:
     """Returns the frame with its metrics as floats: None, of a run that diverged, makes a column of objects."""
     own = {*metrics, *(f'validation_{metric.removeprefix("test_")}' for metric in metrics)}
-    numbers = [c for c in runs if str(c).endswith(('_accuracy', '_loss')) or c in own]
+    own |= {f'{split}_{name}' for split in ('train', 'validation', 'test') for name in ('accuracy', 'loss')}
+    numbers = [c for c in runs if c in own]  # and no axis, such as 'auxiliary_loss'
     return runs.reset_index(drop=True).astype(dict.fromkeys(numbers, float))
 
 

@@ -128,8 +128,10 @@ def chosen(trials: pd.DataFrame, layout: Layout, metric: str) -> pd.DataFrame:
     for key, group in trials.groupby(by, sort=False):
         row = {axis.replace('_', ' '): name_of(axis, value) for axis, value in zip(axes, key, strict=False)}
         row |= {'replicate': str(key[-1])} if replicated else {}
-        row |= {'trials': str(len(group)), metric.replace('_', ' '): 'all diverged', 'settings': ''}
         best = _best(group, metric)
+        # Of a search by rungs some may still be under way, or only those that went on have diverged.
+        none = 'none chosen' if 'chosen' in group and (group['status'] != 'diverged').any() else 'all diverged'
+        row |= {'trials': str(len(group)), metric.replace('_', ' '): none, 'settings': ''}
         if best is not None:
             fields = [c for c in trials if '.' in str(c) and pd.notna(best[c])] or ['learning_rate']
             settings = ', '.join(f'{short(path)} {best[path]:.3g}' for path in fields)
