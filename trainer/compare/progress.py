@@ -172,7 +172,8 @@ class Watch:
         if len(frame) == self._seen:
             return
         self._seen = len(frame)
-        config, judged = self._plan.config, self._plan.at_every_look
+        # The best of all is not known before each of them has a run.
+        config, judged = self._plan.config, self._plan.at_every_look and not self._plan.without_runs(frame)
         self.standings = standings(config, frame, grid.metrics_of(config), judged=judged)
         board.stands(self.standings)
         for one in self.standings:

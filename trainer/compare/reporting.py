@@ -62,7 +62,7 @@ def report_while_running(plan: study.Plan, frame: pd.DataFrame, left: int, about
       about: what it says of itself.
     """
     stopping = rounds.stopping_while_running(plan, left)
-    unfinished = 0 if plan.at_every_look else left
+    unfinished = 0 if plan.at_every_look and not plan.without_runs(frame) else left
     rest = _rest(plan, frame, about) | {'unfinished': unfinished, 'stopping': stopping}
     with results.locked_file(plan.workdir / '.report.lock'):
         write_report(plan.config, frame, _trials(plan), plan.workdir / 'report', **rest)

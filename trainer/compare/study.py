@@ -27,6 +27,8 @@ from trainer.compare.tuning.space import untuned
 from trainer.progress import warn
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from trainer.compare.dashboard import Dashboard
 
 #: A run that failed is tried once more: its process may have been killed from outside.
@@ -170,6 +172,10 @@ class Plan:
     def compared(self) -> list[Variant]:
         """Returns the variants that are compared, as far as they are known."""
         return [*self.variants, *search.winners(self.searches, self.seeds)[0]]
+
+    def without_runs(self, frame: 'pd.DataFrame') -> set[str]:
+        """Returns the variants that are compared and have no run in a frame."""
+        return {variant.name for variant in self.compared()} - {*frame['variant']}
 
     @property
     def tuned(self) -> list[str]:
