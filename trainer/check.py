@@ -164,7 +164,7 @@ def _check_schema(config: ml_collections.ConfigDict) -> None:
 
 
 def check_complete(config: ml_collections.ConfigDict) -> None:
-    """Raises `UserError` if a field of `configs.default` is missing."""
+    """Raises `UserError` if a field of `configs.default`, or a section of options, is missing."""
     given = types(config)
     missing = [path for path in types(default.get_config()) if path not in given]
     if missing:
@@ -172,6 +172,11 @@ def check_complete(config: ml_collections.ConfigDict) -> None:
             f'the config lacks {", ".join(missing[:3])}{", ..." * (len(missing) > 3)}: it must start from '
             'configs.default.get_config() (a study is for python -m trainer.compare --study)'
         )
+    for path in (*(f'{field.removesuffix("name")}options' for field in references.FIELDS), 'metric_options'):
+        section, _, key = path.rpartition('.')
+        value = get(config, section).get(key)
+        if not isinstance(value, ml_collections.ConfigDict):
+            raise UserError(f'{path} is {value!r}: it must be a section, which is empty if there are no options')
 
 
 def _check_widths(model: ml_collections.ConfigDict) -> None:

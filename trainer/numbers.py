@@ -25,7 +25,7 @@ def settle_numbers(config: ml_collections.ConfigDict) -> None:
 def settle_optimizer(config: ml_collections.ConfigDict) -> None:
     """Does what `settle_numbers` does to the section of the optimizer alone."""
     section = config.get('optimizer')
-    if not isinstance(section, ml_collections.ConfigDict) or 'options' not in section:
+    if not _has_options(section):
         return  # `trainer.check` says what is missing
     fields = optimizers.settled(section)
     with section.unlocked(), section.ignore_type():
@@ -50,13 +50,18 @@ def offer_arguments(config: ml_collections.ConfigDict, given: Collection[str]) -
     settle_optimizer(config)
     names = {path.removeprefix('optimizer.') for path in given if path.startswith('optimizer.')}
     section = config.get('optimizer')
-    if not isinstance(section, ml_collections.ConfigDict) or names <= {*section}:
+    if not _has_options(section) or names <= {*section}:
         return
     with section.unlocked():
         for name, kind in optimizers.TYPES.items():
             section[name] = placeholder(kind)
             if name in names and name in section.options:
                 del section.options[name]
+
+
+def _has_options(section: Any) -> bool:
+    is_section = isinstance(section, ml_collections.ConfigDict)
+    return is_section and isinstance(section.get('options'), ml_collections.ConfigDict)
 
 
 def _settle(config: ml_collections.ConfigDict, kinds: Mapping[str, type]) -> None:
