@@ -89,8 +89,10 @@ def test_a_running_study_is_looked_at_within_its_share_of_the_time(tmp_path, mon
     now = [0.0]
     monkeypatch.setattr(time, 'monotonic', lambda: now[0])
     plan = Rounds(small(tmp_path, 8), tmp_path)
-    pages, said = [], []
-    board = SimpleNamespace(stands=lambda found: None, say_elsewhere=said.append)
+    pages, said, states = [], [], []
+    board = SimpleNamespace(
+        stands=lambda found: states.append({one.state for one in found}), say_elsewhere=said.append
+    )
 
     def page(frame, left):
         pages.append((sorted(frame['variant'] + frame['seed'].astype(str)), left))
@@ -107,6 +109,7 @@ def test_a_running_study_is_looked_at_within_its_share_of_the_time(tmp_path, mon
     slow = [f'slow{seed}' for seed in range(4)]
     assert pages == [(slow, 8), ([f'other{seed}' for seed in range(4)] + slow, 4)]
     assert said == ['faster_is_better: holds, +0.01 [+0.01, +0.01], 4 seeds']
+    assert (states[0], states[-1]) == ({''}, {'holds'})  # not judged before each variant has a run
     reading = len(watch._rows)
     (plan.workdir / 'fast' / '0' / 'result.json').write_text('not read again')
     watch.look(board, ended=True)
