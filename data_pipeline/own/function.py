@@ -135,14 +135,21 @@ def _split(split: Any, what: str) -> _Split:
     if not isinstance(split, tuple | list) or len(split) not in (2, 3):
         raise UserError(f'{what} is {type(split).__name__}: it must be {ACCEPTED}')
     # An HDF5 dataset, for one, is read in parts as a memory-mapped array is.
-    inputs = split[0] if isinstance(getattr(split[0], 'dtype', None), np.dtype) else np.asarray(split[0])
-    labels, *weights = (np.asarray(array) for array in split[1:])
+    inputs = split[0] if isinstance(getattr(split[0], 'dtype', None), np.dtype) else _array(split[0], f'{what}: inputs')
+    labels, *weights = (_array(array, f'{what}: labels or sample_weight') for array in split[1:])
     shape = tuple(inputs.shape)
     arrays.as_inputs(np.broadcast_to(np.empty((), inputs.dtype), shape), f'{what}: inputs')  # checks without reading
     labels = arrays.as_labels(labels, shape[0], f'{what}: labels')
     weights = [weights_as_given(array, shape[0], f'{what}: sample_weight') for array in weights]
     each = inputs.dtype.itemsize * math.prod(shape[1:])
     return _Split(what, inputs.dtype, shape[0], bool(weights), (inputs, labels, *weights), at_a_time=_at_a_time(each))
+
+
+def _array(given: Any, what: str) -> np.ndarray:
+    try:
+        return np.asarray(given)
+    except (TypeError, ValueError) as error:  # lists of different lengths, for one
+        raise UserError(f'{what}: no array can be made of {type(given).__name__}: {" ".join(str(error).split())}') from error
 
 
 def _stream(stream: Any, what: str) -> _Split:

@@ -346,6 +346,7 @@ def many(data_dir, form='known', low=-40):
 def shuffled(data_dir):
     return {'train': tf.data.Dataset.range(5000).map(lambda i: (tf.fill([4], i), i % 2)).shuffle(5000)}
 
+def uneven(data_dir): return {'train': ([[1.0, 2.0], [3.0]], [0, 1])}
 def endless(data_dir): return {'train': tf.data.Dataset.range(5).map(lambda i: (tf.fill([4], i), i % 2)).repeat()}
 def sizes(data_dir):
     kinds = tf.TensorSpec([None, 3]), tf.TensorSpec([], tf.int32)
@@ -441,6 +442,7 @@ class TestFunction:
             ('nothing', 'nothing returned NoneType: it must return'),
             ('one', 'one, train is ndarray: it must be (inputs, labels)'),
             ('batched', 'batched, train: its examples must be (input, label), all of one shape'),
+            ('uneven', 'uneven, train: inputs: no array can be made of list'),
             ('raises', 'FileNotFoundError'),
         ],
     )
