@@ -159,9 +159,9 @@ class Timed(study.Plan):
     @property
     def ended(self) -> str:
         """Why not all seeds were run."""
-        return 'stopped' if self._under_way else 'time'
+        return 'stopped' if self._under_way else 'failed' if self._failed else 'time'
 
-    _under_way = False
+    _under_way = _failed = False
 
     def stages(self) -> Iterator[list[RunSpec]]:
         """Yields the runs of the first seed, then those of half of the seeds that still fit, and so on."""
@@ -177,7 +177,8 @@ class Timed(study.Plan):
             self._under_way = False
             after = self.complete_seeds()
             if after == n:
-                return  # something failed
+                self._failed = not self.budget.refused
+                return
             n = after
 
     def what_is_missing(self) -> str:
@@ -186,10 +187,9 @@ class Timed(study.Plan):
         seconds = [self.budget.times.of(name) for name in missing]
         known = [one for one in seconds if one]
         takes = f': about {in_words(sum(known))}, one after the other' if len(known) == len(missing) else ''
-        return (
-            f'The time ({in_words(self.budget.seconds)}) was used up before the first seed had finished with all variants: '
-            f'{count(len(missing), "run")} of it left{takes}.'
-        )
+        why = 'Runs failed' if self._failed else f'The time ({in_words(self.budget.seconds)}) was used up'
+        left = f'{count(len(missing), "run")} of it left{takes}'
+        return f'{why} before the first seed had finished with all variants: {left}.'
 
     def complete_seeds(self) -> int:
         """Returns how many seeds, in their order, have finished with all variants."""

@@ -348,6 +348,16 @@ def test_as_many_seeds_as_fit(tmp_path, monkeypatch):
     assert (how['rule'], how['looks'], how['ended'], how['planned']) == ('fixed', [6], 'time', 20)
 
 
+def test_a_run_that_fails_is_not_blamed_on_the_clock(tmp_path):
+    plan = Timed(small(tmp_path, None), tmp_path, 0, 1, budget.Budget(100, report=False))
+    assert len([*plan.stages()]) == 1  # of which nothing has finished
+    assert plan.ended == 'failed'
+    runs = table(A=0.9 + NOISE[:3, 0], B=0.5 + NOISE[:3, 1])
+    how = {'ended': 'failed', 'planned': 5}
+    page = page_of(study(), runs, None, study_name='x', dataset_name='d', draw=False, stopping=how)
+    assert ': 3 of 5 seeds are judged. Seeds from the first one with a failed run on' in page.how_it_ended()[0]
+
+
 def test_a_process_that_dies_in_a_round_leaves_the_rest_to_the_next(tmp_path):
     """Half of each round by a process that dies, the other half by one that has the same command."""
     halves, whole = tmp_path / 'halves', tmp_path / 'whole'

@@ -73,9 +73,12 @@ def sentences(how: Stopping, asked: Sequence[Question], runs: pd.DataFrame, seed
             )
         elif how.rule == ANYTIME and how.ended != 'stopped':
             found.append(f'Somebody looked before, while seeds were added until decided. {at_every_look}')
-        if how.ended in ('time', 'stopped'):
+        if how.ended in ('time', 'failed', 'stopped'):
             done = f'{runs["seed"].nunique()} of {count(how.planned, "seed")}'
-            set_by = 'The clock set their number, not the results.' if how.ended == 'time' else at_every_look
+            set_by = {
+                'time': 'The clock set their number, not the results.',
+                'failed': 'Seeds from the first one with a failed run on are left out.',
+            }.get(how.ended, at_every_look)
             found.append(f'{_ended_words(how)}: {done} are judged. {set_by}')
     if how.until_decided or how.ended:
         found += [_unanswered(question, runs) for question in open_[:MOST_LISTED]]
