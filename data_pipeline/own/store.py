@@ -90,7 +90,7 @@ def found(data_dir: str, digest: str, options: Mapping[str, Any]) -> Raw | None:
 
 
 class Growing:
-    """An .npy file of examples of which nobody knows the number before the last one is written."""
+    """An .npy file whose number of examples is not known before the last one is written."""
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: Any):
         self._path, self._shape, self._dtype = path, shape, np.dtype(dtype)
@@ -106,7 +106,7 @@ class Growing:
             file.write(np.ascontiguousarray(examples, self._dtype).data)
 
     def flush(self) -> None:
-        """Writes how many there are."""
+        """Writes the number of examples into the header."""
         with open(self._path, 'r+b') as file:
             self._write_header(file)
             assert file.tell() == self._start, 'NumPy leaves no room for the number of examples'

@@ -1,4 +1,4 @@
-"""Breaks it for as long as told, and says what was tried and what was found:
+"""Tries to break the commands for a given time, and reports what was tried and what was found:
 
 python -m tests.faults.campaign --minutes=30 --seed=1 [--only=runs,studies,tables,kills]
 """

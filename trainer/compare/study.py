@@ -42,7 +42,7 @@ MADE_OF = '.made_of'
 
 
 class Plan:
-    """The runs of a study, and which of them this process does.
+    """The runs of a study, and which of them this process trains.
 
     `at_every_look`: whether it is judged by the rule that holds at every look, also while it runs.
     """
