@@ -149,7 +149,9 @@ def _array(given: Any, what: str) -> np.ndarray:
     try:
         return np.asarray(given)
     except (TypeError, ValueError) as error:  # lists of different lengths, for one
-        raise UserError(f'{what}: no array can be made of {type(given).__name__}: {" ".join(str(error).split())}') from error
+        raise UserError(
+            f'{what}: no array can be made of {type(given).__name__}: {" ".join(str(error).split())}'
+        ) from error
 
 
 def _stream(stream: Any, what: str) -> _Split:

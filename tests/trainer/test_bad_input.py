@@ -199,7 +199,10 @@ FILES = [
     ),
     (f'{BEGIN}    config.optimizer.betta_1 = 0.5\n    return config\n', "Did you mean 'optimizer.beta_1'?"),
     (f'{BEGIN}    config.optimizer.beta_1 = "0.8"\n    return config\n', "beta_1 is '0.8': it must be a number"),
-    (f'{BEGIN}    config.optimizer.options = None\n    return config\n', 'optimizer.options is None: it must be a section'),
+    (
+        f'{BEGIN}    config.optimizer.options = None\n    return config\n',
+        'optimizer.options is None: it must be a section',
+    ),
     (f'{BEGIN}    config.metric_options = None\n    return config\n', 'metric_options is None: it must be a section'),
     ('\x00', 'config.py', 'null bytes'),
     ('import sys\nsys.exit(0)\n', 'line 2', 'calls sys.exit', 'only returns a config'),

@@ -126,9 +126,9 @@ class Board:
 class Watch:
     """Looks at a study while it runs: where its questions stand, on the screen, and its page for who opens it.
 
-    A look takes time from the runs, so it waits until its share of the study's time is enough for it. Of each variant it sees
-    the seeds up to the first that has not finished: if it saw all that have, a verdict could depend on how long runs take,
-    which may depend on how good they are.
+    A look takes time from the runs, so it waits until its share of the study's time is enough for it. Of each variant it
+    sees the seeds up to the first that has not finished: if it saw all that have, a verdict could depend on how long runs
+    take, which may depend on how good they are.
     """
 
     def __init__(self, plan: 'Plan', page: 'Callable[[pd.DataFrame, int], object] | None' = None):

@@ -77,7 +77,12 @@ def read(file: Path) -> tuple[ml_collections.ConfigDict, pd.DataFrame, pd.DataFr
         variants = (study.get('variants') or {}).values()
         axes = {*(study.get('axes') or {}), *(axis for variant in variants for axis in variant.get('labels', {}))}
         runs, trials = from_csv(file.read_text(encoding='utf-8'), names, axes), file.parent / TRIALS
-        return study, runs, from_csv(trials.read_text(encoding='utf-8'), names, axes) if trials.exists() else None, about
+        return (
+            study,
+            runs,
+            from_csv(trials.read_text(encoding='utf-8'), names, axes) if trials.exists() else None,
+            about,
+        )
     except OSError as error:
         raise UserError(f'{error.filename} cannot be read: {error.strerror}') from error
     except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:

@@ -41,7 +41,9 @@ def report(plan: study.Plan, specs: Sequence[RunSpec], about: About) -> Page:
     frame, unfinished = runs.read(specs)
     unfinished += plan.unchosen
     if frame.empty and plan.budget and plan.budget.refused:
-        raise UserError(f'--budget is {in_words(plan.budget.seconds)}: it was used up before the first run had finished')
+        raise UserError(
+            f'--budget is {in_words(plan.budget.seconds)}: it was used up before the first run had finished'
+        )
     if frame.empty:
         raise UserError(f'there is no finished run in {plan.workdir}')
     folder, rest = plan.workdir / 'report', _rest(plan, frame, about)

@@ -90,9 +90,7 @@ def test_a_running_study_is_looked_at_within_its_share_of_the_time(tmp_path, mon
     monkeypatch.setattr(time, 'monotonic', lambda: now[0])
     plan = Rounds(small(tmp_path, 8), tmp_path)
     pages, said, states = [], [], []
-    board = SimpleNamespace(
-        stands=lambda found: states.append({one.state for one in found}), say_elsewhere=said.append
-    )
+    board = SimpleNamespace(stands=lambda found: states.append({one.state for one in found}), say_elsewhere=said.append)
 
     def page(frame, left):
         pages.append((sorted(frame['variant'] + frame['seed'].astype(str)), left))

@@ -57,8 +57,18 @@ OF_A = {'a': {'optimizer': 'A', 'loss': 'x'}, 'b': {'optimizer': 'A', 'loss': 'y
 
 @pytest.mark.parametrize(
     'changed',
-    [THREE, {'axes': {}, 'variants': {}}, {'checks': (CHECK | OF_A,)}, {'checks': (CHECK | {'where': {'optimizer': 'A'}},)}],
-    ids=['nothing is said of a third value', 'the study lists its variants', 'said of A alone', 'said of A alone, by where'],
+    [
+        THREE,
+        {'axes': {}, 'variants': {}},
+        {'checks': (CHECK | OF_A,)},
+        {'checks': (CHECK | {'where': {'optimizer': 'A'}},)},
+    ],
+    ids=[
+        'nothing is said of a third value',
+        'the study lists its variants',
+        'said of A alone',
+        'said of A alone, by where',
+    ],
 )
 def test_only_axes_of_which_every_value_is_said_to_be_the_same_in_all_settings_are_pooled(changed):
     filled, _ = pooling.filled(study(CHECK) | changed, runs(), {}, ANYTIME)
