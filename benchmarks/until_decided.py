@@ -57,6 +57,8 @@ def main() -> None:
     differ = []
     for file in parser.parse_args().runs:
         study, frame, _, _ = records.read(file)
+        if study.get('tune'):
+            continue  # its variants are chosen by trials: rounds are not for it
         chosen, rounds = replay(study, frame)
         fixed, decided = judged(study, frame, FIXED), judged(study, chosen, ANYTIME)
         cells = [f'{len(one)}; {one["seconds_total"].sum() / 60:.1f}' for one in (frame, chosen)]
