@@ -89,6 +89,8 @@ def get_config(models: str = 'MLP,CNN') -> ml_collections.ConfigDict:
     # Searches of each optimizer, model and tier, and trials of each search: the same for all.
     config.tune.replicates = 6
     config.tune.trials = 8
+    # How trials are drawn: quasi-random, or by Optuna's 'tpe' or 'cmaes'.
+    config.tune.sampler = 'halton'
     # Trials are judged after 1/16 and 1/4 of the training, and at its end if two are left; the best 1/4 go on.
     config.tune.halving = {'eta': 4, 'rungs': 3}
     # What a trial is judged by: validation accuracy, or validation loss (the lower).

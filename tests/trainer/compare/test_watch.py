@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from tests.trainer.compare.test_rounds import ACCURACY, NOISE, claim, pretend, small, study, table
+from tests.trainer.compare.pretended import ACCURACY, NOISE, claim, pretend, small, study, table
 from trainer.compare import progress
 from trainer.compare.analysis.comparisons import compare
 from trainer.compare.report import looks
@@ -56,6 +56,10 @@ def test_where_questions_stand():
         ('A over C', 'practically the same'),
         ('A over B', 'better'),
     ]
+    # The third beats the last on 4 seeds; the first, with 3, is not shown to.
+    three = table(A=good[:4] + 0.02, B=good[:4] - 0.3, C=good[:4] - 0.001)
+    early = three[(three['variant'] != 'A') | (three['seed'] < 3)]
+    assert {one.name: one.state for one in standings(study(), early)}['A over B'] == 'rival is behind'
     # Where the number of seeds is fixed there is an interval, and no state before all have finished.
     assert {one.state for one in standings(study(*claims), runs, judged=False)} == {''}
     assert [one.name for one in standings(study(claim('better', b={'optimizer': 'x'})), runs)] == ['better']

@@ -26,6 +26,9 @@ UNUSED = ('versions', 'host', 'git_revision', 'dataset', 'config_hash', 'weights
 #: How an unanswered question stands: more seeds may answer it.
 OPEN = 'open'
 
+#: State of a variant that is behind one other than the best mean, which by itself is not shown to be better.
+RIVAL_BEHIND = 'rival is behind'
+
 
 @dataclass(frozen=True)
 class Question:
@@ -53,8 +56,8 @@ class Standing:
 
     `mean`, `low`, `high`: how far A is ahead, or the mean that a claim is about, and the ends of its interval, which holds
     at every look; None: too few seeds, or `words` stand in their place. `signed`: whether it is an advantage. `state`:
-    'better', 'practically the same', 'holds', 'does not hold', 'undecided' (no number of seeds would decide it) or 'open';
-    '': it is not judged yet.
+    'better', 'rival is behind', 'practically the same', 'holds', 'does not hold', 'undecided' (no number of seeds would
+    decide it) or 'open'; '': it is not judged yet.
     """
 
     name: str
@@ -120,7 +123,10 @@ def _of_place(found: Ranked, course: Course) -> str:
     standing = found.standings().get(course.b, '')
     if standing == UNDECIDED and _alike(found.values[course.a], found.values[course.b]):
         return UNDECIDED
-    return {BEHIND: comparisons.BETTER, SAME: comparisons.SAME}.get(standing, OPEN)
+    if standing == BEHIND:
+        low = course.looks[-1].low
+        return comparisons.BETTER if low is not None and low > max(course.lines) else RIVAL_BEHIND
+    return comparisons.SAME if standing == SAME else OPEN
 
 
 def of_claims(judged: Sequence[Verdict], runs: pd.DataFrame, rule: str) -> list[Question]:
