@@ -17,7 +17,7 @@ from trainer import results
 from trainer.check import check_data
 from trainer.compare import engines, folder, grid
 from trainer.compare.budget import Budget
-from trainer.compare.engines.base import Engine, Event
+from trainer.compare.engines.base import NO_LIMITS, Engine, Event, Limits
 from trainer.compare.engines.worker import program_key
 from trainer.compare.grid import RunSpec, Variant
 from trainer.compare.progress import Board, Watch
@@ -321,8 +321,7 @@ def complete(
     try:
         while todo:
             again = []
-            limits = (budget.may_start, budget.end) if budget else ()
-            engine.run(todo, on_event, *limits)
+            engine.run(todo, on_event, Limits(budget.may_start, budget.end) if budget else NO_LIMITS)
             todo = _ready(again, board, finished, budget)
         if watch:
             watch.look(board, ended=True)

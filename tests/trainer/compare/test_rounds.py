@@ -1,52 +1,22 @@
-"""Seeds until decided: rounds as a function of results, the time there is, and one real study."""
+"""Seeds until decided: rounds as a function of results, and one real study."""
 
-import datetime
 import json
-import subprocess
-import sys
-import time
-from types import SimpleNamespace
 
 import ml_collections
 import numpy as np
 import pandas as pd
 import pytest
 
-from data_pipeline import sources
-from seedwise.config_files import load
 from seedwise.errors import UserError
-from tests.helpers import ROOT, finish, results_of, study_text
+from tests.helpers import ROOT, finish, results_of
 from tests.trainer.compare.driver import Driver
-from trainer.compare import budget, grid, planning, records, seeds
+from tests.trainer.compare.pretended import ACCURACY, NOISE, SMALL, claim, pretend, small, study, table
+from trainer.compare import planning, records, seeds
 from trainer.compare import study as study_runs
 from trainer.compare.check_claims import check_reachable
-from trainer.compare.engines.local import Pool, Work
 from trainer.compare.report.page import page_of
 from trainer.compare.report.questions import Question, questions_of
-from trainer.compare.rounds import Rounds, Timed, finished_seeds, next_seeds, stopping_of
-
-NOISE = np.random.default_rng(0).normal(0, 0.01, (40, 4))
-
-
-def table(**values) -> pd.DataFrame:
-    """Runs of variants: test accuracies by seed; NaN: the run diverged."""
-    rows = [
-        {'variant': name, 'optimizer': name, 'seed': seed, 'test_accuracy': value, 'test_loss': 1 - value}
-        | {'status': 'completed' if np.isfinite(value) else 'diverged', 'history': [], 'seconds_total': 2.0}
-        for name, own in values.items()
-        for seed, value in enumerate(own)
-    ]
-    return pd.DataFrame(rows)
-
-
-def study(*claims, margins=None) -> ml_collections.ConfigDict:
-    found = ml_collections.ConfigDict({'axes': {'optimizer': {name: {} for name in 'ABCD'}}, 'margins': margins or {}})
-    found.claims = claims
-    return found
-
-
-def claim(kind: str, **fields) -> dict:
-    return {'id': kind, 'kind': kind, 'a': {'optimizer': 'A'}, 'b': {'optimizer': 'B'}} | fields
+from trainer.compare.rounds import Rounds, finished_seeds, next_seeds, stopping_of
 
 
 def runs_used(
@@ -158,60 +128,6 @@ def test_the_seeds_that_a_variant_may_get(own, most, expected):
         seeds.with_most_seeds(config, 3)
 
 
-EVENING = datetime.datetime(2026, 3, 4, 17, 30)
-
-
-@pytest.mark.parametrize(
-    ('text', 'seconds'),
-    [('90s', 90), ('10m', 600), ('10 min', 600), ('2h', 7200), ('1h30m', 5400), ('1.5h', 5400), ('until 18:00', 1800)]
-    + [('until 17:30', 86400), ('until 6:05', 45300)],
-)
-def test_a_time(text, seconds):
-    assert budget.seconds_of(text, EVENING) == seconds
-
-
-@pytest.mark.parametrize(
-    'text', ['10', '0s', '-5m', 'soon', '10x', 'until 24:00', 'until noon', 'm', '1m2h', 'inf', 'nan']
-)
-def test_no_time(text):
-    with pytest.raises(UserError, match=f"--budget is '{text}'.*such as|write its unit") as error:
-        budget.seconds_of(text, EVENING)
-    assert '\n' not in str(error.value)
-
-
-def spec(variant: str, seconds: float | None = None) -> SimpleNamespace:
-    """A run, finished in so many seconds."""
-    result = None if seconds is None else {'seconds': {'total': seconds}}
-    config = ml_collections.ConfigDict({'seed': 0, 'variant': variant, 'schedule': {'name': 'cosine'}})
-    return SimpleNamespace(variant=SimpleNamespace(name=variant), result=lambda: result, config=config)
-
-
-def test_no_run_is_started_that_would_end_too_late(monkeypatch):
-    now = [1000.0]
-    monkeypatch.setattr(time, 'monotonic', lambda: now[0])
-    monkeypatch.setattr(time, 'time', lambda: pytest.fail('somebody may set this clock'))
-    left = budget.Budget(100, report=False)
-    assert left.may_start(spec('A'))  # nothing is known yet: the first runs tell
-    now[0] += 50
-    left.finished(spec('A', 40))
-    assert left.may_start(spec('A'))
-    now[0] += 20
-    assert not left.may_start(spec('A'))
-    assert not left.may_start(spec('B'))  # of one not seen yet, the slowest tells
-    left.finished(spec('B', 5))
-    assert left.may_start(spec('B'))
-    assert left.refused == {'A', 'B'}
-    assert left.seeds_that_fit(['B']) == 6
-    assert left.seeds_that_fit(['A', 'B']) == 0
-    with pytest.raises(UserError, match='not one run fits in: a run of A takes about 40 s'):
-        left.check([spec('A')])
-    left.check([spec('A'), spec('B')])
-    # A worker that asks for a run is given the next that fits.
-    work = Work([spec('A'), spec('A'), spec('B')], left.may_start)
-    assert work.next_for('worker').variant.name == 'B'
-    assert work.next_for('worker') is None
-
-
 @pytest.mark.parametrize(
     ('about', 'expected'),
     [
@@ -253,65 +169,6 @@ def test_a_margin_that_no_difference_reaches():
     check_reachable('margin', 'test_accuracy', 0.5)
 
 
-def pretend(spec, accuracy: float, seconds: float = 1.0) -> None:
-    """Writes the result of a run."""
-    spec.workdir.mkdir(parents=True)
-    result = {'status': 'completed', 'config_hash': spec.hash, 'seed': spec.seed, 'history': [], 'weights_sha256': ''}
-    result |= {'dataset': {'name': 'digits', 'fingerprint': ''}, 'seconds': {'total': seconds}}
-    result |= {'test': {'accuracy': accuracy, 'loss': 1.0, 'examples': 0}}
-    (spec.workdir / 'result.json').write_text(json.dumps(result))
-
-
-def small(tmp_path, most: int | None) -> ml_collections.ConfigDict:
-    (tmp_path / 'small.py').write_text(SMALL)
-    config = load(tmp_path / 'small.py', [])
-    grid.prepare(config)
-    if most:
-        seeds.with_most_seeds(config, most)
-    return config
-
-
-ACCURACY = {'fast': 0.9, 'slow': 0.89, 'other': 0.5}
-
-
-def played(plan, now: list[float]) -> list[int]:
-    """Trains runs that take 5 s each, one after the other, as far as they may start; returns the runs of each stage."""
-    stages = []
-    for specs in plan.stages():
-        stages.append(len(specs))
-        for spec in specs:
-            if plan.budget.may_start(spec):
-                now[0] += 5
-                name = spec.variant.name
-                pretend(spec, ACCURACY[name] + NOISE[spec.seed, list(ACCURACY).index(name)], 5.0)
-                plan.budget.finished(spec)
-    return stages
-
-
-@pytest.mark.parametrize(
-    ('seconds', 'stages', 'ended', 'expected'),
-    [
-        (
-            1000,
-            [3, 9, 2, 2, 2, 2],
-            'seeds',
-            {'fast': 8, 'slow': 8, 'other': 4},
-        ),  # 5 s each: all of the first round fits
-        (32, [3, 3, 3, 3], 'time', {'fast': 2, 'slow': 2, 'other': 2}),  # a seed of each, as long as the time does
-        (82, [3, 9, 2, 2, 2], 'time', {'fast': 6, 'slow': 6, 'other': 4}),
-    ],
-)
-def test_rounds_within_a_time(tmp_path, monkeypatch, seconds, stages, ended, expected):
-    now = [0.0]
-    monkeypatch.setattr(time, 'monotonic', lambda: now[0])
-    plan = Rounds(small(tmp_path, 8), tmp_path, budget.Budget(seconds, report=False))
-    assert played(plan, now) == stages
-    assert now[0] <= seconds
-    found = [spec.variant.name for spec in plan.runs()]
-    assert {name: found.count(name) for name in ACCURACY} == expected
-    assert plan.ended == ended
-
-
 @pytest.mark.parametrize(
     ('broken', 'ended', 'expected'),
     [
@@ -333,31 +190,6 @@ def test_a_variant_that_fails_does_not_stop_the_others(tmp_path, broken, ended, 
     assert plan.ended == ended
 
 
-def test_as_many_seeds_as_fit(tmp_path, monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr(time, 'monotonic', lambda: now[0])
-    config = small(tmp_path, None)
-    config.seeds = 20
-    plan = Timed(config, tmp_path, 0, 1, budget.Budget(100, report=False))
-    # Three variants of 5 s: the first seed, half of those that fit, and so on.
-    assert played(plan, now) == [3, 6, 3, 3, 3]
-    assert (plan.complete_seeds(), plan.ended, len(plan.runs())) == (6, 'time', 18)
-    assert now[0] == 90
-    frame = pd.DataFrame({'seed': [spec.seed for spec in plan.runs()]})
-    how = stopping_of(plan, frame, 0)
-    assert (how['rule'], how['looks'], how['ended'], how['planned']) == ('fixed', [6], 'time', 20)
-
-
-def test_a_run_that_fails_is_not_blamed_on_the_clock(tmp_path):
-    plan = Timed(small(tmp_path, None), tmp_path, 0, 1, budget.Budget(100, report=False))
-    assert len([*plan.stages()]) == 1  # of which nothing has finished
-    assert plan.ended == 'failed'
-    runs = table(A=0.9 + NOISE[:3, 0], B=0.5 + NOISE[:3, 1])
-    how = {'ended': 'failed', 'planned': 5}
-    page = page_of(study(), runs, None, study_name='x', dataset_name='d', draw=False, stopping=how)
-    assert ': 3 of 5 seeds are judged. Seeds from the first one with a failed run on' in page.how_it_ended()[0]
-
-
 def test_a_process_that_dies_in_a_round_leaves_the_rest_to_the_next(tmp_path):
     """Half of each round by a process that dies, the other half by one that has the same command."""
     halves, whole = tmp_path / 'halves', tmp_path / 'whole'
@@ -377,42 +209,6 @@ def test_a_process_that_dies_in_a_round_leaves_the_rest_to_the_next(tmp_path):
     assert other.look()[2] == {}
     names = [[f'{spec.variant.name} {spec.seed}' for spec in one.runs()] for one in (plan, other)]
     assert names[0] == names[1]
-
-
-def test_time_that_is_over_before_a_worker_has_started_starts_none(monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr(time, 'monotonic', lambda: now[0])
-    left = budget.Budget(5, report=False)
-    work = Work([spec('A'), spec('A'), spec('B')], left.may_start)
-    work.drop_refused()
-    assert work.waiting == 3
-    now[0] = 5.1
-    work.drop_refused()
-    assert work.waiting == 0
-    assert left.refused == {'A', 'B'}
-
-
-def test_runs_that_the_time_did_not_reach_have_not_failed():
-    left = budget.Budget(5, started=time.monotonic() - 6, report=False)
-    Pool(1, sources.locate('digits')).run([spec('A'), spec('B')], pytest.fail, left.may_start, left.end)
-    assert left.refused == {'A', 'B'}
-
-
-def test_the_time_counts_from_the_start_of_the_process():
-    code = 'import time; time.sleep(0.3); from seedwise import process; print(process.age())'
-    age = float(
-        subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    )
-    assert age == 0 or 0.25 < age < 60
-
-
-def test_data_sets_share_the_time_that_is_left(monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr(time, 'monotonic', lambda: now[0])
-    whole = budget.Budget(90, report=False)
-    first = whole.part(3)
-    now[0] = 10
-    assert (first.left, whole.part(2).left) == (20, 40)
 
 
 def test_who_takes_seeds_away_has_seen_their_results(tmp_path):
@@ -443,17 +239,6 @@ def test_seeds_that_were_fixed_before_anybody_looked(tmp_path, earlier, first):
         (tmp_path / 'report' / 'study.json').write_text(json.dumps({'stopping': earlier}))
     how = stopping_of(Rounds(small(tmp_path, 30), tmp_path), pd.DataFrame({'seed': []}), 0)
     assert how['first'] == first
-
-
-SMALL = study_text(
-    'config.base.model.hidden = (8,)',
-    'config.base.epochs = 1',
-    'config.base.tensorboard.enabled = False',
-    "rates = {'fast': 0.01, 'slow': 0.0001, 'other': 0.003}",
-    "config.axes = {'rate': {name: {'optimizer': {'learning_rate': rate}} for name, rate in rates.items()}}",
-    'config.seeds = 2',
-    "config.claims = ({'id': 'faster_is_better', 'kind': 'better', 'a': {'rate': 'fast'}, 'b': {'rate': 'slow'}},)",
-)
 
 
 def test_one_study_until_it_is_decided_and_looked_at_again(tmp_path):
@@ -511,20 +296,3 @@ REFUSED = {
     ('--seeds=4',): '--seeds is for a study without a file',
     ('--until-decided', '--seeds=3'): 'from 4 to',
 }
-
-
-def test_a_run_that_takes_longer_than_the_time_is_stopped_and_has_saved(tmp_path):
-    config = small(tmp_path, None)
-    config.base.epochs = 1
-    specs = {'short': study_runs.Plan(config, tmp_path / 'work', 0, 1).runs()[0]}
-    config.base.epochs = 20_000
-    specs['long'] = study_runs.Plan(config, tmp_path / 'work', 0, 1).runs()[1]
-    pool, events = Pool(1, sources.locate('digits')), []
-    pool.run([specs['short']], events.append)  # after which the worker is ready
-    left = budget.Budget(4.0, report=False)
-    pool.run([specs['long']], events.append, left.may_start, left.end)
-    assert [event.kind for event in events] == ['started', 'finished', 'started', 'stopped']
-    assert list((specs['long'].workdir / 'checkpoints').glob('*.index'))
-    left.stopped(specs['long'])
-    assert left.refused == {specs['long'].variant.name}
-    assert left.times.of(specs['long'].variant.name) > 3

@@ -29,20 +29,24 @@ def always(spec: RunSpec) -> bool:
     return True
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What keeps an engine from running all. `until`: on `time.monotonic`, when what is under way is stopped, and saves."""
+
+    may_start: MayStart = always
+    until: float = math.inf
+
+
+NO_LIMITS = Limits()
+
+
 class Engine(Protocol):
     """Trains runs, each in its folder by `trainer.train.Run`, so that a result.json there means that it is done."""
 
-    def run(
-        self,
-        specs: Sequence[RunSpec],
-        on_event: Callable[[Event], None],
-        may_start: MayStart = always,
-        until: float = math.inf,
-    ) -> None:
+    def run(self, specs: Sequence[RunSpec], on_event: Callable[[Event], None], limits: Limits = NO_LIMITS) -> None:
         """Tries each run once; returns when there is a last word (finished, failed, stopped or busy) on each.
 
-        A run that may not be started when its turn comes is left out: nothing is reported of it. At `until`, on
-        `time.monotonic`, what is still under way is stopped, saves, and the engine ends. Runs that follow each other
+        A run that may not be started when its turn comes is left out: nothing is reported of it. Runs that follow each other
         and differ in seed or learning rate alone should go to the same process. It may be called again, for more runs.
 
         Raises:

@@ -2,7 +2,6 @@
 
 import collections
 import contextlib
-import math
 import os
 import signal
 import subprocess
@@ -18,7 +17,7 @@ from seedwise.errors import Interrupted, UserError
 from seedwise.shadowing import python_module
 from seedwise.signals import stop_requests
 from trainer.compare import capacity
-from trainer.compare.engines.base import Event, MayStart, always
+from trainer.compare.engines.base import NO_LIMITS, Event, Limits, MayStart, always
 from trainer.compare.engines.worker import SAVE_SECONDS, program_key
 from trainer.compare.grid import RunSpec
 
@@ -46,17 +45,11 @@ class Pool:
         self._reported = False
         self._workers: list[Worker] = []
 
-    def run(
-        self,
-        specs: Sequence[RunSpec],
-        on_event: Callable[[Event], None],
-        may_start: MayStart = always,
-        until: float = math.inf,
-    ) -> None:
+    def run(self, specs: Sequence[RunSpec], on_event: Callable[[Event], None], limits: Limits = NO_LIMITS) -> None:
         """As `engines.Engine` says."""
         if not specs:
             return
-        work = Work(specs, may_start)
+        work = Work(specs, limits.may_start)
         size = min(self._size or self._fitting(specs[0].config, len(specs)), len(specs))
         workers = self._workers
         stillborn = 0
@@ -66,7 +59,7 @@ class Pool:
                 for worker in workers:
                     if worker.ready and not worker.ending:
                         _give(worker, work, on_event)
-                while not stop and time.monotonic() < until:
+                while not stop and time.monotonic() < limits.until:
                     if not any(worker.spec for worker in workers):
                         work.drop_refused()  # the time may be over before a worker has started
                     while len(workers) < size and work.waiting > sum(not worker.ready for worker in workers):

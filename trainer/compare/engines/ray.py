@@ -7,7 +7,6 @@ neither the actor nor the study. The results come through the study's folder, wh
 
 import collections
 import logging
-import math
 import os
 import socket
 import sys
@@ -20,7 +19,7 @@ from seedwise.errors import Interrupted, UserError
 from seedwise.signals import stop_requests
 from trainer.compare import capacity
 from trainer.compare.engines import local
-from trainer.compare.engines.base import Event, MayStart, always
+from trainer.compare.engines.base import NO_LIMITS, Event, Limits
 from trainer.compare.engines.worker import SAVE_SECONDS, program_key
 from trainer.compare.grid import RunSpec
 
@@ -97,13 +96,7 @@ class RayEngine:
         self._reported = False
         self._lost: collections.Counter[RunSpec] = collections.Counter()
 
-    def run(
-        self,
-        specs: Sequence[RunSpec],
-        on_event: Callable[[Event], None],
-        may_start: MayStart = always,
-        until: float = math.inf,
-    ) -> None:
+    def run(self, specs: Sequence[RunSpec], on_event: Callable[[Event], None], limits: Limits = NO_LIMITS) -> None:
         """As `engines.Engine` says.
 
         Raises:
@@ -127,7 +120,7 @@ class RayEngine:
                 file=sys.stderr,
             )
             self._reported = True
-        work = local.Work(specs, may_start)
+        work = local.Work(specs, limits.may_start)
         # A user who gives --workers knows what they take.
         reserved = needs[MEMORY] if room and not self._size and any(MEMORY in node for node in nodes) else None
         options = {'num_cpus': needs['CPU'], 'num_gpus': needs.get('GPU', 0), 'memory': reserved}
@@ -146,7 +139,7 @@ class RayEngine:
                     start_actor()
                 # Actors without a run, when none is available, only wait for a place.
                 while not stop and (work.waiting or any(spec for _, spec in calls.values())):
-                    if time.monotonic() > until:
+                    if time.monotonic() > limits.until:
                         break
                     if not any(spec for _, spec in calls.values()):
                         work.drop_refused()  # the time may be over before a worker has started
