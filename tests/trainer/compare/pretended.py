@@ -1,4 +1,4 @@
-"""Small studies whose runs are made up: what tests of rounds and of budgets share."""
+"""Small studies with synthetic runs: what tests of rounds and of budgets share."""
 
 import json
 from types import SimpleNamespace
