@@ -60,15 +60,21 @@ class Layers:
         initializer = self._initializer(name)
         return keras.layers.Conv2D(filters, size, padding='same', kernel_initializer=initializer, name=name)(x)
 
-    def hidden(self, x, linear: Callable, units: int, index: int, name: str):
-        """Returns hidden layer `index` (from 0): linear map, batch normalisation, activation."""
+    def hidden(self, x, linear: Callable, units: int, index: int, name: str, pool: Callable = lambda x: x):
+        """Returns hidden layer `index` (from 0): linear map, batch normalisation, activation, and max pooling by `pool`.
+
+        ReLU stands behind the pooling. As it never decreases, output and gradients are the same to the last bit, but it has
+        a quarter of the elements to pass over.
+        """
         import keras
 
-        if self._fields['activation'] == 'maxout':  # max(w1 x + b1, w2 x + b2), Goodfellow et al. 2013
+        activation = self._fields['activation']
+        if activation == 'maxout':  # max(w1 x + b1, w2 x + b2), Goodfellow et al. 2013
             pieces = [self._normalised(linear(x, units, piece), index, piece) for piece in (name, f'{name}_maxout')]
-            return keras.layers.Maximum(name=f'{name}_maximum')(pieces)
+            return pool(keras.layers.Maximum(name=f'{name}_maximum')(pieces))
         x = self._normalised(linear(x, units, name), index, name)
-        return keras.layers.Activation(self._fields['activation'], name=f'{name}_{self._fields["activation"]}')(x)
+        activate = keras.layers.Activation(activation, name=f'{name}_{activation}')
+        return activate(pool(x)) if activation == 'relu' else pool(activate(x))
 
     def dropout(self, x, index: int, name: str):
         """Returns `x` behind dropout, where hidden layer `index` has it."""
@@ -134,7 +140,7 @@ def cnn(fields: Mapping[str, Any], image_shape: tuple[int, ...], classes: int, s
     layers = Layers(fields, len(filters) + len(fields['hidden']), seed, synchronized)
     image = x = keras.Input(image_shape, name='image')
     for i, count in enumerate(filters, start=1):
-        x = layers.hidden(x, layers.convolution, count, i - 1, f'convolution_{i}')
-        x = keras.layers.MaxPooling2D(2, padding='same', name=f'pooling_{i}')(x)
+        pool = keras.layers.MaxPooling2D(2, padding='same', name=f'pooling_{i}')
+        x = layers.hidden(x, layers.convolution, count, i - 1, f'convolution_{i}', pool)
         x = layers.dropout(x, i - 1, f'convolution_{i}')
     return keras.Model(image, _head(x, fields, classes, layers, len(filters)), name='cnn')
