@@ -75,7 +75,7 @@ def train(
         if chief and show and not location.notes:  # of a function, which was not called before
             for note in dataset.notes:
                 warn(note)
-        with prepared.errors_explained(location):
+        with prepared.errors_explained(location), strategy.determinism_explained():
             return Run(config, devices, dataset, workdir, chief=chief).complete(started, show=show and chief)
     except tf.errors.OpError as error:
         if cluster and (isinstance(error, PEERS_FAIL) or 'Collective ops is aborted' in error.message):
@@ -99,7 +99,7 @@ def evaluate(config, location: sources.Location, workdir: Path) -> dict:
     with tempfile.TemporaryDirectory() as scratch:
         run = Run(config, devices, dataset, Path(scratch))
         load_weights(run.model, workdir / 'model.keras')
-        with prepared.errors_explained(location):
+        with prepared.errors_explained(location), strategy.determinism_explained():
             measured = run.measure('test', Summaries(None), images=False)
     return result | {'test': run.tested(measured), 'metrics': results.metrics_of(result) | run.goals}
 

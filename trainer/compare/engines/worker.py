@@ -102,6 +102,7 @@ class Trainer:
           test: whether to open the test set at the end.
           rungs: as `RunSpec.rungs`.
         """
+        from trainer import strategy
         from trainer.train import Run
 
         started = time.perf_counter()
@@ -116,9 +117,9 @@ class Trainer:
             key = program_key(config)
             if key != self._program_key:
                 self.program = None  # let go of before the next one is made
-            run = Run(config, self._strategy, dataset, workdir, program=self.program, rungs=rungs)
-            self.program, self._program_key = run.program, key
-            with prepared.errors_explained(self._location):
+            with prepared.errors_explained(self._location), strategy.determinism_explained():
+                run = Run(config, self._strategy, dataset, workdir, program=self.program, rungs=rungs)
+                self.program, self._program_key = run.program, key
                 run.complete(started, show=False, test=test)
 
 
