@@ -170,8 +170,8 @@ def test_a_model_with_max_pooling_is_not_compiled_by_xla():
         return keras.Sequential([keras.Input((8, 8, 1)), *first, keras.layers.Flatten(), keras.layers.Dense(2)])
 
     assert steps.use_xla(config, device, model())
-    assert steps.use_xla(config, device, model(keras.layers.AveragePooling2D()))
-    assert not steps.use_xla(config, device, model(keras.Sequential([keras.layers.MaxPooling2D()])))
+    assert steps.use_xla(config, device, model(keras.layers.AveragePooling2D(2)))
+    assert not steps.use_xla(config, device, model(keras.Sequential([keras.layers.MaxPooling2D(2)])))
 
 
 @pytest.fixture
