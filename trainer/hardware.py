@@ -98,6 +98,27 @@ def nvidia_library() -> Iterator[Any]:
             pynvml.nvmlShutdown()
 
 
+def handles_of(nvml: Any, names: tuple[str, ...], order: str | None = None) -> list[Any]:
+    """Returns the library's handles of GPUs; [] where it is not known which they are.
+
+    Args:
+      nvml: the module of nvidia-ml-py, started.
+      names: of GPUs, as in CUDA_VISIBLE_DEVICES.
+      order: in place of CUDA_DEVICE_ORDER: CUDA numbers GPUs by their speed unless it is PCI_BUS_ID, and the library always
+        does by their bus.
+    """
+    order = os.environ.get('CUDA_DEVICE_ORDER', '') if order is None else order
+    every = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
+    same_order = order == 'PCI_BUS_ID' or len({nvml.nvmlDeviceGetName(one) for one in every}) == 1
+    found = []
+    for name in names:
+        if name.isdecimal():
+            found += every[int(name) : int(name) + 1] if same_order else []
+        else:
+            found += [one for one in every if nvml.nvmlDeviceGetUUID(one).startswith(name)]
+    return found if len(found) == len(names) else []
+
+
 def _indices(count: int) -> tuple[str, ...]:
     return tuple(map(str, range(count)))
 

@@ -53,9 +53,9 @@ int nvmlInit_v2(void) { return 0; }
 int nvmlShutdown(void) { return 0; }
 int nvmlDeviceGetCount_v2(unsigned *count) { *count = 2; return 0; }
 int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **device) { *device = devices + index; return index > 1 ? 2 : 0; }
-int nvmlDeviceGetHandleByUUID(const char *uuid, void **device) { *device = devices + uuid[4] - 'a'; return 0; }
 int nvmlDeviceGetUUID(void *device, char *uuid, unsigned length)
 { return snprintf(uuid, length, "GPU-%c", 'a' + (int)((char *)device - devices)) < 0; }
+int nvmlDeviceGetName(void *device, char *name, unsigned length) { return snprintf(name, length, "Tesla T4") < 0; }
 int nvmlDeviceGetUtilizationRates(void *device, unsigned *rates)
 { rates[0] = (char *)device == devices ? 80 : 0; rates[1] = 0; return 0; }
 """
@@ -87,6 +87,20 @@ def driver(tmp_path_factory):
 @pytest.mark.parametrize(('environ', 'found'), [({}, "('GPU-a', 'GPU-b')"), ({'CUDA_VISIBLE_DEVICES': '1'}, "('1',)")])
 def test_gpus_are_counted_by_the_drivers_library(driver, environ, found):
     assert driver('from trainer.hardware import visible_gpus; print(visible_gpus().names)', **environ) == found
+
+
+#: Names of GPUs -> how busy they are; none: it is not known which these are.
+BUSY = {"('0', '1')": '[80, 0]', "('GPU-b',)": '[0]', "('GPU-',)": '[]', "('MIG-1',)": '[]', "('0', '7')": '[]'}
+
+
+@pytest.mark.parametrize(('names', 'busy'), BUSY.items())
+def test_how_busy_gpus_are(driver, names, busy):
+    code = f"""
+from trainer.hardware import handles_of, nvidia_library
+with nvidia_library() as nvml:
+    print([nvml.nvmlDeviceGetUtilizationRates(one).gpu for one in handles_of(nvml, {names})])
+"""
+    assert driver(code) == busy
 
 
 @pytest.mark.parametrize(

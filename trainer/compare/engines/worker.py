@@ -102,7 +102,7 @@ class Trainer:
           test: whether to open the test set at the end.
           rungs: as `RunSpec.rungs`.
         """
-        from trainer import strategy
+        from trainer import strategy, usage
         from trainer.train import Run
 
         started = time.perf_counter()
@@ -114,6 +114,7 @@ class Trainer:
             results.check_workdir(workdir, config)
             results.begin(workdir, config)
             dataset = sources.hold_out(self._dataset, seed=config.seed, validation=config.data.validation)
+            usage.forget_peak()  # that of an earlier run
             key = program_key(config)
             if key != self._program_key:
                 self.program = None  # let go of before the next one is made
