@@ -1,4 +1,4 @@
-"""What a run takes of its machine: memory and processors and, where there are any, GPUs."""
+"""What a run takes of its machine: memory, processors and GPUs."""
 
 import contextlib
 import resource
