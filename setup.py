@@ -45,10 +45,11 @@ setup(
             'playwright',  # drives the browser that looks at TensorBoard
             *('kubernetes-validate', 'jsonschema'),  # what manifests must look like
             *('nbclient', 'nbformat', 'ipykernel'),  # to run the notebook
+            'nvidia-ml-py',  # counts GPUs
         ],
         'docs': ['sphinx', 'myst-parser', 'furo'],
         'export': ['tf2onnx', 'onnx', 'onnxruntime', 'ai-edge-litert'],
-        'gpu': ['tensorflow[and-cuda]'],
+        'gpu': ['tensorflow[and-cuda]', 'nvidia-ml-py'],  # the second counts GPUs and reads how busy they are
         'ray': ['ray[default]'],
         'huggingface': ['datasets'],
         'optuna': ['optuna', 'cmaes'],  # samplers of trials that learn; CMA-ES is in a package of its own

@@ -27,6 +27,12 @@ def cores_are_limited_by_quota() -> bool:
     return cores() < _cores_of_affinity()
 
 
+def limit_blas() -> None:
+    """Keeps OpenBLAS, by which NumPy and SciPy multiply matrices, to a quota. To be called before NumPy is imported."""
+    if cores_are_limited_by_quota():
+        os.environ.setdefault('OPENBLAS_NUM_THREADS', str(cores()))
+
+
 def cpu_quota(cgroups: Path = CGROUPS, own: Path = OWN_CGROUPS) -> float | None:
     """Returns the processor time per time that control groups allow, in cores; None: they set no limit."""
     quotas = []

@@ -361,7 +361,8 @@ def use_xla(config, devices, model: keras.Model) -> bool:
     """Returns whether XLA compiles the training step.
 
     'auto', from measurements on 2 CPU cores: XLA trains dense networks 1.3 to 2 times as fast and convolutional ones at a
-    third of the speed; on several logical CPUs it fails, and TPUs compile everything anyway.
+    third of the speed; on several logical CPUs it fails, and TPUs compile everything anyway. On no device has it a
+    deterministic gradient of max pooling, and TensorFlow refuses to compile the one that it has.
 
     Raises:
       UserError: the config asks for XLA where it fails.
@@ -372,7 +373,7 @@ def use_xla(config, devices, model: keras.Model) -> bool:
         raise jit_needs_one_device()
     if config.jit != 'auto':
         return config.jit == 'on'
-    return one_device and not (on_cpu and models.has_convolutions(model))
+    return one_device and not (on_cpu and models.has_convolutions(model)) and not models.has_max_pooling(model)
 
 
 def _sum_no_gradients(optimizer, replicas: int) -> None:

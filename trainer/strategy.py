@@ -1,10 +1,12 @@
 """config + cluster -> tf.distribute.Strategy. The one place where devices are chosen."""
 
+import contextlib
 import json
 import os
+import re
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -53,6 +55,31 @@ def start(config, cluster: Cluster | None) -> tf.distribute.Strategy:
         raise UserError(f'replicas is {config.replicas}, but strategy {name} has {replicas} here')
     check_batch(config, replicas)
     return strategy
+
+
+@contextlib.contextmanager
+def determinism_explained() -> Iterator[None]:
+    """Makes a `UserError` of what TensorFlow raises for an operation that has no deterministic implementation.
+
+    On GPUs these are some thirty, such as the gradient of tf.image.resize with nearest neighbours; in XLA, on CPUs too, the
+    gradient of max pooling. Some are found out only when they are first run.
+    """
+    try:
+        yield
+    except (tf.errors.UnimplementedError, tf.errors.FailedPreconditionError) as error:
+        said = next((line for line in error.message.splitlines() if 'determinis' in line.lower()), '')
+        if not said:
+            raise
+        sentence = re.sub(r'\{\{.*?\}\}|\[Op:.*', '', said).split('. ')[0].strip().rstrip('.')
+        node = re.search(r'\{\{node (\S+?)\}\}', error.message)
+        by_xla = 'XLA' in said or 'HLO' in said
+        remedy = (
+            'use --config.jit=off'
+            if by_xla
+            else "put another operation in its place, or train on the CPU (CUDA_VISIBLE_DEVICES='')"
+        )
+        where = f' (at {node[1]})' if node else ''
+        raise UserError(f'{sentence}{where}, and a run must end with the same weights each time: {remedy}') from error
 
 
 def check_agreement(

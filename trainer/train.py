@@ -24,6 +24,7 @@ from trainer.evaluation import Metrics, Seen, for_prediction
 from trainer.progress import Progress, warn
 from trainer.steps import Program, Totals
 from trainer.summaries import Summaries
+from trainer.usage import Usage
 
 #: What TensorFlow raises when another worker does not answer.
 PEERS_FAIL = (
@@ -75,7 +76,7 @@ def train(
         if chief and show and not location.notes:  # of a function, which was not called before
             for note in dataset.notes:
                 warn(note)
-        with prepared.errors_explained(location):
+        with prepared.errors_explained(location), strategy.determinism_explained():
             return Run(config, devices, dataset, workdir, chief=chief).complete(started, show=show and chief)
     except tf.errors.OpError as error:
         if cluster and (isinstance(error, PEERS_FAIL) or 'Collective ops is aborted' in error.message):
@@ -99,7 +100,7 @@ def evaluate(config, location: sources.Location, workdir: Path) -> dict:
     with tempfile.TemporaryDirectory() as scratch:
         run = Run(config, devices, dataset, Path(scratch))
         load_weights(run.model, workdir / 'model.keras')
-        with prepared.errors_explained(location):
+        with prepared.errors_explained(location), strategy.determinism_explained():
             measured = run.measure('test', Summaries(None), images=False)
     return result | {'test': run.tested(measured), 'metrics': results.metrics_of(result) | run.goals}
 
@@ -160,6 +161,7 @@ class Run:
         self.status = 'completed'
         self.diverged_steps: tuple[int, int] | None = None
         self.history: list[dict] = []
+        self.usage = Usage()
         self.seconds = {'total': 0.0, 'training': 0.0, 'evaluation': 0.0, 'startup': 0.0}
         self.since_evaluation = NOTHING
         self.final_sha256 = ''
@@ -184,7 +186,7 @@ class Run:
         log = self.chief and self.config.tensorboard.enabled is not False
         summaries = Summaries(self.workdir / 'tensorboard' if log else None, self.step)
         progress = Progress(self.total_steps, self.step, show=show)
-        with stop_requests(self._ask_to_stop):
+        with stop_requests(self._ask_to_stop), self.usage.watched():
             try:
                 summaries.start(self.config, self.dataset.name, self.model)
                 if snapshot:
@@ -259,6 +261,7 @@ class Run:
         row['seconds'] = round(self.seconds['training'], 3)
         if self.step in self.blocks.rungs:
             row['rung'] = self.blocks.rungs[self.step]
+        summaries.scalars('train', self.step, self.usage.scalars())
         self.history.append(row)
         progress.evaluation(row)
         if self.best and row is self._best_evaluation():
@@ -365,6 +368,7 @@ class Run:
             'weights_sha256': self.final_sha256,
             'seconds': {key: round(value, 3) for key, value in self.seconds.items()},
             'examples_per_second': round(trained / self.seconds['training'], 1) if trained else None,
+            'resources': self.usage.of_run(self.program.collectives),
             **results.environment(),
         }
         if self.status == 'paused':
@@ -383,11 +387,13 @@ class Run:
                 'history': self.history,
                 'totals': self.since_evaluation,
                 'seconds': self.seconds,
+                'usage': self.usage.parts(),
             }
             self.checkpoints.save(snapshot)
 
     def _continue_from(self, snapshot: dict) -> None:
         self.step, self.history, self.seconds = snapshot['step'], snapshot['history'], snapshot['seconds']
+        self.usage.continue_from(snapshot.get('usage', {}))  # of an earlier version: not known
         if 'totals' in snapshot:
             self.since_evaluation = Totals(*snapshot['totals'])
         else:  # of version 0.1.0: sums of means over steps, and the number of steps

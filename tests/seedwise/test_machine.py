@@ -124,6 +124,18 @@ def test_cores_are_those_of_the_affinity():
         os.sched_setaffinity(0, before)
 
 
+@pytest.mark.parametrize(('quota', 'given', 'threads'), [(1.5, None, '2'), (1.5, '7', '7'), (None, None, None)])
+def test_openblas_keeps_to_a_quota(monkeypatch, quota, given, threads):
+    monkeypatch.setattr(machine, '_cores_of_affinity', lambda: 4)
+    monkeypatch.setattr(machine, 'cpu_quota', lambda: quota)
+    # Set first, so that what the call sets is taken back.
+    monkeypatch.setenv('OPENBLAS_NUM_THREADS', given or '')
+    if given is None:
+        del os.environ['OPENBLAS_NUM_THREADS']
+    machine.limit_blas()
+    assert os.environ.get('OPENBLAS_NUM_THREADS') == threads
+
+
 @pytest.mark.skipif(not machine.MEMINFO.exists(), reason='this system has no /proc/meminfo')
 def test_memory_is_at_most_what_the_system_has_available():
     assert 0 < machine.memory() <= 1.1 * psutil.virtual_memory().available

@@ -7,8 +7,9 @@ import scipy.stats
 import tensorflow as tf
 
 from configs import default
+from seedwise.errors import UserError
 from tests.helpers import run
-from trainer import mixup, steps
+from trainer import mixup, steps, strategy
 from trainer.checkpoints import Checkpoints
 
 
@@ -159,3 +160,68 @@ def test_epochs_zero_is_an_evaluation_only(tmp_path):
     assert 'brier' in again['stdout']
     assert f'{trained["test"]["accuracy"]:.4f}' in again['stdout']
     assert again['weights_sha256'] == trained['weights_sha256']
+
+
+def test_a_model_with_max_pooling_is_not_compiled_by_xla():
+    """XLA has no deterministic gradient of it, and TensorFlow says so only when it compiles the first step."""
+    config, device = default.get_config(), tf.distribute.OneDeviceStrategy('CPU:0')
+
+    def model(*first) -> keras.Model:
+        return keras.Sequential([keras.Input((8, 8, 1)), *first, keras.layers.Flatten(), keras.layers.Dense(2)])
+
+    assert steps.use_xla(config, device, model())
+    assert steps.use_xla(config, device, model(keras.layers.AveragePooling2D(2)))
+    assert not steps.use_xla(config, device, model(keras.Sequential([keras.layers.MaxPooling2D(2)])))
+
+
+@pytest.fixture
+def determinism():
+    from tensorflow.python.framework import config
+
+    was = config.is_op_determinism_enabled()
+    config.enable_op_determinism()
+    yield
+    if not was:
+        config.disable_op_determinism()
+
+
+def test_an_operation_without_a_deterministic_implementation_is_named(determinism):
+    @tf.function(jit_compile=True)
+    def gradient(images):
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            loss = tf.reduce_sum(tf.nn.max_pool2d(images, 2, 2, 'VALID', name='pooling'))
+        return tape.gradient(loss, images)
+
+    said = r'GPU MaxPool .* \(at .*MaxPoolGrad\), and a run .*: use --config.jit=off'
+    with pytest.raises(UserError, match=said), strategy.determinism_explained():
+        gradient(tf.ones([1, 4, 4, 1]))
+
+
+#: What GPUs raise, from TensorFlow's sources -> what is said of it.
+ON_GPUS = {
+    '{{function_node __wrapped__AdjustContrastv2_device_/job:localhost/replica:0/task:0/device:GPU:0}} A deterministic GPU '
+    'implementation of AdjustContrastv2 is not currently available. [Op:AdjustContrastv2] name: ': (
+        'A deterministic GPU implementation of AdjustContrastv2 is not currently available, and'
+    ),
+    'Determinism is not yet supported in GPU implementation of Bincount.\n\t [[{{node a/Bincount}}]] [Op:__inference_1]': (
+        'Determinism is not yet supported in GPU implementation of Bincount (at a/Bincount), and'
+    ),
+    'The GPU implementation of SoftmaxCrossEntropyWithLogits that would have been executed is not deterministic. Note that '
+    'the Python API uses an alternative': (
+        'The GPU implementation of SoftmaxCrossEntropyWithLogits that would have been executed is not deterministic, and'
+    ),
+}
+
+
+@pytest.mark.parametrize(('message', 'said'), ON_GPUS.items())
+def test_what_gpus_raise_becomes_one_line(message, said):
+    with pytest.raises(UserError) as raised, strategy.determinism_explained():
+        raise tf.errors.UnimplementedError(None, None, message)
+    assert str(raised.value).startswith(said)
+    assert str(raised.value).endswith("or train on the CPU (CUDA_VISIBLE_DEVICES='')")
+
+
+def test_other_errors_stay_what_they_are():
+    with pytest.raises(tf.errors.UnimplementedError), strategy.determinism_explained():
+        raise tf.errors.UnimplementedError(None, None, 'Conv2D is not implemented for int4')

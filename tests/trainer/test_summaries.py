@@ -62,6 +62,16 @@ def test_norms_and_throughput_are_there(finished):
         assert all(value > 0 for _, value in scalars(workdir, 'train', tag))
 
 
+def test_memory_and_processors_in_use_are_there_for_each_evaluation(finished):
+    workdir, result = finished
+    peaks = scalars(workdir, 'train', 'resources/peak_memory_bytes')
+    assert [step for step, _ in peaks] == [row['step'] for row in result['history']]
+    values = [value for _, value in peaks]
+    assert values == sorted(values)
+    assert values[-1] <= result['resources']['peak_memory_bytes'] * 1.001  # a board has float32
+    assert all(0 < value <= 1.01 for _, value in scalars(workdir, 'train', 'resources/cpu_utilization'))
+
+
 def test_the_weight_norm_is_that_of_the_trainable_weights(tmp_path):
     import numpy as np
 
@@ -159,7 +169,7 @@ def test_the_result_has_every_promised_field(finished):
     stored = json.loads((workdir / 'result.json').read_text())
     assert {
         *('status', 'config_hash', 'seed', 'dataset', 'strategy', 'parameters', 'steps', 'history', 'test'),
-        *('weights_sha256', 'seconds', 'examples_per_second', 'versions', 'git_revision', 'host'),
+        *('weights_sha256', 'seconds', 'examples_per_second', 'versions', 'git_revision', 'host', 'resources'),
     } <= set(stored)
     assert set(stored['dataset']) == {
         *('name', 'source', 'fingerprint', 'train', 'validation', 'test', 'class_names', 'input')
@@ -168,6 +178,10 @@ def test_the_result_has_every_promised_field(finished):
     assert stored['dataset']['class_names'] == list('0123456789')
     assert set(stored['strategy']) == {'name', 'replicas', 'workers', 'global_batch_size'}
     assert set(stored['seconds']) == {'total', 'training', 'evaluation', 'startup'}
+    resources = stored['resources']
+    assert set(resources) == {'peak_memory_bytes', 'cpu_seconds', 'cpu_utilization'}
+    assert 100 * 2**20 < resources['peak_memory_bytes'] < 8 * 2**30
+    assert 0 < resources['cpu_utilization'] <= 1.01
     row = {'epoch', 'step', 'train_loss', 'train_accuracy', 'validation_loss', 'validation_accuracy'}
     assert row <= set(stored['history'][0])
     assert json.loads((workdir / 'config.json').read_text())['optimizer']['name'] == 'Adam'

@@ -5,7 +5,7 @@ import pytest
 from configs import default
 from seedwise import config_files
 from tests.helpers import ROOT, run
-from trainer import hardware, unused
+from trainer import unused
 from trainer.check import check
 from trainer.compare import grid
 
@@ -100,32 +100,3 @@ def test_a_run_reports_it_once_and_trains_all_the_same(tmp_path):
     arguments = ('--config=configs/mlp_adam.py', '--config.data.name=digits', '--config.epochs=1')
     result = run(tmp_path / 'run', *arguments, '--config.optimizer.ema_momentum=0.5')
     assert result['stderr'].count('optimizer.ema_momentum has no effect: optimizer.use_ema is not set') == 1
-
-
-@pytest.mark.parametrize(
-    ('cpuinfo', 'computes'),
-    [
-        ('processor\t: 0\nflags\t\t: fpu avx2 fma\n', False),
-        ('processor\t: 0\nflags\t\t: fpu avx2 avx512_bf16 fma\n', True),
-        ('flags\t\t: amx_bf16\n', True),
-        ('Features\t: fp asimd bf16\n', True),
-        ('Features\t: fp asimd\n', False),
-        ('', True),
-    ],
-)
-def test_bfloat16_by_the_flags_of_the_processor(cpuinfo, computes):
-    assert hardware.computes_bfloat16(cpuinfo) == computes
-
-
-def test_a_gpu_is_seen_by_its_driver(tmp_path):
-    assert not hardware.has_gpu(tmp_path)
-    (tmp_path / 'nvidia0').touch()
-    assert hardware.has_gpu(tmp_path)
-
-
-@pytest.mark.parametrize('computes', [True, False])
-def test_slow_bfloat16_is_reported_before_it_starts(monkeypatch, computes):
-    monkeypatch.setattr(hardware, 'computes_bfloat16', lambda text: computes)
-    monkeypatch.setattr(hardware, 'has_gpu', lambda: False)
-    assert ('use --config.precision=float32' in hardware.slow_precision('mixed_bfloat16')) == (not computes)
-    assert hardware.slow_precision('float32') == ''

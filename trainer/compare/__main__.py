@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 _STUDY = commands.define_config('study', 'configs/studies/*.py: what to compare; --study.x=y sets a field of it.')
 _WORKDIR = flags.DEFINE_string('workdir', '', "The study's folder. Default: runs/<study name>-<hash of the study>.")
 _WORKERS = flags.DEFINE_integer(
-    'workers', 0, 'Runs trained at a time. 0: one for each core that may be used, if memory allows.', 0, 1024
+    'workers', 0, 'Runs trained at a time. 0: as many as fit by cores, memory and GPUs.', 0, 1024
 )
 _SHARD = flags.DEFINE_string('shard', '', 'i/n: part i of n of the runs, 0 <= i < n; all share a workdir.')
 _ENGINE = flags.DEFINE_string('engine', 'local', f'Where the runs are trained: {", ".join(ENGINES)}.')

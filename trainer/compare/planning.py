@@ -57,7 +57,7 @@ def forecast(plan: study.Plan, engine: str, workers: int) -> Forecast:
     Args:
       plan: the study.
       engine: name of what would train it.
-      workers: runs at a time; 0: one for each core, if memory allows.
+      workers: runs at a time; 0: as many as fit by cores, memory and GPUs.
 
     Raises:
       UserError: that first run failed.
@@ -120,7 +120,7 @@ def _at_a_time(plan: study.Plan, engine: str, workers: int) -> tuple[int, str]:
         base = plan.variants[0].config
         data = base.data
         location = sources.locate(data.name, data.data_dir, data.manual_dir, options=dict(data.options))
-        workers, _ = capacity.local_workers(base.threads, capacity.worker_bytes(location, data.memory_limit_mb))
+        workers = capacity.plan(capacity.this_machine(), capacity.needs_of(base, location)).size
     if not workers:
         return 1, 'of run time, to be divided by the number of workers'
     return workers, f'with {count(workers, "worker")}, and some seconds to start them'

@@ -128,7 +128,7 @@ def _is_number(column: str) -> bool:
     """Whether a column holds numbers: metrics, times, counts, and what was tuned, which has a dotted path."""
     named = (
         *('parameters', 'steps', 'learning_rate', 'low', 'high', 'replicate', 'rung', 'at_end'),
-        *('examples_granted', 'examples_seen'),
+        *('examples_granted', 'examples_seen', 'peak_memory_bytes'),
     )
     return column in named or column.endswith(('_accuracy', '_loss')) or column.startswith('seconds_') or '.' in column
 

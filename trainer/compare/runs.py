@@ -114,6 +114,7 @@ def _metrics(result: Mapping[str, Any]) -> dict[str, Any]:
         | {f'train_{name}': last.get(f'train_{name}') for name in ALWAYS}
         | {f'seconds_{name}': value for name, value in result['seconds'].items()}
         | {name: result.get(name) for name in kept}
+        | {'peak_memory_bytes': result.get('resources', {}).get('peak_memory_bytes')}
         | {'dataset': {key: value for key, value in result['dataset'].items() if key not in FOR_PREDICTION}}
         | {'weights_sha256': result['weights_sha256']}
     )

@@ -214,7 +214,7 @@ def train(
     Args:
       plan: the runs.
       engine: name of what trains them (`engines.ENGINES`).
-      workers: runs trained at a time; 0: one for each core, if memory allows.
+      workers: runs trained at a time; 0: as many as fit by cores, memory and GPUs.
       dashboard: the study in TensorBoard, which is notified of every finished run.
       watch: what looks at the study while it runs.
       report: whether a report follows, for which the folder must be writable.

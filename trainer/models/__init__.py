@@ -16,7 +16,17 @@ from trainer.models import applications, resnet, vit
 from trainer.models.basic import ACTIVATIONS, INITIALIZERS, WHERE, cnn, mlp
 from trainer.models.options import Option
 
-__all__ = ['ACTIVATIONS', 'INITIALIZERS', 'MODELS', 'WHERE', 'build', 'check_name', 'check_shape', 'has_convolutions']
+__all__ = [
+    'ACTIVATIONS',
+    'INITIALIZERS',
+    'MODELS',
+    'WHERE',
+    'build',
+    'check_name',
+    'check_shape',
+    'has_convolutions',
+    'has_max_pooling',
+]
 
 #: Name -> function of (`config.model`, image shape, classes, seed, synchronized).
 MODELS: dict[str, Callable] = {'mlp': mlp, 'cnn': cnn}
@@ -191,6 +201,13 @@ def has_convolutions(model) -> bool:
     from keras.src.layers.convolutional.base_depthwise_conv import BaseDepthwiseConv
 
     return any(isinstance(layer, BaseConv | BaseDepthwiseConv) for layer in layers_of(model))
+
+
+def has_max_pooling(model) -> bool:
+    """Returns whether a model has layers of max pooling over windows, also inside of nested models."""
+    from keras.src.layers.pooling.base_pooling import BasePooling
+
+    return any(isinstance(layer, BasePooling) and layer.pool_mode == 'max' for layer in layers_of(model))
 
 
 def _check_output(model, image_shape: tuple[int, ...], classes: int) -> None:

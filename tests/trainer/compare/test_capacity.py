@@ -1,15 +1,19 @@
-"""How many workers are started without --workers."""
+"""How many workers are started, and which GPUs each is given."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from configs import default
 from data_pipeline.sources import Location
 from seedwise import machine
+from seedwise.errors import UserError
 from trainer import results, strategy
 from trainer.compare import capacity
+from trainer.compare.capacity import Machine, Needs
 from trainer.compare.engines import local, ray
+from trainer.hardware import Gpus
 
 GIB = 2**30
 
@@ -30,7 +34,80 @@ GIB = 2**30
     ],
 )
 def test_as_many_as_fit(cores, memory, worker_bytes, threads, workers):
-    assert capacity.fitting(cores, memory, worker_bytes, threads) == workers
+    found = capacity.plan(Machine(cores, memory), Needs(threads, worker_bytes))
+    assert found.environments == ({},) * workers
+    assert capacity.plan(Machine(cores, memory), Needs(threads, worker_bytes), runs=1).size == 1
+
+
+#: GPUs, what a run needs of them, cores, memory, --workers, runs -> what each worker sees, and what is said.
+ON_GPUS = {
+    'a GPU each': (4, 1, 64, None, 0, 100, ['0', '1', '2', '3'], ''),
+    'no more than runs': (4, 1, 64, None, 0, 2, ['0', '1'], ''),
+    'two each': (4, 2, 64, None, 0, 100, ['0,1', '2,3'], ''),
+    'one is left over': (3, 2, 64, None, 0, 100, ['0,1'], ''),
+    'all for one run': (3, 0, 64, None, 0, 100, ['0,1,2'], ''),
+    'too few cores': (
+        4,
+        1,
+        2,
+        None,
+        0,
+        100,
+        ['0', '1'],
+        '2 workers on 4 GPUs: 2 cores may be used, and each takes 1 (--',
+    ),
+    'too few cores, and runs': (4, 1, 2, None, 0, 2, ['0', '1'], ''),
+    'too little memory': (
+        4,
+        1,
+        64,
+        2 * GIB,
+        0,
+        100,
+        ['0', '1'],
+        '2 workers instead of 4: 2.0 GiB of memory are available',
+    ),
+    'not even for one': (
+        1,
+        1,
+        64,
+        GIB // 2,
+        0,
+        9,
+        ['0'],
+        '0.5 GiB of memory are available, and a run takes about 1.0 GiB',
+    ),
+    'fewer are asked for': (4, 1, 64, None, 1, 100, ['0'], ''),
+    'more than cores are asked for': (4, 1, 1, None, 4, 100, ['0', '1', '2', '3'], ''),
+    'more are asked for': (2, 1, 64, None, 3, 100, ['0', '1', '0'], '3 workers on 2 GPUs: up to 2 share each of them'),
+    'twice as many': (2, 1, 1, GIB, 4, 100, ['0', '1', '0', '1'], '4 workers on 2 GPUs: 2 share each of them'),
+    'more, of two each': (3, 2, 64, None, 3, 100, ['0,1', '2,0', '1,2'], '3 workers on 3 GPUs: 2 share each of them'),
+    'more, but few runs': (2, 1, 64, None, 5, 2, ['0', '1'], ''),
+}
+
+
+@pytest.mark.parametrize('case', ON_GPUS)
+def test_each_worker_has_gpus_of_its_own(case):
+    gpus, each, cores, memory, asked, runs, seen, said = ON_GPUS[case]
+    there = Machine(cores, memory, Gpus(tuple(map(str, range(gpus)))))
+    found = capacity.plan(there, Needs(1, GIB, each), asked, runs)
+    assert [one['CUDA_VISIBLE_DEVICES'] for one in found.environments] == seen
+    assert found.note.startswith(said)
+    assert bool(found.note) == bool(said)
+
+
+def test_a_run_of_more_replicas_than_gpus_is_refused():
+    with pytest.raises(UserError, match='replicas is 4, but there are 2 GPUs here'):
+        capacity.plan(Machine(8, None, Gpus(('0', '1'))), Needs(1, GIB, 4))
+
+
+@pytest.mark.parametrize(
+    ('replicas', 'strategy_name', 'gpus'), [(0, 'auto', 1), (2, 'auto', 2), (0, 'mirrored', 0), (0, 'one_device', 1)]
+)
+def test_the_gpus_of_a_run(replicas, strategy_name, gpus):
+    config = default.get_config()
+    config.replicas, config.strategy = replicas, strategy_name
+    assert capacity.needs_of(config, Location('digits', 'bundled', '/nowhere', '')).gpus == gpus
 
 
 def location(folder, name='mine', shape=('32', '32', '3'), examples=('50000', '10000'), **others) -> Location:
@@ -67,17 +144,17 @@ def test_a_worker_needs_room_for_its_data_as_far_as_that_is_known(tmp_path):
     ],
 )
 def test_fewer_workers_than_cores_are_explained(monkeypatch, capsys, memory, workers, words):
-    monkeypatch.setattr(machine, 'cores', lambda: 8)
-    monkeypatch.setattr(machine, 'memory', lambda: memory)
+    monkeypatch.setattr(capacity, 'this_machine', lambda: Machine(8, memory))
     pool = local.Pool(0, Location('digits', 'bundled', '/nowhere', ''))
     config = default.get_config()
     config.threads = 1
-    assert pool._fitting(config, 100) == workers
-    assert pool._fitting(config, 100) == workers
+    specs = [SimpleNamespace(config=config)] * 100
+    assert pool._plan(specs).size == workers
+    assert pool._plan(specs).size == workers
     said = capsys.readouterr().err
     assert said.startswith(words)
     assert said.count('\n') == bool(words)  # once, and in one line
-    assert local.Pool(0, pool._location)._fitting(config, 1) == workers
+    assert local.Pool(0, pool._location)._plan(specs[:1]).size == 1
     assert capsys.readouterr().err == ''  # there is but one run
 
 

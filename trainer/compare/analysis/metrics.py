@@ -10,6 +10,7 @@ DIRECTIONS: Mapping[str, str] = {
     **{f'train_{name}': METRICS[name].goal for name in ALWAYS},
     **{f'{split}_{name}': metric.goal for split in ('validation', 'test') for name, metric in METRICS.items()},
     **{f'seconds_{part}': 'min' for part in ('total', 'training', 'evaluation', 'startup')},
+    'peak_memory_bytes': 'min',
 }
 
 

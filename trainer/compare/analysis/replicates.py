@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 #: Columns that are averaged, by how they begin.
-AVERAGED = ('test_', 'validation_', 'train_', 'seconds_', 'steps', 'parameters')
+AVERAGED = ('test_', 'validation_', 'train_', 'seconds_', 'steps', 'parameters', 'peak_memory_')
 
 
 def replicate_of(study: Mapping[str, Any]) -> dict[int, int]:

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from multiprocessing import Pipe
 from multiprocessing.connection import wait
 
@@ -18,8 +19,9 @@ from seedwise.shadowing import python_module
 from seedwise.signals import stop_requests
 from trainer.compare import capacity
 from trainer.compare.engines.base import NO_LIMITS, Event, Limits, MayStart, always
-from trainer.compare.engines.worker import SAVE_SECONDS, program_key
+from trainer.compare.engines.worker import SAVE_SECONDS, WITHOUT_GPUS, program_key
 from trainer.compare.grid import RunSpec
+from trainer.hardware import Gpus
 
 POLL_SECONDS = 0.5
 TAIL_BYTES = 4000
@@ -30,6 +32,11 @@ MOST_STILLBORN = 3
 #: Compiled programs after which a worker is replaced: TensorFlow keeps all it has compiled, some 10 MB each.
 MOST_PROGRAMS = 100
 
+NO_GPUS = (
+    'the GPUs of this machine are not used, because TensorFlow cannot use them: '
+    "pip install 'seedwise[gpu]' installs what it needs"
+)
+
 
 class Pool:
     """Trains runs in worker processes that live until the pool is closed: they keep data and compiled steps between calls.
@@ -39,19 +46,21 @@ class Pool:
     """
 
     def __init__(self, workers: int, location: Location):
-        """`workers`: number of processes; 0: so many that each core has a thread, as far as they fit into memory."""
-        self._size = workers
+        """`workers`: number of processes; 0: as many as fit by cores, memory and GPUs (`capacity.plan`)."""
+        self._asked = workers
         self._location = location
-        self._reported = False
+        self._said: set[str] = set()
         self._workers: list[Worker] = []
+        # None: not known yet, as the first worker finds out whether its TensorFlow can use the GPUs that are there.
+        self._uses_gpus: bool | None = None
 
     def run(self, specs: Sequence[RunSpec], on_event: Callable[[Event], None], limits: Limits = NO_LIMITS) -> None:
         """As `engines.Engine` says."""
         if not specs:
             return
         work = Work(specs, limits.may_start)
-        size = min(self._size or self._fitting(specs[0].config, len(specs)), len(specs))
         workers = self._workers
+        plan = self._plan(specs)
         stillborn = 0
         stop: list[int] = []
         with stop_requests(stop.append):
@@ -62,8 +71,9 @@ class Pool:
                 while not stop and time.monotonic() < limits.until:
                     if not any(worker.spec for worker in workers):
                         work.drop_refused()  # the time may be over before a worker has started
+                    size = 1 if plan.gpus and self._uses_gpus is None else plan.size
                     while len(workers) < size and work.waiting > sum(not worker.ready for worker in workers):
-                        workers.append(Worker(self._location))
+                        self._start(plan)
                     if not work.waiting and not any(worker.spec for worker in workers):
                         return
                     for worker in _readable(workers):
@@ -80,6 +90,11 @@ class Pool:
                         spec, worker.spec = worker.spec, None
                         if spec:
                             on_event(Event(answer[0], spec, answer[1]))
+                        elif plan.gpus and self._uses_gpus is None:
+                            self._uses_gpus = answer != WITHOUT_GPUS
+                            if not self._uses_gpus:
+                                self._say(NO_GPUS)
+                                plan = self._plan(specs)
                         _give(worker, work, on_event)
             except BaseException:
                 self.close()
@@ -100,14 +115,27 @@ class Pool:
         _end(self._workers)
         self._workers.clear()
 
-    def _fitting(self, config, runs: int) -> int:
-        """Returns how many workers fit here, and reports once if memory makes them fewer than the cores."""
-        needed = capacity.worker_bytes(self._location, config.data.memory_limit_mb)
-        size, why = capacity.local_workers(config.threads, needed)
-        if why and size < runs and not self._reported:
-            print(why, file=sys.stderr)
-            self._reported = True
-        return size
+    def _plan(self, specs: Sequence[RunSpec]) -> capacity.Plan:
+        """Returns which workers to start for runs, and reports once what a user may not expect of it."""
+        needs, there = capacity.needs_of(specs[0].config, self._location), capacity.this_machine()
+        if there.memory is not None:  # what the workers that live have taken of it already is theirs
+            there = replace(there, memory=there.memory + needs.memory * len(self._workers))
+        if self._uses_gpus is False:
+            there = replace(there, gpus=Gpus())
+        plan = capacity.plan(there, needs, self._asked, len(specs))
+        self._say(plan.note)
+        return plan
+
+    def _start(self, plan: capacity.Plan) -> None:
+        """Starts a worker in the first place of the plan that none has."""
+        taken = [worker.place for worker in self._workers]
+        place = next(i for i in range(len(taken) + 1) if i not in taken)
+        self._workers.append(Worker(self._location, plan.environments[place], place))
+
+    def _say(self, line: str) -> None:
+        if line and line not in self._said:
+            print(line, file=sys.stderr)
+            self._said.add(line)
 
 
 def _give(worker: 'Worker', work: 'Work', on_event: Callable[[Event], None]) -> None:
@@ -180,20 +208,21 @@ class Worker:
     """A worker process.
 
     `spec`: its run, if any; `ready`: it has got as far as to ask for one; `ending`: it was told to end; `programs`: how many
-    it had to compile.
+    it had to compile; `place`: its number in the plan.
     """
 
-    def __init__(self, location: Location):
+    def __init__(self, location: Location, environment: Mapping[str, str] | None = None, place: int = 0):
+        """`environment`: variables that it is given beside those of this process."""
         self.spec: RunSpec | None = None
         self.ready = self.ending = False
-        self.programs = 0
+        self.programs, self.place = 0, place
         self.connection, theirs = Pipe()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `end`)
         with theirs:
-            command, environment = python_module('trainer.compare.engines.worker', str(theirs.fileno()))
+            command, inherited = python_module('trainer.compare.engines.worker', str(theirs.fileno()))
             self._process = subprocess.Popen(
                 command,
-                env=environment,
+                env=inherited | {**(environment or {})},
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=self._errors,

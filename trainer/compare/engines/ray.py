@@ -193,9 +193,9 @@ class RayEngine:
 
     def _needs(self, config) -> dict[str, int]:
         """Returns what one run takes: on a cluster with GPUs, one for each replica."""
-        gpus = {'GPU': config.replicas or 1} if self._ray.cluster_resources().get('GPU') else {}
-        memory = capacity.worker_bytes(self._location, config.data.memory_limit_mb)
-        return {'CPU': config.threads, MEMORY: memory, **gpus}
+        needs = capacity.needs_of(config, self._location)
+        most = max(int(node['Resources'].get('GPU', 0)) for node in self._ray.nodes() if node['Alive'])
+        return {'CPU': needs.threads, MEMORY: needs.memory} | ({'GPU': needs.gpus or most} if most else {})
 
     def _node_lost(self, spec: RunSpec) -> Event:
         """Returns `busy`, since a node that cannot be reached may still be at it: its lock tells."""

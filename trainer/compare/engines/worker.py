@@ -2,9 +2,9 @@
 
 It imports TensorFlow and reads the data once, and keeps the compiled steps of the last run for the next one where that
 differs in seed or learning rate alone. Over the connection at file descriptor FD it is sent first the dataset's
-`Location`, then the arguments of `Trainer.run` for each run, and None at the end; it answers 'ready', then with a
-(kind, error) for each run, as in `engines.Event`. When the connection breaks, the pool has died: the run is saved, and
-the worker ends.
+`Location`, then the arguments of `Trainer.run` for each run, and None at the end; it answers `READY` or `WITHOUT_GPUS`,
+then with a (kind, error) for each run, as in `engines.Event`. When the connection breaks, the pool has died: the run is
+saved, and the worker ends.
 """
 
 import json
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 #: From the pool's death to the worker's, at the latest: time to save a checkpoint.
 SAVE_SECONDS = 30.0
 
+#: A worker's first answer: TensorFlow can use GPUs, or cannot.
+READY, WITHOUT_GPUS = ('ready', ''), ('ready', 'without GPUs')
+
 
 def main(fd: int) -> int:
     signals.deliver_by_thread()  # before any other thread starts
@@ -42,9 +45,9 @@ def main(fd: int) -> int:
     tasks: queue.SimpleQueue = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(connection, tasks), daemon=True).start()
     location = tasks.get()
-    tensorflow_import.import_tensorflow()
+    tf = tensorflow_import.import_tensorflow()
     trainer = None
-    connection.send('ready')
+    connection.send(READY if tf.config.list_physical_devices('GPU') else WITHOUT_GPUS)
     while task := tasks.get():
         try:
             trainer = trainer or Trainer(task[0], location)
@@ -99,6 +102,7 @@ class Trainer:
           test: whether to open the test set at the end.
           rungs: as `RunSpec.rungs`.
         """
+        from trainer import strategy, usage
         from trainer.train import Run
 
         started = time.perf_counter()
@@ -110,12 +114,13 @@ class Trainer:
             results.check_workdir(workdir, config)
             results.begin(workdir, config)
             dataset = sources.hold_out(self._dataset, seed=config.seed, validation=config.data.validation)
+            usage.forget_peak()  # that of an earlier run
             key = program_key(config)
             if key != self._program_key:
                 self.program = None  # let go of before the next one is made
-            run = Run(config, self._strategy, dataset, workdir, program=self.program, rungs=rungs)
-            self.program, self._program_key = run.program, key
-            with prepared.errors_explained(self._location):
+            with prepared.errors_explained(self._location), strategy.determinism_explained():
+                run = Run(config, self._strategy, dataset, workdir, program=self.program, rungs=rungs)
+                self.program, self._program_key = run.program, key
                 run.complete(started, show=False, test=test)
 
 

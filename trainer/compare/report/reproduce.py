@@ -1,6 +1,7 @@
 """What a reader needs to make a study again: command, config, what varies, what was tuned, versions, hosts and times."""
 
 import json
+import math
 import re
 import textwrap
 from collections.abc import Mapping
@@ -15,6 +16,9 @@ from configs import default
 from seedwise import dotted
 from trainer.compare.report.layout import Layout, name_of, names_of
 from trainer.results import is_hashed
+
+#: The column of runs with their peak memory.
+PEAK = 'peak_memory_bytes'
 
 #: Scale of a search space -> how it is written.
 SCALES = {'log': 'log-uniform', 'log_1m': '1 \N{MINUS SIGN} x log-uniform', 'linear': 'uniform'}
@@ -65,18 +69,21 @@ def facts(study: ml_collections.ConfigDict, runs: pd.DataFrame, layout: Layout) 
 
 
 def times(runs: pd.DataFrame, layout: Layout) -> dict[str, Any]:
-    """Returns how long the runs took, in all and for each variant."""
+    """Returns how long the runs took, in all and on average of each variant, and the most memory that one of these took."""
     columns = {'seconds_training': 'training', 'seconds_total': 'in all'}
     columns = {column: words for column, words in columns.items() if column in runs}
     if runs.empty or 'seconds_total' not in columns:
         return {}
-    means = runs[list(columns)].astype(float).groupby(names_of(runs, layout.axes), sort=False).mean()
+    names = names_of(runs, layout.axes)
+    table = runs[list(columns)].astype(float).groupby(names, sort=False).mean().map('{:.2f}'.format)
+    headings = [f'{words}, s' for words in columns.values()]
+    if PEAK in runs and runs[PEAK].notna().any():  # runs of earlier versions do not know it
+        table[PEAK] = runs[PEAK].astype(float).groupby(names, sort=False).max().map(_gibibytes)
+        headings.append('peak memory, GiB')
     return {
         'total': duration(float(runs['seconds_total'].sum())),
-        'columns': list(columns.values()),
-        'rows': [
-            (name, [f'{value:.2f}' for value in row]) for name, row in zip(means.index, means.values, strict=True)
-        ],
+        'columns': headings,
+        'rows': [(name, row) for name, row in zip(table.index, table.to_numpy().tolist(), strict=True)],
     }
 
 
@@ -114,6 +121,10 @@ def _distinct(column: pd.Series) -> list[tuple[Any, int]]:
     """Returns the distinct values of a column, dicts too, each with the number of runs that have it."""
     counts = column.map(lambda value: json.dumps(value, sort_keys=True)).value_counts()
     return [(json.loads(key), int(n)) for key, n in sorted(counts.items())]
+
+
+def _gibibytes(size: float) -> str:
+    return '' if math.isnan(size) else f'{size / 2**30:.2f}'
 
 
 def duration(seconds: float) -> str:

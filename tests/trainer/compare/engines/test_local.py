@@ -18,8 +18,9 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 
 from data_pipeline import sources
 from tests.helpers import STUDY, command, compare, finish, hashes, results_of, wait_for
-from trainer.compare import grid
+from trainer.compare import capacity, grid
 from trainer.compare.engines import local
+from trainer.hardware import Gpus
 
 #: Events of each run: they tell when it is under way.
 BOARDS = '--study.base.tensorboard.enabled=true'
@@ -241,15 +242,47 @@ def test_a_run_that_fails_is_tried_twice_and_named_and_the_others_go_on(file, tm
     assert not (tmp_path / 'SGD' / '1' / 'error.txt').exists()
 
 
-def test_a_worker_is_replaced_after_so_many_programs(finished, file, tmp_path, monkeypatch):
+def gpus_of(worker: local.Worker) -> str | None:
+    """Returns what a worker process really has as CUDA_VISIBLE_DEVICES."""
+    return psutil.Process(worker._process.pid).environ().get('CUDA_VISIBLE_DEVICES')
+
+
+def test_worker_processes_have_gpus_of_their_own(monkeypatch):
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', 'GPU-a,GPU-b,GPU-c')
+    pool = local.Pool(0, sources.locate('digits'))
+    plan = capacity.plan(capacity.Machine(8, None, Gpus(('GPU-a', 'GPU-b', 'GPU-c'))), capacity.Needs(1, 2**30))
+    try:
+        for _ in range(3):
+            pool._start(plan)
+        assert list(map(gpus_of, pool._workers)) == ['GPU-a', 'GPU-b', 'GPU-c']
+        lost = pool._workers.pop(1)
+        lost.stop()
+        lost.end()
+        pool._start(plan)
+        assert gpus_of(pool._workers[-1]) == 'GPU-b'
+    finally:
+        pool.close()
+
+
+def test_a_worker_is_replaced_after_so_many_programs(finished, file, tmp_path, monkeypatch, capsys):
+    """On a machine with a GPU that TensorFlow cannot use, as it cannot here: the first worker finds out."""
     monkeypatch.setattr(local, 'MOST_PROGRAMS', 1)
-    make, workers = local.Worker, []
-    monkeypatch.setattr(local, 'Worker', lambda location: workers.append(make(location)) or workers[-1])
+    monkeypatch.setattr(capacity, 'this_machine', lambda: capacity.Machine(1, None, Gpus(('0',))))
+    make, workers, seen = local.Worker, [], []
+
+    def start(*arguments):
+        workers.append(make(*arguments))
+        seen.append(gpus_of(workers[-1]))
+        return workers[-1]
+
+    monkeypatch.setattr(local, 'Worker', start)
     config = runpy.run_path(str(file))['get_config']()
     grid.prepare(config)
     specs = grid.runs_of(grid.variants_of(config), [0, 1], tmp_path)
     events = []
-    local.Pool(1, sources.locate('digits')).run(specs, events.append)
+    local.Pool(0, sources.locate('digits')).run(specs, events.append)
+    assert seen == ['0', None]
+    assert capsys.readouterr().err.splitlines() == [local.NO_GPUS]
     assert [event.kind for event in events] == ['started', 'finished'] * 4
     assert len(workers) == 2  # one for each of the two optimizers
     assert hashes(tmp_path).items() <= hashes(finished).items()

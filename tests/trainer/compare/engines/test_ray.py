@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from configs import default
@@ -31,10 +32,10 @@ STUDY = study_text(
 
 @pytest.fixture(scope='module')
 def cluster():
-    """Two nodes of one CPU each."""
+    """Two nodes of one CPU each and, as Ray is told, one GPU."""
     from ray.cluster_utils import Cluster
 
-    node = {'num_cpus': 1, 'object_store_memory': 100 * 2**20}
+    node = {'num_cpus': 1, 'num_gpus': 1, 'object_store_memory': 100 * 2**20}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('RAY_worker_niceness', '0')  # on a machine that is shared, its workers would be the last to run
         try:
@@ -92,6 +93,13 @@ def wait_for(condition, seconds: float = 400) -> None:
 def test_a_study_outlives_the_loss_of_a_node_and_ends_as_it_would_have(cluster, file, tmp_path):
     process = compare('ray', file, tmp_path / 'ray', {'RAY_ADDRESS': cluster.address})
     wait_for(lambda: len(under_way(tmp_path / 'ray')) == 2 or process.poll() is not None)
+    workers = [
+        one
+        for one in psutil.process_iter(['cmdline'])
+        if 'trainer.compare.engines.worker' in (one.info['cmdline'] or ())
+    ]
+    ours = [one for one in workers if str(tmp_path) in ' '.join(file.path for file in one.open_files())]
+    assert [one.environ().get('CUDA_VISIBLE_DEVICES') for one in ours] == ['0', '0']  # each the only one of its node
     cluster.remove_node(list(cluster.worker_nodes)[0], allow_graceful=False)
     said = finish(process)
     assert 'its node was lost, will be tried again' in said

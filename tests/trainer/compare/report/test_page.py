@@ -341,6 +341,18 @@ def test_the_same_runs_make_the_same_report(tmp_path):
                 assert path.read_bytes() == (tmp_path / other / path.relative_to(tmp_path / 'a')).read_bytes(), path
 
 
+def test_the_most_memory_of_a_variant_is_shown_where_it_is_known():
+    study = load('behal_optimizers')
+    runs = made_up(study, 2)
+    layout = layout_of(study, runs)
+    assert reproduce.times(runs, layout)['columns'] == ['training, s', 'in all, s']  # runs of an earlier version
+    first = runs['variant'] == runs['variant'].iloc[0]
+    runs['peak_memory_bytes'] = np.where(first, runs['seed'] * 2**30, np.nan)
+    times = reproduce.times(runs, layout)
+    assert times['columns'][-1] == 'peak memory, GiB'
+    assert [cells for _, cells in times['rows']][:2] == [['2.50', '3.00', '1.00'], ['2.50', '3.00', '']]
+
+
 def test_an_unfinished_study_is_not_judged(tmp_path):
     page = Reader(write(tmp_path, 'behal_optimizers', unfinished=5)).text
     assert 'Not finished: 5 of 17 runs are missing' in page
