@@ -14,9 +14,6 @@ name in capitals, a variable of the environment. So `--sides=ours,ours+jit=off` 
 """
 
 import ast
-import json
-import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -25,6 +22,7 @@ from absl import app, flags
 
 from benchmarks.compare import ceiling, machine, records
 from benchmarks.compare.networks import NETWORKS
+from benchmarks.compare.processes import child
 from benchmarks.compare.sides import SIDES, split
 from seedwise import machine as limits
 from seedwise.errors import UserError, unknown
@@ -44,16 +42,6 @@ _AGAINST = flags.DEFINE_string('against', '', 'An older file of --out, to which 
 _CEILING = flags.DEFINE_bool('ceiling', True, 'Measure the matrix product and the memory copy of this machine.')
 
 BATCH = 128
-
-
-def child(task: dict, environment: dict[str, str]) -> dict:
-    """Returns what a task measured in a process of its own; {'reason': ...} where it failed."""
-    command = [sys.executable, '-m', 'benchmarks.compare.child', json.dumps(task)]
-    done = subprocess.run(command, capture_output=True, encoding='utf-8', env=os.environ | environment)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or [f'ended with {done.returncode}'])[-1]
-        return {'reason': last}
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def measure(record: dict, threads: int, rounds: int, epochs: int, steps: int, images: str, show) -> None:
@@ -131,7 +119,7 @@ def main(argv: list[str]) -> int:
 
     for what, library in ceiling.parts(record['machine']['computes_bfloat16']) if _CEILING.value else ():
         show(f'ceiling: {what}, {library}')
-        found = child({'ceiling': what, 'library': library, 'threads': threads}, {})
+        found = child({'ceiling': what, 'library': library, 'threads': threads})
         if 'reason' not in found:
             record['ceilings'].append({'what': what, 'library': library} | found)
     measure(record, threads, _ROUNDS.value, _EPOCHS.value, _STEPS.value, _IMAGES.value, show)

@@ -50,11 +50,13 @@ def _train(task: Task, fields: dict) -> dict:
         for name in sections:
             section = section[name]
         with section.unlocked():
-            section[field] = value
+            section[field] = tuple(value) if isinstance(value, list) else value  # JSON has no tuples
     with tempfile.TemporaryDirectory() as folder:
         config.data.data_dir = f'{folder}/data'
-        location = sources.ensure_downloaded(sources.locate(config.data.name, config.data.data_dir))
+        data = config.data
+        location = sources.locate(data.name, data.data_dir, options=dict(data.options))
         started = time.perf_counter()
+        location = sources.ensure_downloaded(location, memory_limit_mb=data.memory_limit_mb)
         result = train.train(config, location, Path(folder, 'run'), show=False)
     ends = [started, *ends]
     return {
