@@ -33,8 +33,10 @@ _SIDES = flags.DEFINE_list(
     'sides', ['ours', 'keras', 'pytorch', 'jax'], f'Which of {", ".join(SIDES)}, best ours first.'
 )
 _ROUNDS = flags.DEFINE_integer('rounds', 3, 'Times that all sides take their turn.', lower_bound=1)
-_EPOCHS = flags.DEFINE_integer('epochs', 4, 'Passes of each process; the first is not counted.', lower_bound=2)
-_STEPS = flags.DEFINE_integer('steps', 0, 'Steps of a pass. 0: 468 of MLPs, 156 of the CNN, 24 of ResNet-20.', 0)
+_EPOCHS = flags.DEFINE_integer('epochs', 3, 'Passes of each process; the first is not counted.', lower_bound=2)
+_STEPS = flags.DEFINE_integer(
+    'steps', 0, 'Steps of a pass. 0: 468 of MLPs, 117 of the CNN, 16 of ResNet-20, fewer of JAX.', 0
+)
 _THREADS = flags.DEFINE_integer('threads', 0, 'Threads of each side. 0: all cores that this process may use.', 0)
 _IMAGES = flags.DEFINE_string('images', '', 'Dataset of 32x32x3 for ResNet-20, such as cifar10. Empty: random images.')
 _OUT = flags.DEFINE_string('out', '', 'File to write every measurement to, with the machine it was made on.')
@@ -50,9 +52,7 @@ def measure(record: dict, threads: int, rounds: int, epochs: int, steps: int, im
         for name in record['models']:
             network, file = NETWORKS[name], Path(folder, f'{name}.npz')
             count = (steps or network.steps) * BATCH
-            made = child(
-                {'examples': name, 'images': images, 'count': count, 'file': str(file), 'threads': threads}, {}
-            )
+            made = child({'examples': name, 'images': images, 'count': count, 'file': str(file), 'threads': threads})
             if 'reason' in made:
                 raise UserError(made['reason'])
             task = {'network': name, 'data': str(file), 'passes': epochs, 'batch': BATCH, 'threads': threads}
@@ -65,17 +65,21 @@ def measure(record: dict, threads: int, rounds: int, epochs: int, steps: int, im
                     reason = SIDES[side].missing()
                     if SIDES[side].networks and name not in SIDES[side].networks:
                         reason = 'does not have this network'
-                    fields = {key: _value(value) for key, value in settings.items() if not key.isupper()}
+                    fewer = 0 if steps else SIDES[side].steps.get(name, 0)
+                    own = {
+                        'side': side,
+                        'fields': {key: _value(value) for key, value in settings.items() if not key.isupper()},
+                        'steps': fewer,
+                    }
                     environment = {key: value for key, value in settings.items() if key.isupper()}
-                    found = (
-                        {'reason': reason} if reason else child(task | {'side': side, 'fields': fields}, environment)
-                    )
+                    found = {'reason': reason} if reason else child(task | own, environment)
                     key = {'model': name, 'side': text}
                     if 'reason' in found:
                         record['missing'].append(key | found | {'failed': not reason})
                         continue
-                    found['accuracy'] = found['accuracy'] if made['real'] else None
-                    record['measurements'].append(key | {'round': number, 'steps': count // BATCH} | found)
+                    if fewer or not made['real']:
+                        found['accuracy'] = None
+                    record['measurements'].append(key | {'round': number, 'steps': fewer or count // BATCH} | found)
                     if _OUT.value:
                         records.write(Path(_OUT.value), record)
 

@@ -95,6 +95,6 @@ NETWORKS = {
         468,
         {'model.name': 'mlp', 'model.hidden': (512, 512)},
     ),
-    'cnn': Network('CNN, 421,642 parameters', MNIST, CNN, 156, {'model.name': 'cnn'}),
-    'resnet20': Network('ResNet-20 on 32x32x3', CIFAR, _resnet_20(), 24, {'model.name': 'resnet'}),
+    'cnn': Network('CNN, 421,642 parameters', MNIST, CNN, 117, {'model.name': 'cnn'}),
+    'resnet20': Network('ResNet-20 on 32x32x3', CIFAR, _resnet_20(), 16, {'model.name': 'resnet'}),
 }

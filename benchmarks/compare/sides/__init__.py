@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+from collections.abc import Mapping
 
 
 @dataclasses.dataclass(frozen=True)
@@ -12,11 +13,13 @@ class Side:
       function: module of this folder and its function of a task.
       needs: package that it is written for.
       networks: those that it has; () for all.
+      steps: network -> the steps of a pass, where it is so slow that as many as others take would last too long.
     """
 
     function: str
     needs: str
     networks: tuple[str, ...] = ()
+    steps: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def missing(self) -> str:
         """Returns why the side cannot run here, or ''."""
@@ -31,7 +34,7 @@ SIDES = {
     'keras': Side('keras_fit:run', 'tensorflow'),
     'pytorch': Side('pytorch:run', 'torch'),
     'pytorch_compile': Side('pytorch:run_compiled', 'torch'),
-    'jax': Side('jax_compiled:run', 'jax'),
+    'jax': Side('jax_compiled:run', 'jax', steps={'cnn': 24, 'resnet20': 2}),
 }
 
 

@@ -17,6 +17,7 @@ class Task:
       batch: examples of one step.
       threads: that the side may use.
       fields: fields of this project's config that differ, for the sides that have one.
+      steps: of a pass, for a side that takes fewer than the others; 0: all.
     """
 
     network: str
@@ -25,11 +26,14 @@ class Task:
     batch: int
     threads: int
     fields: dict
+    steps: int = 0
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Returns training images and labels, test images and labels."""
         with np.load(self.data) as file:
-            return tuple(file[name] for name in ('x_train', 'y_train', 'x_test', 'y_test'))
+            x, y, *test = (file[name] for name in ('x_train', 'y_train', 'x_test', 'y_test'))
+            count = self.steps * self.batch or len(x)
+            return x[:count], y[:count], *test
 
 
 def orders(examples: int, passes: int, batch: int):
