@@ -41,7 +41,7 @@ PACKAGES = ('tensorflow', 'tensorflow-cpu', 'keras', 'torch', 'jax', 'jaxlib', '
 SETTINGS = (
     *results.SETTINGS,
     *('MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'OPENBLAS_CORETYPE', 'KMP_AFFINITY', 'KMP_BLOCKTIME', 'NPROC'),
-    *('TF_XLA_AUTO_JIT', 'TF_USE_LEGACY_KERAS', 'KERAS_BACKEND', 'LD_PRELOAD', 'MALLOC_CONF', 'JAX_PLATFORMS'),
+    *('TF_XLA_AUTO_JIT', 'TF_USE_LEGACY_KERAS', 'LD_PRELOAD', 'MALLOC_CONF', 'JAX_PLATFORMS'),
 )
 
 #: What two measurements must share for their ratio to be about the software.

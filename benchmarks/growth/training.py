@@ -14,8 +14,8 @@ SIDE, CLASSES = 28, 10
 FUNCTION = """
 import numpy as np
 
-def data(data_dir, file):
-    with np.load(file) as arrays:
+def data(data_dir, path):
+    with np.load(path) as arrays:
         return {split: (arrays[f'x_{split}'], arrays[f'y_{split}']) for split in ('train', 'test')}
 """
 
@@ -38,7 +38,7 @@ def readers(file: Path) -> dict[str, dict]:
     return {
         'in memory': {'data.name': str(file)},
         'streamed': {'data.name': str(file), 'data.memory_limit_mb': 1},
-        'function': {'data.name': f'{function}:data', 'data.options': {'file': str(file)}},
+        'function': {'data.name': f'{function}:data', 'data.options': {'path': str(file)}},
     }
 
 
