@@ -23,10 +23,10 @@ def write(parts: Mapping[str, Mapping[str, Mapping[int, Measured]]], file: Path)
     for column, (what, measured) in enumerate(shown.items()):
         for row, (field, label) in enumerate({'seconds': 'seconds', 'peak_mb': 'peak memory, MB'}.items()):
             ax = axes[row][column]
-            for name, of in measured.items():
+            for number, (name, of) in enumerate(measured.items()):
                 if row and name.endswith('first epoch'):
                     continue  # the same process
-                ax.plot([*of], [getattr(one, field) for one in of.values()], marker='o', label=name)
+                ax.plot([*of], [getattr(one, field) for one in of.values()], f'C{number}o-', label=name)
             ax.set(xscale='log', yscale='log', xlabel=what, ylabel=label)
             ax.grid(alpha=0.3)
         _add_linear(axes[0][column])
