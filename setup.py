@@ -53,6 +53,7 @@ setup(
         'ray': ['ray[default]'],
         'huggingface': ['datasets'],
         'optuna': ['optuna', 'cmaes'],  # samplers of trials that learn; CMA-ES is in a package of its own
+        'peers': ['torch', 'jax'],  # what benchmarks.compare compares with
         'vertex': ['google-cloud-aiplatform'],  # for the tests alone: what a job must look like
     },
 )
