@@ -184,9 +184,11 @@ def _one(plan: study.Plan, about: 'reporting.About') -> list[RunSpec]:
 
     dashboard = None
     if plan.config.base.tensorboard.enabled is not False:
+        from trainer.compare.analysis.replicates import replicate_of
         from trainer.compare.dashboard import Dashboard
 
-        dashboard = Dashboard(about.name, plan.seeds, plan.workdir, at_most=plan.at_every_look)
+        replicates = replicate_of(plan.config)
+        dashboard = Dashboard(about.name, plan.seeds, plan.workdir, at_most=plan.at_every_look, replicates=replicates)
     watch = None
     if plan.is_first:  # of shards, one looks at the study while it runs
         page = functools.partial(reporting.report_while_running, plan, about=about) if _REPORT.value else None

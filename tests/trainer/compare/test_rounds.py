@@ -36,14 +36,15 @@ def test_the_claims_of_the_first_study_would_have_been_decided_by_fewer_runs():
     config, runs, _, _ = records.read(ROOT / 'docs' / 'studies' / 'raj_optimizers_losses' / 'runs.csv')
     have, asked = runs_used(config, runs.drop(columns='test_correct'), 10)
     assert len(runs) == 210
-    assert sum(have.values()) == 99
+    assert sum(have.values()) == 101
     assert min(have.values()) == seeds.LEAST
     # Seven of eight claims are decided; Nadam and RMSprop are closer than ten seeds show. Of what computes the same thing,
     # one variant alone gets more seeds.
     assert [(q.name, q.waits_for) for q in asked if not q.answered] == [
         ('nadam_best_optimizer', ('CCE-Nadam', 'CCE-RMSprop'))
     ]
-    assert {n for name, n in have.items() if not name.startswith('CCE')} == {seeds.LEAST}
+    # Except where a claim compares variants that compute the same thing: it takes runs of both.
+    assert {n for name, n in have.items() if not name.startswith('CCE')} == {seeds.LEAST, seeds.LEAST + 1}
 
 
 def test_seeds_go_to_what_is_open_alone():

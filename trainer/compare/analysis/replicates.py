@@ -51,7 +51,7 @@ def _mean(group: pd.DataFrame) -> dict[str, Any]:
     for column in group:
         values = group[column].tolist()
         if column == 'history':
-            row[column] = [_means_of(entries) for entries in zip(*values, strict=False)]
+            row[column] = [means_of(entries) for entries in zip(*values, strict=False)]
         elif all(isinstance(value, np.ndarray) for value in values):
             row[column] = np.mean(np.stack(values), axis=0)
         elif str(column).startswith(AVERAGED):
@@ -60,7 +60,7 @@ def _mean(group: pd.DataFrame) -> dict[str, Any]:
     return row
 
 
-def _means_of(entries: tuple[Mapping[str, Any], ...]) -> dict[str, Any]:
+def means_of(entries: tuple[Mapping[str, Any], ...]) -> dict[str, Any]:
     """Returns the means of evaluations that were made at the same time."""
     return {
         key: float(np.mean([entry[key] for entry in entries]))

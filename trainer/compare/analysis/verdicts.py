@@ -20,7 +20,11 @@ from trainer.compare.analysis.examples import Crossed, Flips, crossed, flips
 from trainer.compare.analysis.metrics import goal_of
 from trainer.compare.analysis.rules import ANYTIME, FIXED, RULES
 from trainer.compare.analysis.selection import (
+    SEEDS_FROM,
+    TRAINED_AS,
     Selector,
+    alike,
+    apart,
     by_variant,
     column,
     horizon,
@@ -141,6 +145,7 @@ def by_seed(claim: Claim, runs: pd.DataFrame, selector: Selector) -> pd.Series:
 
 def _better(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdict:
     """By the t test of the paired differences against `claim.margin`; times to a target by the sign-flip test."""
+    runs = apart(runs, claim.a, claim.b)
     pair = _compare(claim, runs, claim.a, claim.b, rule)
     if pair is None:
         return _unfinished(claim, claim.a, claim.b)
@@ -179,10 +184,11 @@ def _best(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdict
     """
     rivals, name = rivals_of(claim, runs), label(claim.a)
     ours, *theirs = [by_seed(claim, runs, selector) for selector in (claim.a, *rivals)]
-    pairs = [
-        _compare_values(claim, ours, other, (name, label(rival)), rule)
-        for rival, other in zip(rivals, theirs, strict=True)
-    ]
+    pairs = []
+    for rival, other in zip(rivals, theirs, strict=True):
+        own = apart(runs, claim.a, rival)
+        both = (ours, other) if own is runs else (by_seed(claim, own, claim.a), by_seed(claim, own, rival))
+        pairs.append(_compare_values(claim, *both, (name, label(rival)), rule))
     made = with_holm([pair for pair in pairs if pair is not None])
     if not made:
         return _unfinished(claim, claim.a, *rivals)
@@ -208,10 +214,11 @@ def _best(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdict
     if result == UNDECIDED:
         beaten = dict(zip([pair.b for pair in made], [q < claim.alpha for q in over], strict=True))
         for rival, pair in zip(rivals, pairs, strict=True):
-            if pair and _stuck(pair):
-                reasons.append(_stuck(pair))
+            why = _stuck(pair, runs, claim.a, rival) if pair else ''
+            if why:
+                reasons.append(why)
             elif pair and not (beaten[pair.b] or _is_same(pair, margin, claim)):
-                open_ += _names(runs, rival)
+                open_ += _needed(runs, claim.a, rival)
     return Verdict(
         claim,
         result,
@@ -221,7 +228,7 @@ def _best(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdict
         None,
         tuple(made),
         _estimates_of({name: ours} | dict(zip(map(label, rivals), theirs, strict=True))),
-        waits_for=tuple(dict.fromkeys([*_names(runs, claim.a), *open_])) if open_ else (),
+        waits_for=tuple(dict.fromkeys(open_)),
         stuck=' '.join(dict.fromkeys(reasons)),
     )
 
@@ -261,14 +268,19 @@ def _mostly(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdi
         f'by one (Holm-corrected) it does in {won}, does not in {lost}, and {n - won - lost} are undecided; '
         f'{_p(p)}, {count(seeds, "seed")}.'
     )
+    reasons = [
+        _stuck(pair, select(runs, setting), claim.a, claim.b)
+        if pair
+        else 'No seed has finished in one of the settings.'
+        for setting, pair in zip(settings, pairs, strict=True)
+    ]
     open_ = [
         name
-        for setting, pair in zip(settings, _filled(pairs, made), strict=True)
-        if pair and not (pair.sign(claim.alpha) or _is_same(pair, margin, claim) or _stuck(pair))
-        for name in _names(select(runs, setting), claim.a, claim.b)
+        for setting, pair, why in zip(settings, _filled(pairs, made), reasons, strict=True)
+        if pair and not (pair.sign(claim.alpha) or _is_same(pair, margin, claim) or why)
+        for name in _needed(select(runs, setting), claim.a, claim.b)
     ]
     waits_for = tuple(dict.fromkeys(open_)) if result == UNDECIDED else ()
-    reasons = [_stuck(pair) if pair else 'No seed has finished in one of the settings.' for pair in pairs]
     stuck = ' '.join(dict.fromkeys(filter(None, reasons))) if result == UNDECIDED else ''
     return Verdict(claim, result, text, seeds, p, None, tuple(made), waits_for=waits_for, stuck=stuck)
 
@@ -312,7 +324,7 @@ def _at_least(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Ver
         result, p = _decided(claim, 1.0, p)
         text = f'{name} diverged on {failed} of {count(n, "seed")}: it has no mean {claim.what}.'
         stuck = f'{name} diverges, and more seeds would not give it a mean.' if 2 * failed <= n else ''
-        waits_for = _names(runs, claim.a) if result == UNDECIDED and not stuck else ()
+        waits_for = _needed(runs, claim.a) if result == UNDECIDED and not stuck else ()
         return Verdict(
             claim,
             result,
@@ -338,7 +350,7 @@ def _at_least(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Ver
     bound = 'more' if claim.better == 'max' else 'less'
     text = f'Mean {claim.what} of {name}: {values.mean():.4g}{interval} over {count(n, "seed")}'
     text += f'; claimed: {claim.value:g} or {bound}.'
-    waits_for = _names(runs, claim.a) if result == UNDECIDED else ()
+    waits_for = _needed(runs, claim.a) if result == UNDECIDED else ()
     return Verdict(claim, result, text, n, p, None, (), estimates, waits_for=waits_for)
 
 
@@ -365,13 +377,15 @@ def _fails(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdic
         result, p = _decided(claim, of_one(most), max(few))
     else:
         result, p = _decided(claim, max(most), of_one(few))
-    k, n = sum(k for k, _ in shares.values()), sum(n for _, n in shares.values())
+    trained = ~chosen.duplicated([TRAINED_AS, 'seed']) if TRAINED_AS in chosen else failed == failed
+    k, n = int(failed[trained].sum()), int(trained.sum())
     text = f'{k} of {n} runs of {label(claim.a)} diverged or stayed {side} {claim.what} {claim.value:g}'
     if k and len(shares) > 1:
         worst = max(shares, key=lambda variant: shares[variant][0] / shares[variant][1])
         text += f'; at worst {shares[worst][0]} of {shares[worst][1]}, with {worst}'
     shown = few if claim.quantifier == 'any' else most
     open_ = [name for name, q in zip(shares, shown, strict=True) if q >= claim.alpha] if result == UNDECIDED else []
+    waits_for = _needed(chosen[chosen['variant'].isin(open_)], {})
     return Verdict(
         claim,
         result,
@@ -379,7 +393,7 @@ def _fails(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdic
         min(n for _, n in shares.values()),
         p,
         shares=shares,
-        waits_for=tuple(open_),
+        waits_for=waits_for,
     )
 
 
@@ -410,6 +424,7 @@ def _less_sensitive(claim: Claim, trials: pd.DataFrame, margin: float, rule: str
 def _compare(
     claim: Claim, runs: pd.DataFrame, a: Selector, b: Selector, rule: str, setting: str = ''
 ) -> Comparison | None:
+    runs = apart(runs, a, b)
     left, right = by_seed(claim, runs, a), by_seed(claim, runs, b)
     return _compare_values(claim, left, right, (label(a) + setting, label(b) + setting), rule)
 
@@ -500,8 +515,12 @@ def _estimates_of(values: Mapping[str, pd.Series]) -> dict[str, Estimate]:
     return {name: estimate(row) for name, row in finite.items() if len(row)}
 
 
-def _names(runs: pd.DataFrame, *selectors: Selector) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(str(name) for selector in selectors for name in select(runs, selector)['variant']))
+def _needed(runs: pd.DataFrame, *selectors: Selector) -> tuple[str, ...]:
+    """Returns the variants of which more seeds would be seeds of these: of those that compute the same thing one alone,
+    unless they are compared with each other."""
+    one_for_all = SEEDS_FROM in runs and not (len(selectors) == 2 and alike(runs, *selectors))
+    column = SEEDS_FROM if one_for_all else 'variant'
+    return tuple(dict.fromkeys(str(name) for selector in selectors for name in select(runs, selector)[column]))
 
 
 def _is_same(pair: Comparison, margin: float, claim: Claim) -> bool:
@@ -509,8 +528,10 @@ def _is_same(pair: Comparison, margin: float, claim: Claim) -> bool:
     return margin > 0 and replace(pair, margin=margin).outcome(claim.alpha) == SAME
 
 
-def _stuck(pair: Comparison) -> str:
+def _stuck(pair: Comparison, runs: pd.DataFrame, a: Selector, b: Selector) -> str:
     """Returns why no number of seeds is expected to tell two variants apart; '' if it may."""
+    if not pair.margin and alike(runs, a, b):
+        return f'{pair.a} and {pair.b} compute the same thing: more seeds cannot tell them apart.'
     if pair.n < TELLING:
         return ''
     if pair.advantage is None and not pair.failed:
@@ -524,7 +545,8 @@ def _of_pair(
     claim: Claim, runs: pd.DataFrame, pair: Comparison, result: str, p: float, text: str, *, open_: bool = True
 ) -> Verdict:
     """Returns the verdict on a claim about one pair; `open_`: whether more seeds could matter if it is undecided."""
-    stuck = _stuck(pair) if result == UNDECIDED else ''
+    assert isinstance(claim.b, Mapping)
+    stuck = _stuck(pair, runs, claim.a, claim.b) if result == UNDECIDED else ''
     return Verdict(
         claim,
         result,
@@ -533,7 +555,7 @@ def _of_pair(
         p_value=p,
         comparisons=(pair,),
         estimates=_estimates(claim, runs, claim.a, claim.b),
-        waits_for=_names(runs, claim.a, claim.b) if result == UNDECIDED and open_ and not stuck else (),
+        waits_for=_needed(runs, claim.a, claim.b) if result == UNDECIDED and open_ and not stuck else (),
         stuck=stuck,
     )
 

@@ -15,7 +15,7 @@ from seedwise.errors import UserError
 from trainer.compare.analysis.anytime import Look, confidence_sequence, t_reach
 from trainer.compare.analysis.claims import Claim, parse
 from trainer.compare.analysis.ranking import corrected_for
-from trainer.compare.analysis.selection import label, select
+from trainer.compare.analysis.selection import apart, label, select
 from trainer.compare.analysis.statistics import ALPHA
 from trainer.compare.analysis.verdicts import Verdict, by_seed, rivals_of, settings_of
 from trainer.compare.report.sentences import Ranked
@@ -122,9 +122,9 @@ def _of_claim(claim: Claim, runs: pd.DataFrame, seeds: Sequence[Any]) -> Iterato
     if claim.kind == 'mostly':
         where = [(select(runs, one), f' ({label(one)})') for one in settings_of(claim, runs)]
     for part, words in where:
-        ours = by_seed(claim, part, claim.a)
         for other in rivals_of(claim, part) if claim.kind == 'best' else [claim.b]:
-            advantage = sign * _difference(ours, by_seed(claim, part, other))
+            own = apart(part, claim.a, other)
+            advantage = sign * _difference(by_seed(claim, own, claim.a), by_seed(claim, own, other))
             looks = confidence_sequence(_in_order(advantage, seeds), confidence)
             yield Course(claim.id, claim.metric, label(claim.a), label(other) + words, confidence, _lines(claim), looks)
 

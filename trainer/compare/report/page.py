@@ -332,8 +332,8 @@ def page_of(
     margins = dict(study.get('margins') or {})
     judged = not unfinished and not none
     units = runs if none else by_replicate(runs, replicate_of(study))
-    counted, first = (runs, {}) if none else pooling.filled(study, units, margins, rule)
-    found = pooling.waiting(verdicts(claims_of(study), counted, trials, margins, rule), first) if judged else []
+    counted = runs if none else pooling.filled(study, units, margins, rule)
+    found = verdicts(claims_of(study), counted, trials, margins, rule) if judged else []
     checks = verdicts(study.get('checks', ()), units, trials, margins, rule) if judged else []
     layout = layout_of(study, runs, pooling.axes(study, checks), metrics) if not none else Layout({}, metrics=metrics)
     if not none:

@@ -226,8 +226,8 @@ def _judged(
     study: ml_collections.ConfigDict, runs: pd.DataFrame, margins: Mapping[str, float]
 ) -> tuple[pd.DataFrame, list[Verdict]]:
     """Returns the runs that claims are judged by (`pooling.filled`), and the verdicts by the anytime rule."""
-    counted, first = pooling.filled(study, runs, margins, ANYTIME)
-    return counted, pooling.waiting(verdicts.verdicts(claims_of(study), counted, None, margins, ANYTIME), first)
+    counted = pooling.filled(study, runs, margins, ANYTIME)
+    return counted, verdicts.verdicts(claims_of(study), counted, None, margins, ANYTIME)
 
 
 def _rankings(
