@@ -222,7 +222,23 @@ def test_who_takes_seeds_away_has_seen_their_results(tmp_path):
     config.seeds = 1
     fewer = study_runs.Plan(config, tmp_path, 0, 1)
     how = stopping_of(fewer, frame[frame['seed'] == 0], 0)
-    assert (how['rule'], how['first'], how['taken_away']) == ('anytime', 1, True)
+    # The two seeds were fixed beforehand; that one is left, results may have decided.
+    assert (how['rule'], how['first'], how['taken_away'], how['picked']) == ('anytime', 2, True, False)
+    with config.ignore_type():
+        config.seeds = (1,)
+    other = study_runs.Plan(config, tmp_path, 0, 1)
+    assert stopping_of(other, frame[frame['seed'] == 1], 0)['picked']
+
+
+@pytest.mark.parametrize('now', [3, 5])
+def test_the_number_of_seeds_that_are_left_is_not_fixed_beforehand(tmp_path, now):
+    """A study of 10 seeds, seen, of which the runs of some were deleted."""
+    (tmp_path / 'report').mkdir()
+    (tmp_path / 'report' / 'study.json').write_text(json.dumps({'stopping': {'rule': 'fixed', 'looks': [10]}}))
+    config = small(tmp_path, None)
+    config.seeds = now
+    how = stopping_of(study_runs.Plan(config, tmp_path, 0, 1), pd.DataFrame({'seed': range(now)}), 0)
+    assert (how['rule'], how['first']) == ('anytime', seeds.LEAST)
 
 
 @pytest.mark.parametrize(
