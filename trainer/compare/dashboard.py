@@ -32,8 +32,9 @@ from tensorboard.plugins.hparams import api_pb2
 
 from seedwise.errors import CannotWrite, writing
 from trainer import events, images, metrics, results
+from trainer.compare.analysis.metrics import range_of
 from trainer.compare.analysis.replicates import means_of
-from trainer.compare.analysis.statistics import CONFIDENCE, estimate, mean_intervals
+from trainer.compare.analysis.statistics import CONFIDENCE, cut, estimate, mean_intervals
 from trainer.compare.analysis.words import count
 from trainer.compare.grid import RunSpec, Variant, runs_of
 from trainer.progress import warn
@@ -217,7 +218,7 @@ def _mean(
         lines.append(f'**{len(units) - len(completed)} {words}** and are in no mean.')
     last: list[Summary.Value] = []
     for name, numbers in _results(completed).items():
-        found = estimate(numbers)
+        found = estimate(numbers, bounds=range_of(name))
         values = _with_interval(f'result/{name}', found.mean, found.low, found.high)
         split, _, metric = name.partition('_')
         if split == 'test' and not any(f'{metric}/{split}' == value.tag for _, _, v in steps for value in v):
@@ -249,7 +250,12 @@ def _curves(histories: Sequence[Sequence[Mapping]], names: Iterable[str]) -> lis
         return []
     steps, tags, columns = zip(*found, strict=True)
     table = np.array(columns, float).T
-    values = zip(steps, map(_with_interval, tags, table.mean(0).tolist(), *mean_intervals(table)), strict=True)
+    lows, highs = mean_intervals(table)
+    if len(table) > 1:
+        bounds = np.array([range_of(tag.partition('/')[0]) for tag in tags]).T
+        ends = cut(np.array(lows, float), np.array(highs, float), table.min(0), table.max(0), (bounds[0], bounds[1]))
+        lows, highs = (one.tolist() for one in ends)
+    values = zip(steps, map(_with_interval, tags, table.mean(0).tolist(), lows, highs), strict=True)
     groups = itertools.groupby(values, key=lambda pair: pair[0])
     return [(step, None, [*itertools.chain(*(values for _, values in group))]) for step, group in groups]
 

@@ -179,7 +179,7 @@ BAD = {
     'two of a name': ('variant,acc,acc\na,0.9,0.8\n', "two columns 'acc'"),
     'empty': ('', 'is empty'),
     'one column': ('variant\na\nb\n', 'has one column'),
-    'headings alone': ('variant,seed,acc\n', 'no column of numbers|no run'),
+    'headings alone': ('variant,seed,acc\n', 'has headings and no rows'),
     'no direction': ('variant,seed,zorp\na,0,1\na,1,2\nb,0,1\nb,1,3\n', '--goal=zorp=max'),
 }
 

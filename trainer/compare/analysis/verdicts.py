@@ -17,7 +17,7 @@ import pandas as pd
 from trainer.compare.analysis.claims import Claim, parse
 from trainer.compare.analysis.comparisons import SAME, Comparison, above, compare, with_holm
 from trainer.compare.analysis.examples import Crossed, Flips, crossed, flips
-from trainer.compare.analysis.metrics import goal_of
+from trainer.compare.analysis.metrics import goal_of, range_of
 from trainer.compare.analysis.rules import ANYTIME, FIXED, RULES
 from trainer.compare.analysis.selection import (
     SEEDS_FROM,
@@ -36,7 +36,9 @@ from trainer.compare.analysis.selection import (
 )
 from trainer.compare.analysis.sensitivity import Sensitivity, learning_rate_sensitivity, same_width
 from trainer.compare.analysis.statistics import (
+    UNBOUNDED,
     Estimate,
+    cut,
     estimate,
     false_discovery_rate,
     holm,
@@ -227,7 +229,7 @@ def _best(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdict
         p,
         None,
         tuple(made),
-        _estimates_of({name: ours} | dict(zip(map(label, rivals), theirs, strict=True))),
+        _estimates_of(claim, {name: ours} | dict(zip(map(label, rivals), theirs, strict=True))),
         waits_for=tuple(dict.fromkeys(open_)),
         stuck=' '.join(dict.fromkeys(reasons)),
     )
@@ -343,7 +345,9 @@ def _at_least(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Ver
     if n > 1:
         mean, se = float(x.mean()), sd_of(x) / np.sqrt(n)
         reach = RULES[rule].reach(n - 1.0, 1 - claim.alpha) * se if se else 0.0
-        interval = f' [{mean - reach:.4g}, {mean + reach:.4g}]' if np.isfinite(reach) else ''
+        if np.isfinite(reach):
+            low, high = cut(mean - reach, mean + reach, x.min(), x.max(), range_of(claim.metric))
+            interval = f' [{low:.4g}, {high:.4g}]'
         over = float(above(sign * mean, se, n - 1, 0, 0, sign * claim.value, rule=rule))
         under = float(above(-sign * mean, se, n - 1, 0, 0, -sign * claim.value, rule=rule))
     result, p = _decided(claim, 2 * over, 2 * under)
@@ -507,12 +511,13 @@ def _right(runs: pd.DataFrame) -> dict[Any, np.ndarray] | None:
 
 def _estimates(claim: Claim, runs: pd.DataFrame, *selectors: Selector) -> dict[str, Estimate]:
     """Means of what can be averaged: seeds on which a run diverged are left out."""
-    return _estimates_of({label(selector): by_seed(claim, runs, selector) for selector in selectors})
+    return _estimates_of(claim, {label(selector): by_seed(claim, runs, selector) for selector in selectors})
 
 
-def _estimates_of(values: Mapping[str, pd.Series]) -> dict[str, Estimate]:
+def _estimates_of(claim: Claim, values: Mapping[str, pd.Series]) -> dict[str, Estimate]:
+    bounds = range_of(claim.metric) if claim.target is None else UNBOUNDED
     finite = {name: row[np.isfinite(row)] for name, row in values.items()}
-    return {name: estimate(row) for name, row in finite.items() if len(row)}
+    return {name: estimate(row, bounds=bounds) for name, row in finite.items() if len(row)}
 
 
 def _needed(runs: pd.DataFrame, *selectors: Selector) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from seedwise.errors import writing
+from trainer.compare.analysis.metrics import range_of
 from trainer.compare.analysis.over_datasets import NEAR, OverDatasets, over_datasets
 from trainer.compare.analysis.ranking import BEHIND, BEST
 from trainer.compare.analysis.replicates import by_replicate, replicate_of, several_seeds
@@ -112,7 +113,7 @@ def _workloads(pages: Mapping[str, Page]) -> list[Workload]:
             continue  # some variant lacks a seed that the test takes
         found = over_datasets(values, first.goal, error=bool(figures.share_of(first.metric)))
         cells = {
-            str(variant): {data: _cell(frame[variant].dropna()) for data, frame in values.items()}
+            str(variant): {data: _cell(frame[variant].dropna(), first.metric) for data, frame in values.items()}
             for variant in first.values
         }
         uneven = any(frame.isna().any(axis=None) for frame in values.values())
@@ -158,12 +159,12 @@ def _fixed_beforehand(ranked: Ranked, page: Page) -> pd.DataFrame:
     return by_seed(select(units, own[0]), page.layout, ranked.metric)
 
 
-def _cell(values: pd.Series) -> str:
+def _cell(values: pd.Series, metric: str) -> str:
     """Returns the mean over the seeds on which a variant did not diverge, with its interval."""
     finite = values[np.isfinite(values)]
     if finite.empty:
         return 'diverged'
-    own, diverged = estimate(finite), len(values) - len(finite)
+    own, diverged = estimate(finite, bounds=range_of(metric)), len(values) - len(finite)
     text = f'{tables.number(own.mean)} {tables.interval(own.low, own.high)}'.rstrip()
     return text + (f', {diverged} diverged' if diverged else '')
 

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from trainer.compare.analysis import verdicts
 from trainer.compare.analysis.comparisons import Comparison, compare, compare_all
 from trainer.compare.analysis.factorial import Effect
+from trainer.compare.analysis.metrics import range_of
 from trainer.compare.analysis.ranking import BEHIND, SAME, UNDECIDED, Place, Ranking, rank
 from trainer.compare.analysis.rules import FIXED, RULES
 from trainer.compare.analysis.selection import select
@@ -85,7 +86,7 @@ def ranked(
     for where in layout.workloads:
         values = by_seed(select(runs, where), layout, metric)
         pairs = compare_all(values, goal=goal, paired=paired, rule=rule) if values.shape[1] <= MOST_PAIRED else []
-        ranking = rank(values, goal=goal, margin=margin, paired=paired, rule=rule)
+        ranking = rank(values, goal=goal, margin=margin, paired=paired, rule=rule, bounds=range_of(metric))
         found.append(Ranked(', '.join(where.values()), metric, goal, paired, values, ranking, pairs, rule))
     return found
 
