@@ -8,13 +8,11 @@ from typing import Any
 import pandas as pd
 
 from seedwise.errors import UserError, unknown
+from trainer.judging.event_files import PATTERN, Reader
 from trainer.judging.names import at, named
 from trainer.judging.results import Results, direction, finish
 from trainer.judging.trackers import store_of
 from trainer.results import best_of, metrics_of
-
-#: Bytes of event files that are read of one folder of runs: more takes minutes.
-MOST_BYTES = 2 * 2**30
 
 #: Tags of a run that are no results.
 NO_RESULT = ('learning_rate', 'lr', 'gradient', 'weights', 'examples_per_second', 'epoch')
@@ -26,7 +24,7 @@ def kind_of(path: Path) -> str | None:
         return 'mlflow'
     if next(path.rglob('result.json'), None):
         return 'runs'
-    if next(path.rglob('events.out.tfevents*'), None):
+    if next(path.rglob(PATTERN), None):
         return 'tensorboard'
     if next(path.rglob('*.csv'), None):
         return 'keras'
@@ -78,16 +76,11 @@ def read_tensorboard(paths: Sequence[Path], metrics: Sequence[str], goals: Mappi
       goals: tag -> 'max' or 'min'.
       step: 'last', 'best', or the number of a step.
     """
-    folders = [
-        (path, folder) for path in paths for folder in sorted({f.parent for f in path.rglob('events.out.tfevents*')})
-    ]
-    size = sum(file.stat().st_size for path in paths for file in path.rglob('events.out.tfevents*'))
-    if size > MOST_BYTES:
-        raise UserError(
-            f'{paths[0]} has {size / 2**30:.1f} GiB of event files, and at most {MOST_BYTES / 2**30:.0f} are read: '
-            'name fewer folders'
-        )
-    series = {folder: _scalars(folder) for _, folder in folders}
+    folders = [(path, folder) for path in paths for folder in sorted({f.parent for f in path.rglob(PATTERN)})]
+    reader = Reader()
+    series = {folder: reader.scalars(folder, metrics) for _, folder in folders}
+    if metrics and not all(any(metric in one for one in series.values()) for metric in metrics):
+        series = {folder: reader.scalars(folder) for _, folder in folders}  # to say which tags there are
     tags = sorted({tag for one in series.values() for tag in one})
     if not tags:
         raise UserError(f'{paths[0]} has event files without scalars')
@@ -113,32 +106,12 @@ def read_tensorboard(paths: Sequence[Path], metrics: Sequence[str], goals: Mappi
     guess = [
         f'{len(rows)} TensorBoard runs, variants and seeds by their paths; value: {step}. Tags: {", ".join(chosen)}.'
     ]
+    ends = {one[tag].last for one in series.values() for tag in chosen[:1] if tag in one}
+    if step == 'last' and len(ends) > 1:
+        guess.append(f'The runs end at different steps, {min(ends):,} to {max(ends):,}: --step compares them at one.')
     if len(rows) < len(folders):
         guess.append(f'{len(folders) - len(rows)} folders lack one of these tags and are left out.')
     return finish(pd.DataFrame(rows), chosen, goals, 'tensorboard', guess)
-
-
-def _scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    """Returns tag -> (step, value) of the scalars in a folder; a file that is cut off is read as far as it goes."""
-    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
-    from tensorboard.util import tensor_util
-
-    found: dict[str, list[tuple[int, float]]] = {}
-    for file in sorted(folder.glob('events.out.tfevents*')):
-        try:
-            for event in EventFileLoader(str(file)).Load():
-                for value in event.summary.value:
-                    if value.HasField('simple_value'):
-                        found.setdefault(value.tag, []).append((event.step, value.simple_value))
-                    elif (
-                        value.HasField('tensor') and not value.tensor.tensor_shape.dim and value.tensor.dtype in (1, 2)
-                    ):
-                        number = float(tensor_util.make_ndarray(value.tensor))
-                        found.setdefault(value.tag, []).append((event.step, number))
-        except Exception as error:  # damage in the middle: what came before it counts
-            if not found:
-                raise UserError(f'{file} cannot be read: {type(error).__name__}: {error}') from error
-    return found
 
 
 def read_keras(paths: Sequence[Path], metrics: Sequence[str], goals: Mapping[str, str], step: str) -> Results:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from seedwise.errors import UserError
@@ -23,7 +23,7 @@ def named(parts: Sequence[str]) -> tuple[str, int | None]:
     return '/'.join(rest) or parts[-1], int(match['seed'])
 
 
-def at(points: Sequence[tuple[float, float]], step: str, goal: str | None, where: Path) -> float:
+def at(points: Iterable[tuple[float, float]], step: str, goal: str | None, where: Path) -> float:
     """Returns the value of a curve at its last step, at its best, or at a given step.
 
     Args:
@@ -38,9 +38,11 @@ def at(points: Sequence[tuple[float, float]], step: str, goal: str | None, where
     if step == 'last':
         return max(points, key=lambda point: point[0])[1]
     if step == 'best':
-        values = [value for _, value in points if not math.isnan(value)]
+        values = (value for _, value in points if not math.isnan(value))
         return (min if goal == 'min' else max)(values, default=math.nan)
+    last = -math.inf
     for place, value in points:
         if place == float(step):
             return value
-    raise UserError(f'{where} has no value at step {step}: its last is {max(points)[0]:g}')
+        last = max(last, place)
+    raise UserError(f'{where} has no value at step {step}: its last is {last:g}')

@@ -14,17 +14,17 @@ DIRECTIONS: Mapping[str, str] = {
     'peak_memory_bytes': 'min',
 }
 
-#: Column of results, or name of a metric -> the smallest and the largest value that it can take.
+#: Column of results, as ours or Keras's, or name of a metric -> the smallest and the largest value that it can take.
 RANGES: Mapping[str, tuple[float, float]] = {
     f'{split}{name}': (metric.low, metric.high)
-    for split in ('', 'train_', 'validation_', 'test_')
-    for name, metric in METRICS.items()
+    for split in ('', 'train_', 'training_', 'val_', 'valid_', 'validation_', 'test_', 'eval_')
+    for name, metric in ({**METRICS, 'acc': METRICS['accuracy']}).items()
 }
 
 
 def range_of(metric: str) -> tuple[float, float]:
     """Returns the smallest and the largest value that a metric can take, infinite where none is known."""
-    return RANGES.get(metric, UNBOUNDED)
+    return RANGES.get(metric.lower().replace('/', '_'), UNBOUNDED)
 
 
 def goal_of(metric: str, stated: str | None = None) -> str:

@@ -128,6 +128,7 @@ def test_what_is_shown_ends_at_the_range_of_the_metric_and_covers_as_often():
     whole, shown = estimate([0.9, 1.0, 1.0]), estimate([0.9, 1.0, 1.0], bounds=range_of('test_accuracy'))
     assert whole.high > 1 == shown.high
     assert (shown.low, shown.mean, shown.sd) == (whole.low, whole.mean, whole.sd)
+    assert range_of('val/acc') == range_of('val_accuracy') == (0, 1)
     # In per cent, or of a metric without a known range, nothing is cut.
     assert estimate([90, 100, 100], bounds=range_of('accuracy')).high > 100
     assert range_of('test_loss') == range_of('test_accuracy - train_accuracy') == UNBOUNDED

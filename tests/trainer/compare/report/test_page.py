@@ -257,6 +257,19 @@ def test_losses_that_are_the_same_are_not_ranked(raj):
     assert 'CCE' not in (raj[0] / 'plots' / 'pairs.svg').read_text()
 
 
+@pytest.mark.parametrize(
+    'words',
+    [
+        'The best mean was picked from 21: it is not corrected for that, and new seeds are likely to be a little worse.',
+        'r: correlation of A and B over seeds, which is what pairing gains by.',
+        'would be expected by chance',
+        'no margin is stated, so that nothing can be called practically the same',
+    ],
+)
+def test_what_a_reader_must_know_of_the_numbers_stands_next_to_them(raj, words):
+    assert words in Reader(raj[1]).text
+
+
 def test_losses_that_should_be_the_same_and_are_not_raise_the_alarm(tmp_path):
     runs = made_up(load('raj_optimizers_losses'), 5)
     runs['test_loss'] += 0.1 * (runs['loss'] == 'KL')
