@@ -8,6 +8,7 @@ import pytest
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
+from trainer.compare.analysis import statistics
 from trainer.compare.analysis.metrics import range_of
 from trainer.compare.analysis.statistics import (
     UNBOUNDED,
@@ -164,6 +165,14 @@ def test_sign_flips_by_hand():
     assert sign_flip(np.array([1.0] * 6 + [-1])) == pytest.approx(16 / 128)
     assert sign_flip(np.zeros(4)) == 1
     assert sign_flip(np.array([1.0])) is None
+
+
+def test_sign_flips_of_thousands_of_values_are_not_drawn(monkeypatch):
+    values = np.random.default_rng(0).exponential(size=1001) - 0.94
+    fast = sign_flip(values)
+    monkeypatch.setattr(statistics, 'MOST_FLIPPED', 2000)
+    assert fast == pytest.approx(sign_flip(values), abs=0.01)
+    assert 0.01 < fast < 0.2
 
 
 def test_sign_flips_of_many_seeds_repeat():
