@@ -245,7 +245,7 @@ def _curves(histories: Sequence[Sequence[Mapping]], names: Iterable[str]) -> lis
         for metric, split in itertools.product(names, SPLITS):
             numbers = [entry.get(f'{split}_{metric}') for entry in entries]
             if None not in numbers:
-                found.append((entries[0]['step'], f'{metric}/{split}', numbers))
+                found.append((int(entries[0]['step']), f'{metric}/{split}', numbers))
     if not found:
         return []
     steps, tags, columns = zip(*found, strict=True)
