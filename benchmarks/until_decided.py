@@ -39,7 +39,7 @@ def replay(study: ml_collections.ConfigDict, frame: pd.DataFrame) -> tuple[pd.Da
 
 def judged(study: ml_collections.ConfigDict, frame: pd.DataFrame, rule: str) -> list[Verdict]:
     margins = dict(study.get('margins') or {})
-    return verdicts(claims_of(study), pooling.filled(study, frame, margins, rule)[0], None, margins, rule)
+    return verdicts(claims_of(study), pooling.filled(study, frame, margins, rule), None, margins, rule)
 
 
 def in_words(found: list[Verdict]) -> str:

@@ -11,6 +11,7 @@ from data_pipeline import pipeline, sources
 from data_pipeline.augment import Augment
 from data_pipeline.examples import InMemory
 from data_pipeline.own import augment as own_augment
+from seedwise.errors import UserError
 from trainer import strategy
 
 #: Largest block of training images handed to one compiled call, in bytes.
@@ -52,6 +53,11 @@ class Blocks:
             every = config.eval_every_epochs
             steps = {self.step_of_epoch(epoch) for epoch in range(every, epochs + 1, every)}
         self.rungs = {math.ceil(share * self.total_steps): share for share in rungs}
+        if len(self.rungs) < len(rungs):
+            raise UserError(
+                f'two rungs of tune.halving fall on one step: the training has {self.total_steps:,} steps, and pauses after '
+                f'{", ".join(f"{share:.3g}" for share in rungs)} of it'
+            )
         self.end = max(self.rungs, default=self.total_steps)
         self.evaluations = {step for step in steps if step < self.total_steps} | {self.total_steps} | {*self.rungs}
 

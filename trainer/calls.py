@@ -246,7 +246,10 @@ def _plan_of(
         raise UserError(f'most_seeds is for until_decided: set that too, or set study.seeds = {most_seeds}')
     left = None
     if budget is not None:
-        left = budgets.Budget(budgets.seconds_of(f'{budget}s' if isinstance(budget, int | float) else budget))
+        if isinstance(budget, bool) or not isinstance(budget, str | int | float):
+            raise UserError(f"budget is {budget!r}: it must be seconds, or a time such as '10m', '2h' or 'until 18:00'")
+        text = budget if isinstance(budget, str) else f'{budget}s'
+        left = budgets.Budget(budgets.seconds_of(text, called='budget'), called='budget')
     made: studies.Plan
     if until_decided:
         seeds.with_most_seeds(study, most_seeds)

@@ -36,6 +36,7 @@ class Metric:
       compute: function of labels and logits; None: a sum that the compiled steps keep.
       high: the largest value that it can take.
       by_class: whether it is a mean over the classes that have an example.
+      low: the smallest value that it can take; that of the loss depends on the loss function.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Metric:
     compute: Callable[[np.ndarray, np.ndarray], float] | None = None
     high: float = math.inf
     by_class: bool = False
+    low: float = 0.0
 
 
 def top_5_accuracy(labels: np.ndarray, logits: np.ndarray) -> float:
@@ -116,7 +118,7 @@ def _probabilities(logits: np.ndarray) -> np.ndarray:
 
 #: All metrics of ours by name. What each is, is the first line of its function's docstring.
 METRICS: Mapping[str, Metric] = {
-    'loss': Metric('loss', 'min', 'Mean of the loss function that is trained with.'),
+    'loss': Metric('loss', 'min', 'Mean of the loss function that is trained with.', low=-math.inf),
     'accuracy': Metric('accuracy', 'max', 'Share of examples whose class has the highest logit.', high=1.0),
     **{
         function.__name__: Metric(

@@ -167,15 +167,25 @@ def _compare(config: ml_collections.ConfigDict, argv: list[str], time_left: budg
 
     about = reporting.About(file.stem, _docstring(file), _command(argv))
     failed: list[RunSpec] = []
+    too_short: list[budget.TooShort] = []
     for number, (name, plan) in enumerate(plans.items()):
         if name:
             print(f'{name}:')
         if time_left and len(plans) > 1:
             plan.budget = time_left.part(len(plans) - number)
-        failed += _one(plan, about)
+        try:
+            failed += _one(plan, about)
+        except budget.TooShort as error:
+            too_short.append(error)
+            if len(plans) > 1:
+                warn(f'{name}: {error}')
+                _report_finished(plan, about)
+    all_too_short = len(too_short) == len(plans)
+    if all_too_short and not any(workdir.glob('*/*/*/result.json')):
+        raise too_short[0]
     if len(plans) > 1 and (_REPORT_ONLY.value or _REPORT.value):
         _report_over_datasets(plans, workdir, about)
-    return 1 if failed else 0
+    return 2 if all_too_short else 1 if failed else 0
 
 
 def _one(plan: study.Plan, about: 'reporting.About') -> list[RunSpec]:
@@ -184,9 +194,11 @@ def _one(plan: study.Plan, about: 'reporting.About') -> list[RunSpec]:
 
     dashboard = None
     if plan.config.base.tensorboard.enabled is not False:
+        from trainer.compare.analysis.replicates import replicate_of
         from trainer.compare.dashboard import Dashboard
 
-        dashboard = Dashboard(about.name, plan.seeds, plan.workdir, at_most=plan.at_every_look)
+        replicates = replicate_of(plan.config)
+        dashboard = Dashboard(about.name, plan.seeds, plan.workdir, at_most=plan.at_every_look, replicates=replicates)
     watch = None
     if plan.is_first:  # of shards, one looks at the study while it runs
         page = functools.partial(reporting.report_while_running, plan, about=about) if _REPORT.value else None
@@ -224,6 +236,17 @@ def _one(plan: study.Plan, about: 'reporting.About') -> list[RunSpec]:
     if stopped:
         raise stopped
     return failed
+
+
+def _report_finished(plan: study.Plan, about: 'reporting.About') -> None:
+    """Reports what has finished of a study that has no time for another run, if anything has."""
+    if not _REPORT.value or not any(plan.workdir.glob('*/*/result.json')):
+        return
+    plan.look()
+    specs = plan.runs()
+    if any(spec.result() for spec in specs):
+        with results.locked_file(plan.workdir / '.report.lock'):
+            _report(plan, specs, about)
 
 
 def _report_over_datasets(plans: Mapping[str, study.Plan], workdir: Path, about: 'reporting.About') -> None:

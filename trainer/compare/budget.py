@@ -15,12 +15,24 @@ REPORT_SECONDS = 8.0
 #: The part of a short budget that is kept for it at the most.
 REPORT_SHARE = 0.2
 
+#: What the command calls it.
+FLAG = '--budget'
+
 DURATION = re.compile(r'(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?:in)?)?(?:(\d+(?:\.\d+)?)s)?')
 UNTIL = re.compile(r'until\s*(\d{1,2}):(\d{2})')
 
 
-def seconds_of(text: str, now: datetime.datetime | None = None) -> float:
+class TooShort(UserError):
+    """Not one run fits into the time."""
+
+
+def seconds_of(text: str, now: datetime.datetime | None = None, *, called: str = FLAG) -> float:
     """Returns the seconds of '90s', '10m', '2h', '1h30m', or from `now` to 'until 18:00', today or else tomorrow.
+
+    Args:
+      text: of a user.
+      now: the time of day.
+      called: what the user calls it.
 
     Raises:
       UserError: it has another form, or is 0.
@@ -31,7 +43,7 @@ def seconds_of(text: str, now: datetime.datetime | None = None) -> float:
     if until:
         hour, minute = int(until[1]), int(until[2])
         if hour > 23 or minute > 59:
-            raise UserError(f"--budget is '{text}': there is no such time of day, {example}")
+            raise UserError(f"{called} is '{text}': there is no such time of day, {example}")
         now = now or datetime.datetime.now()
         end = now.replace(hour=hour, minute=minute, second=0, microsecond=0)
         if end <= now:
@@ -40,11 +52,11 @@ def seconds_of(text: str, now: datetime.datetime | None = None) -> float:
     match = DURATION.fullmatch(words.replace(' ', ''))
     if not match or not any(match.groups()):
         unit = f': write its unit, {words}s, {words}m or {words}h' if re.fullmatch(r'\d+(\.\d+)?', words) else ''
-        raise UserError(f"--budget is '{text}'{unit or f': it must be a time, {example}'}")
+        raise UserError(f"{called} is '{text}'{unit or f': it must be a time, {example}'}")
     hours, minutes, seconds = (float(part or 0) for part in match.groups())
     found = 3600 * hours + 60 * minutes + seconds
     if not found > 0:
-        raise UserError(f"--budget is '{text}': no time at all; it must be a time, {example}")
+        raise UserError(f"{called} is '{text}': no time at all; it must be a time, {example}")
     return found
 
 
@@ -94,9 +106,10 @@ class Budget:
     `refused`: variants of which a run was not started, or was stopped, because too little time was left.
     """
 
-    def __init__(self, seconds: float, started: float | None = None, *, report: bool = True):
-        """`started`: on `time.monotonic`, when the time began to run; `report`: whether a report follows."""
-        self.seconds = seconds
+    def __init__(self, seconds: float, started: float | None = None, *, report: bool = True, called: str = FLAG):
+        """`started`: on `time.monotonic`, when the time began to run; `report`: whether a report follows; `called`: as
+        `seconds_of` says."""
+        self.seconds, self._called = seconds, called
         self._report = report
         self._whole_end = (time.monotonic() if started is None else started) + seconds
         self._end = self._whole_end - (min(REPORT_SECONDS, REPORT_SHARE * seconds) if report else 0.0)
@@ -108,7 +121,8 @@ class Budget:
 
     def part(self, parts: int) -> 'Budget':
         """Returns a budget of what is left now, divided by the number of those that share it."""
-        return Budget(max(0.0, self._whole_end - time.monotonic()) / parts, report=self._report)
+        left = max(0.0, self._whole_end - time.monotonic())
+        return Budget(left / parts, report=self._report, called=self._called)
 
     @property
     def end(self) -> float:
@@ -126,16 +140,22 @@ class Budget:
         return self._end - time.monotonic()
 
     def check(self, specs: Iterable[RunSpec]) -> None:
-        """Raises `UserError` if it is known that none of these runs fits, of which one is not finished at least."""
+        """Raises `TooShort` if it is known that none of these runs fits, of which one is not finished at least."""
         needed: Mapping[str, float | None] = {spec.variant.name: self.times.of(spec.variant.name) for spec in specs}
         if needed and self.left <= 0 and None in needed.values():
-            raise UserError(f'--budget is {in_words(self.seconds)}: it is used up before the first run can start')
+            self.refused.update(needed)
+            raise self.too_short('it is used up before the first run can start')
         if needed and all(seconds is not None and seconds > self.left for seconds in needed.values()):
             shortest = min(needed, key=lambda name: needed[name] or 0.0)
-            raise UserError(
-                f'--budget is {in_words(self.seconds)}, and not one run fits in: a run of {shortest} takes about '
-                f'{in_words(needed[shortest] or 0.0)}, beside starting and the report'
+            self.refused.update(needed)
+            raise self.too_short(
+                f'not one run fits in: a run of {shortest} takes about {in_words(needed[shortest] or 0.0)}, beside starting '
+                'and the report'
             )
+
+    def too_short(self, why: str) -> TooShort:
+        """Returns the error that says so."""
+        return TooShort(f'{self._called} is {in_words(self.seconds)}, and {why}')
 
     def may_start(self, spec: RunSpec) -> bool:
         """Returns whether a run would end in time, and remembers its variant if not."""

@@ -1,7 +1,8 @@
 """A study in TensorBoard: `tensorboard --logdir=<workdir>`.
 
     <workdir>/mean/               what is compared, how to read it, the layout of the charts, the columns of HParams
-    <workdir>/mean/<variant>/     a TensorBoard run for each variant: means over seeds by step, and their intervals
+    <workdir>/mean/<variant>/     a TensorBoard run for each variant: means over seeds by step, and their intervals; with
+                                  replicates of tuning (analysis/replicates.py), means and intervals over replicates
     <workdir>/seeds/<variant>/<seed>/    a TensorBoard run for each run, with its row in HParams
 
 All of it is worked out from the runs' result.json, a variant at a time, whenever one of its runs finishes. A folder holds
@@ -31,7 +32,9 @@ from tensorboard.plugins.hparams import api_pb2
 
 from seedwise.errors import CannotWrite, writing
 from trainer import events, images, metrics, results
-from trainer.compare.analysis.statistics import CONFIDENCE, estimate, mean_intervals
+from trainer.compare.analysis.metrics import range_of
+from trainer.compare.analysis.replicates import means_of
+from trainer.compare.analysis.statistics import CONFIDENCE, cut, estimate, mean_intervals
 from trainer.compare.analysis.words import count
 from trainer.compare.grid import RunSpec, Variant, runs_of
 from trainer.progress import warn
@@ -61,9 +64,19 @@ class Dashboard:
     is finished, one process at a time.
     """
 
-    def __init__(self, title: str, seeds: Sequence[int], workdir: Path, *, at_most: bool = False):
-        """`title`: the study's name; `seeds`: of each variant, or those that it may get `at_most`."""
+    def __init__(
+        self,
+        title: str,
+        seeds: Sequence[int],
+        workdir: Path,
+        *,
+        at_most: bool = False,
+        replicates: Mapping[int, int] | None = None,
+    ):
+        """`title`: the study's name; `seeds`: of each variant, or those that it may get `at_most`; `replicates`: of each
+        seed the replicate of tuning, each of which counts once."""
         self._title, self._seeds, self._workdir, self._at_most = title, seeds, workdir, at_most
+        self._replicates = replicates or {}
         self._results: dict[tuple[str, int], dict] = {}
         self._order: dict[str, int] = {}
         self._single_runs = True
@@ -127,7 +140,7 @@ class Dashboard:
         """Writes the mean of what is finished of a variant."""
         folder = self._workdir / MEAN / variant.name
         with results.locked_file(folder / '.lock'):
-            finished = []
+            finished: dict[int, list[dict]] = {}
             for spec in runs_of([variant], self._seeds, self._workdir):
                 key, board = (variant.name, spec.seed), self._workdir / SEEDS / variant.name / str(spec.seed)
                 known = self._results.get(key)
@@ -135,21 +148,27 @@ class Dashboard:
                 if result is None:
                     _delete(board)
                     continue
-                finished.append(result)
+                finished.setdefault(self._replicates.get(spec.seed, spec.seed), []).append(result)
                 self._results[key] = result
                 if self._single_runs and not (known and board.is_dir()):
                     _replace(board, _run(spec, result))
             row = None if self._single_runs else _row(variant)
             seeds = count(len(self._seeds), 'seed')
-            of = f'{count(len(finished), "seed")} finished, of at most {len(self._seeds)}.'
-            of = of if self._at_most else f'{len(finished)} of {seeds} finished.'
-            steps = _mean(variant, finished, of, row) if finished else []
+            n = sum(map(len, finished.values()))
+            of = f'{count(n, "seed")} finished, of at most {len(self._seeds)}.'
+            of = of if self._at_most else f'{n} of {seeds} finished.'
+            steps = _mean(variant, [*finished.values()], of, row, self._unit) if finished else []
             _replace(folder, steps, order=self._order[variant.name])
+
+    @property
+    def _unit(self) -> str:
+        """What intervals are over."""
+        return 'replicate' if self._replicates else 'seed'
 
     def _frame(self, variants: Sequence[Variant], answer: bytes | None) -> list[Summary.Value]:
         values = [
             events.text('study', self._about(variants)),
-            events.layout(_charts(variants)),
+            events.layout(_charts(variants, self._unit)),
             events.experiment(*_columns(variants, self._single_runs)),
         ]
         if answer:
@@ -169,33 +188,37 @@ class Dashboard:
 
 How to read it:
 
-- `{MEAN}/<variant>` is the mean over the finished seeds of a variant, `{SEEDS}/<variant>/<seed>` a single run.
+- `{MEAN}/<variant>` is the mean over the finished {self._unit}s of a variant, `{SEEDS}/<variant>/<seed>` a single run.
 - Time Series shows the means. Single runs are in its groups `seed_...`; filter runs by a variant's name.
-- [Custom Scalars](/#custom_scalars&regexInput=%5E{MEAN}) shows the means with their {CONFIDENCE:.0%} intervals.
+- [Custom Scalars](/#custom_scalars&regexInput=%5E{MEAN}) shows means and {CONFIDENCE:.0%} intervals over {self._unit}s.
 - [HParams](/#hparams) has a row for each variant, with the means over its seeds.
 """
 
 
 def _mean(
-    variant: Variant, results: Sequence[dict], how_many: str, row: Mapping[str, float | str] | None
+    variant: Variant, units: Sequence[Sequence[dict]], how_many: str, row: Mapping[str, float | str] | None, unit: str
 ) -> list[events.Step]:
     """Returns the TensorBoard run of a variant: what its completed runs have in common.
 
     Args:
       variant: that the results are of.
-      results: the finished ones.
+      units: the finished results of each seed or replicate, which counts once; if one of them diverged, it did.
       how_many: how many they are, in words.
       row: of the HParams page, where the single runs have none.
+      unit: 'seed' or 'replicate'.
     """
-    completed = [result for result in results if result['status'] == 'completed']
-    names = metrics_of(completed[0]) if completed else {}
-    steps = _curves([result['history'] for result in completed], list(names))
+    completed = [own for own in units if all(result['status'] == 'completed' for result in own)]
+    names = metrics_of(completed[0][0]) if completed else {}
+    steps = _curves([_history(own) for own in completed], list(names))
     lines = [how_many]
-    if len(completed) < len(results):
-        lines.append(f'**{len(results) - len(completed)} diverged** and are in no mean.')
+    if unit != 'seed':
+        lines.append(f'Each {unit} counts once, as the mean over its seeds; intervals are over {unit}s.')
+    if len(completed) < len(units):
+        words = 'diverged' if unit == 'seed' else f'of {count(len(units), unit)} have a run that diverged'
+        lines.append(f'**{len(units) - len(completed)} {words}** and are in no mean.')
     last: list[Summary.Value] = []
     for name, numbers in _results(completed).items():
-        found = estimate(numbers)
+        found = estimate(numbers, bounds=range_of(name))
         values = _with_interval(f'result/{name}', found.mean, found.low, found.high)
         split, _, metric = name.partition('_')
         if split == 'test' and not any(f'{metric}/{split}' == value.tag for _, _, v in steps for value in v):
@@ -205,7 +228,14 @@ def _mean(
     first = [events.text('variant', '\n\n'.join(lines))]
     if row:
         first.append(events.session(row, variant.name, None))
-    return [(0, None, first), *steps, (max(result['steps'] for result in results), None, last)]
+    return [(0, None, first), *steps, (max(result['steps'] for own in units for result in own), None, last)]
+
+
+def _history(results: Sequence[dict]) -> Sequence[Mapping]:
+    """Returns the history of a unit: the means over its runs, at the evaluations that all of them have."""
+    if len(results) == 1:
+        return results[0]['history']
+    return [means_of(entries) for entries in zip(*(result['history'] for result in results), strict=False)]
 
 
 def _curves(histories: Sequence[Sequence[Mapping]], names: Iterable[str]) -> list[events.Step]:
@@ -215,12 +245,17 @@ def _curves(histories: Sequence[Sequence[Mapping]], names: Iterable[str]) -> lis
         for metric, split in itertools.product(names, SPLITS):
             numbers = [entry.get(f'{split}_{metric}') for entry in entries]
             if None not in numbers:
-                found.append((entries[0]['step'], f'{metric}/{split}', numbers))
+                found.append((int(entries[0]['step']), f'{metric}/{split}', numbers))
     if not found:
         return []
     steps, tags, columns = zip(*found, strict=True)
     table = np.array(columns, float).T
-    values = zip(steps, map(_with_interval, tags, table.mean(0).tolist(), *mean_intervals(table)), strict=True)
+    lows, highs = mean_intervals(table)
+    if len(table) > 1:
+        bounds = np.array([range_of(tag.partition('/')[0]) for tag in tags]).T
+        ends = cut(np.array(lows, float), np.array(highs, float), table.min(0), table.max(0), (bounds[0], bounds[1]))
+        lows, highs = (one.tolist() for one in ends)
+    values = zip(steps, map(_with_interval, tags, table.mean(0).tolist(), lows, highs), strict=True)
     groups = itertools.groupby(values, key=lambda pair: pair[0])
     return [(step, None, [*itertools.chain(*(values for _, values in group))]) for step, group in groups]
 
@@ -239,19 +274,29 @@ def _run(spec: RunSpec, result: dict) -> list[events.Step]:
         steps.append((entry['step'], started + entry['seconds'], values))
     completed = result['status'] == 'completed'
     last = [
-        events.scalar(f'seed_result/{name}', numbers[0]) for name, numbers in _results([result] * completed).items()
+        events.scalar(f'seed_result/{name}', numbers[0]) for name, numbers in _results([[result]] * completed).items()
     ]
     steps.append((result['steps'], ended, [*last, events.session_end(completed, ended)]))
     return steps
 
 
-def _results(completed: Sequence[dict]) -> dict[str, list[float]]:
-    """Returns what is compared in the end, by name: of the weights that were tested, not of the last ones."""
-    names = metrics_of(completed[0]) if completed else {}
-    found = {f'test_{metric}': [result['test'].get(metric) for result in completed] for metric in names}
-    for metric in names:
-        found[f'validation_{metric}'] = [results.best_of(result).get(f'validation_{metric}') for result in completed]
-    return {name: numbers for name, numbers in found.items() if numbers and None not in numbers}
+def _results(completed: Sequence[Sequence[dict]]) -> dict[str, list[float]]:
+    """Returns what is compared in the end, by name: of the weights that were tested, not of the last ones.
+
+    A number for each unit (`_mean`), the mean over its runs.
+    """
+    runs = [result for own in completed for result in own]
+    names = metrics_of(runs[0]) if runs else {}
+    of_tests = [result['test'] for result in runs]
+    of_best = [results.best_of(result) for result in runs]
+    found = {f'test_{metric}': [test.get(metric) for test in of_tests] for metric in names}
+    found |= {f'validation_{metric}': [best.get(f'validation_{metric}') for best in of_best] for metric in names}
+    made = {}
+    for name, numbers in found.items():
+        if None not in numbers:
+            rest = iter(numbers)
+            made[name] = [float(np.mean([*itertools.islice(rest, len(own))])) for own in completed]
+    return made
 
 
 def _with_interval(tag: str, mean: float, low: float | None, high: float | None) -> list[Summary.Value]:
@@ -311,7 +356,7 @@ def _columns(
     return columns, shown
 
 
-def _charts(variants: Sequence[Variant]) -> Layout:
+def _charts(variants: Sequence[Variant], unit: str) -> Layout:
     """Returns the charts of the custom scalars page."""
     configs = [variant.config for variant in variants]
     curves = {
@@ -331,7 +376,7 @@ def _charts(variants: Sequence[Variant]) -> Layout:
     return Layout(
         category=[
             # The page shows the last chart first.
-            Category(title=f'Mean over seeds, {CONFIDENCE:.0%} interval', chart=reversed(means)),
+            Category(title=f'Mean over {unit}s, {CONFIDENCE:.0%} interval', chart=reversed(means)),
             Category(title='Single seeds', chart=reversed(singles), closed=True),
         ]
     )

@@ -10,7 +10,6 @@ import pandas as pd
 from seedwise.errors import UserError
 from trainer import results
 from trainer.compare import grid, records, rounds, runs, study
-from trainer.compare.budget import in_words
 from trainer.compare.grid import RunSpec
 from trainer.compare.report.over_datasets import write_over_datasets
 from trainer.compare.report.page import Page, page_of
@@ -41,9 +40,7 @@ def report(plan: study.Plan, specs: Sequence[RunSpec], about: About) -> Page:
     frame, unfinished = runs.read(specs)
     unfinished += plan.unchosen
     if frame.empty and plan.budget and plan.budget.refused:
-        raise UserError(
-            f'--budget is {in_words(plan.budget.seconds)}: it was used up before the first run had finished'
-        )
+        raise plan.budget.too_short('it was used up before the first run had finished')
     if frame.empty:
         raise UserError(f'there is no finished run in {plan.workdir}')
     folder, rest = plan.workdir / 'report', _rest(plan, frame, about)

@@ -223,17 +223,23 @@ def stopping_of(plan: study.Plan, frame: pd.DataFrame, unfinished: int) -> dict[
     fixed number of seeds.
     """
     looks, anytime = records.looks(plan.workdir / 'report')
+    earlier = looks
     in_rounds = plan.at_every_look
+    others = set() if in_rounds else _other_seeds(plan)
+    now = 0 if frame.empty else int(frame['seed'].nunique())
+    taken_away = bool(others) or not (in_rounds or unfinished) and now < max(earlier, default=0)
     if not (unfinished or in_rounds or frame.empty):
-        looks = sorted({*looks, int(frame['seed'].nunique())})
+        looks = sorted({*looks, now})
     ended = ''
     if isinstance(plan, Rounds) or isinstance(plan, Timed) and plan.complete_seeds() < len(plan.seeds):
         ended = plan.ended
-    taken_away = not in_rounds and _other_seeds(plan)
     # Who stops a study by hand, or takes seeds away, has seen results go by.
     seen = in_rounds or anytime or ended == 'stopped' or taken_away
     rule = ANYTIME if seen or len(looks) > 1 else FIXED
-    first = records.first_seeds(plan.workdir / 'report') or min([*([LEAST] if seen else []), *looks], default=0)
+    # Never the number that is left after seeds were taken away: results may have decided it.
+    begun = [len({*plan.seeds, *others})] if others else []
+    fixed = [LEAST, *begun, *earlier] if seen else looks
+    first = records.first_seeds(plan.workdir / 'report') or min(fixed, default=0)
     return {
         'rule': rule,
         'looks': looks,
@@ -243,11 +249,12 @@ def stopping_of(plan: study.Plan, frame: pd.DataFrame, unfinished: int) -> dict[
         'budget': in_words(plan.budget.seconds) if plan.budget else '',
         'first': first if rule == ANYTIME else 0,
         'taken_away': taken_away and not anytime and len(looks) < 2,
+        'picked': any(seed < max(plan.seeds) for seed in others),
     }
 
 
-def _other_seeds(plan: study.Plan) -> bool:
-    """Whether runs of the study's variants have finished with seeds that are none of the study's."""
-    seeds = set(map(str, plan.seeds))
+def _other_seeds(plan: study.Plan) -> set[int]:
+    """Returns the seeds that are none of the study's, and with which runs of its variants have finished."""
     names = [variant.name for variant in plan.compared()]
-    return any(file.parent.name not in seeds for name in names for file in (plan.workdir / name).glob('*/result.json'))
+    files = [file for name in names for file in (plan.workdir / name).glob('*/result.json')]
+    return {int(file.parent.name) for file in files if file.parent.name.isdecimal()} - {*plan.seeds}

@@ -22,7 +22,7 @@ from trainer.compare.engines.worker import program_key
 from trainer.compare.grid import RunSpec, Variant
 from trainer.compare.progress import Board, Watch
 from trainer.compare.tuning import search
-from trainer.compare.tuning.check import check_tune
+from trainer.compare.tuning.check import check_rungs, check_tune
 from trainer.compare.tuning.space import untuned
 from trainer.progress import warn
 
@@ -235,6 +235,7 @@ def train(
         warn(note)
     for variant in plan.variants:
         check_data(variant.config, location)
+        check_rungs(plan.config.get('tune'), variant.config, location.train)
     folder.check_writable(plan.workdir)
     budget = plan.budget
     if budget:

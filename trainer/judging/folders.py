@@ -1,7 +1,6 @@
 """Results from folders: runs of this project, TensorBoard's event files, and CSV files that Keras logged."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,27 +8,30 @@ from typing import Any
 import pandas as pd
 
 from seedwise.errors import UserError, unknown
+from trainer.judging.event_files import PATTERN, Reader
+from trainer.judging.names import at, named
 from trainer.judging.results import Results, direction, finish
+from trainer.judging.trackers import store_of
 from trainer.results import best_of, metrics_of
-
-#: What names a seed at the end of a folder's or a file's name: 'adam/3', 'adam_seed3', 'adam-s3'.
-SEED = re.compile(r'^(?:(?P<variant>.*?)[-_ .]*)?(?:seed|rep|run|s)?[-_=]?(?P<seed>\d+)$', re.IGNORECASE)
-
-#: Bytes of event files that are read of one folder of runs: more takes minutes.
-MOST_BYTES = 2 * 2**30
 
 #: Tags of a run that are no results.
 NO_RESULT = ('learning_rate', 'lr', 'gradient', 'weights', 'examples_per_second', 'epoch')
 
 
 def kind_of(path: Path) -> str | None:
-    """Returns what a folder holds: 'runs', 'tensorboard' or 'keras' (CSVLogger); None: none of them."""
+    """Returns what a folder holds: 'mlflow', 'runs', 'tensorboard' or 'keras' (CSVLogger); None: none of them."""
+    if store_of(path):
+        return 'mlflow'
     if next(path.rglob('result.json'), None):
         return 'runs'
-    if next(path.rglob('events.out.tfevents*'), None):
+    if next(path.rglob(PATTERN), None):
         return 'tensorboard'
     if next(path.rglob('*.csv'), None):
         return 'keras'
+    if next(path.rglob('*.wandb'), None):
+        raise UserError(
+            f'{path} holds offline runs of W&B, which W&B alone can read: wandb sync them, and export their table as CSV'
+        )
     return None
 
 
@@ -74,16 +76,11 @@ def read_tensorboard(paths: Sequence[Path], metrics: Sequence[str], goals: Mappi
       goals: tag -> 'max' or 'min'.
       step: 'last', 'best', or the number of a step.
     """
-    folders = [
-        (path, folder) for path in paths for folder in sorted({f.parent for f in path.rglob('events.out.tfevents*')})
-    ]
-    size = sum(file.stat().st_size for path in paths for file in path.rglob('events.out.tfevents*'))
-    if size > MOST_BYTES:
-        raise UserError(
-            f'{paths[0]} has {size / 2**30:.1f} GiB of event files, and at most {MOST_BYTES / 2**30:.0f} are read: '
-            'name fewer folders'
-        )
-    series = {folder: _scalars(folder) for _, folder in folders}
+    folders = [(path, folder) for path in paths for folder in sorted({f.parent for f in path.rglob(PATTERN)})]
+    reader = Reader()
+    series = {folder: reader.scalars(folder, metrics) for _, folder in folders}
+    if metrics and not all(any(metric in one for one in series.values()) for metric in metrics):
+        series = {folder: reader.scalars(folder) for _, folder in folders}  # to say which tags there are
     tags = sorted({tag for one in series.values() for tag in one})
     if not tags:
         raise UserError(f'{paths[0]} has event files without scalars')
@@ -101,40 +98,20 @@ def read_tensorboard(paths: Sequence[Path], metrics: Sequence[str], goals: Mappi
         if not all(tag in series[folder] for tag in chosen):
             continue
         parts = folder.relative_to(path).parts or (path.name,)
-        variant, seed = _named(parts if len(paths) == 1 else (path.name, *folder.relative_to(path).parts))
+        variant, seed = named(parts if len(paths) == 1 else (path.name, *folder.relative_to(path).parts))
         row = {'variant': variant, 'row': str(folder)} | ({} if seed is None else {'seed': seed})
         rows.append(
-            row | {tag: _at(series[folder][tag], step, goals.get(tag) or direction(tag), folder) for tag in chosen}
+            row | {tag: at(series[folder][tag], step, goals.get(tag) or direction(tag), folder) for tag in chosen}
         )
     guess = [
         f'{len(rows)} TensorBoard runs, variants and seeds by their paths; value: {step}. Tags: {", ".join(chosen)}.'
     ]
+    ends = {one[tag].last for one in series.values() for tag in chosen[:1] if tag in one}
+    if step == 'last' and len(ends) > 1:
+        guess.append(f'The runs end at different steps, {min(ends):,} to {max(ends):,}: --step compares them at one.')
     if len(rows) < len(folders):
         guess.append(f'{len(folders) - len(rows)} folders lack one of these tags and are left out.')
     return finish(pd.DataFrame(rows), chosen, goals, 'tensorboard', guess)
-
-
-def _scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    """Returns tag -> (step, value) of the scalars in a folder; a file that is cut off is read as far as it goes."""
-    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
-    from tensorboard.util import tensor_util
-
-    found: dict[str, list[tuple[int, float]]] = {}
-    for file in sorted(folder.glob('events.out.tfevents*')):
-        try:
-            for event in EventFileLoader(str(file)).Load():
-                for value in event.summary.value:
-                    if value.HasField('simple_value'):
-                        found.setdefault(value.tag, []).append((event.step, value.simple_value))
-                    elif (
-                        value.HasField('tensor') and not value.tensor.tensor_shape.dim and value.tensor.dtype in (1, 2)
-                    ):
-                        number = float(tensor_util.make_ndarray(value.tensor))
-                        found.setdefault(value.tag, []).append((event.step, number))
-        except Exception as error:  # damage in the middle: what came before it counts
-            if not found:
-                raise UserError(f'{file} cannot be read: {type(error).__name__}: {error}') from error
-    return found
 
 
 def read_keras(paths: Sequence[Path], metrics: Sequence[str], goals: Mapping[str, str], step: str) -> Results:
@@ -150,10 +127,10 @@ def read_keras(paths: Sequence[Path], metrics: Sequence[str], goals: Mapping[str
         if missing:
             raise unknown(f'column of {file}', missing[0], frame.columns)
         parts = file.relative_to(path).with_suffix('').parts if path.is_dir() else (file.stem,)
-        variant, seed = _named(parts)
+        variant, seed = named(parts)
         row = {'variant': variant, 'row': str(file)} | ({} if seed is None else {'seed': seed})
         points = {metric: list(zip(frame['epoch'], frame[metric].astype(float), strict=True)) for metric in chosen}
-        rows.append(row | {m: _at(points[m], step, goals.get(m) or direction(m), file) for m in chosen})
+        rows.append(row | {m: at(points[m], step, goals.get(m) or direction(m), file) for m in chosen})
     what = f"{len(rows)} logs of Keras's CSVLogger, variants and seeds by file name"
     guess = [f'{what}; value: {step}. Columns: {", ".join(chosen)}.']
     return finish(pd.DataFrame(rows), chosen, goals, 'keras', guess)
@@ -167,27 +144,3 @@ def is_keras_log(file: Path) -> bool:
     except (OSError, UnicodeDecodeError):
         return False
     return head.startswith('epoch,') and first.startswith('0,') and 'loss' in head
-
-
-def _named(parts: Sequence[str]) -> tuple[str, int | None]:
-    """Returns the variant and the seed that a path names: ('adam', '3') or ('adam_seed3',) -> ('adam', 3)."""
-    parts = [part for part in parts if part not in ('train', 'validation', 'test', 'tensorboard', 'logs', 'events')]
-    if not parts:
-        return 'run', None
-    match = SEED.match(parts[-1])
-    if not match:
-        return '/'.join(parts), None
-    rest = [*parts[:-1], *([match['variant']] if match['variant'] else [])]
-    return '/'.join(rest) or parts[-1], int(match['seed'])
-
-
-def _at(points: Sequence[tuple[float, float]], step: str, goal: str | None, where: Path) -> float:
-    """Returns the value of a curve at its last step, at its best, or at a given step."""
-    if step == 'last':
-        return max(points, key=lambda point: point[0])[1]
-    if step == 'best':
-        return (min if goal == 'min' else max)(value for _, value in points)
-    for at, value in points:
-        if at == float(step):
-            return value
-    raise UserError(f'{where} has no value at step {step}: its last is {max(points)[0]:g}')

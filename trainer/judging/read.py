@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from seedwise.errors import UserError
-from trainer.judging import folders, tables
+from trainer.judging import folders, tables, trackers
 from trainer.judging.results import Results, finish
 
 
@@ -22,7 +22,8 @@ def read(
     """Returns the results in files or folders; of several, each is a variant or holds some.
 
     Args:
-      paths: tables (`tables.ENDINGS`), run folders of this project, TensorBoard folders, or Keras's CSV logs.
+      paths: tables (`tables.ENDINGS`), stores of MLflow, run folders of this project, TensorBoard folders, or Keras's CSV
+        logs.
       variant, seed, metrics: names of columns, or of tags; guessed where they are not given.
       goals: metric -> 'max' or 'min', where its name does not say it.
       step: of curves: 'last', 'best', or the number of a step.
@@ -47,7 +48,7 @@ def read(
         return folders.read_tensorboard(paths, metrics, goals, step)
     if kind == 'keras':
         return folders.read_keras(paths, metrics, goals, step)
-    found = [tables.read(path, variant, seed, metrics, goals) for path in paths]
+    found = [tables.read(path, variant, seed, metrics, goals, step) for path in paths]
     if len(found) == 1:
         return found[0]
     shared = [metric for metric in found[0].goals if all(metric in one.goals for one in found)]
@@ -69,6 +70,8 @@ def _kind(path: Path) -> str:
                 f'{path} holds no results: neither result.json of a run, nor TensorBoard events, nor CSV logs of Keras'
             )
         return kind
+    if trackers.store_of(path):
+        return 'mlflow'
     if path.suffix.lower() not in tables.ENDINGS:
         raise UserError(f'{path} is not a table: accepted are {", ".join(tables.ENDINGS)}, and folders of runs')
     return 'keras' if path.suffix.lower() == '.csv' and folders.is_keras_log(path) else 'table'

@@ -2,7 +2,6 @@
 
 import io
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from seedwise.errors import UserError, unknown
+from trainer.judging import trackers
 from trainer.judging.results import Results, direction, finish
 
 #: Names of columns, whatever their case, the likeliest first.
@@ -32,9 +32,6 @@ LONG = (('metric', 'measure', 'variable'), ('value', 'score', 'result'))
 #: Columns that are numbers and no results.
 NO_METRIC = ('step', 'steps', 'epoch', 'epochs', 'index', 'id', 'parameters', 'row', 'timestamp')
 
-#: Columns of a W&B export of runs that say nothing of the result.
-WANDB = ('Name', 'State', 'Notes', 'User', 'Tags', 'Created', 'Runtime', 'Sweep')
-
 ENDINGS = ('.csv', '.tsv', '.txt', '.json', '.jsonl', '.ndjson', '.parquet')
 
 
@@ -44,26 +41,34 @@ def read(
     seed: str | None = None,
     metrics: Sequence[str] = (),
     goals: Mapping[str, str] | None = None,
+    step: str = 'last',
 ) -> Results:
     """Returns the results in a table.
 
     Args:
-      file: one of `ENDINGS`.
+      file: one of `ENDINGS`, or a store of MLflow.
       variant, seed: names of columns; None: guessed.
       metrics: names of columns, the most important first; (): guessed, which is every other column of numbers.
       goals: metric -> 'max' or 'min', where its name does not say it.
+      step: of curves: 'last', 'best', or the number of a step.
 
     Raises:
       UserError: the file is not such a table, or a cell is not a number, with its row and column.
     """
-    frame = load(file)
+    stated: Mapping[str, str] = goals or {}
+    store = trackers.store_of(file)
+    frame = trackers.load_store(store, stated, step) if store else load(file)
     guess: list[str] = []
     columns = list(frame.columns)
     twice = [name for name in dict.fromkeys(columns) if columns.count(name) > 1]
     if twice:
         raise UserError(f"{file} has two columns '{twice[0]}': rename one")
     frame['row'] = np.arange(2, len(frame) + 2)  # as a spreadsheet counts, below the headings
-    frame = _of_wandb(frame, guess)
+    if frame.empty:
+        raise UserError(f'{file} has headings and no rows')
+    frame, measured = trackers.plain(frame, guess, stated, step)
+    if frame.empty:
+        raise UserError(f'{file} has no finished run: {" ".join(guess)}')
     columns = [c for c in frame.columns if c != 'row']
     for flag, name in (('--variant', variant), ('--seed', seed)):
         if name and name not in columns:
@@ -78,15 +83,16 @@ def read(
         if len(texts) == 1:
             variant = texts[0]
     if variant is None:
-        return _a_column_a_variant(frame, file, seed, metrics, goals or {}, guess)
+        return _a_column_a_variant(frame, file, seed, metrics, stated, guess)
     for metric in metrics:
         if metric not in columns:
             raise unknown('column for --metric', metric, columns)
     skip = {variant, seed, 'row', 'status'}
     if not metrics:
-        metrics = [c for c in columns if c not in skip and c.lower() not in NO_METRIC and _numeric(frame[c])]
-        if any(direction(str(c)) or c in (goals or {}) for c in metrics):
-            metrics = [c for c in metrics if direction(str(c)) or c in (goals or {})]
+        candidates = columns if measured is None else measured
+        metrics = [c for c in candidates if c not in skip and c.lower() not in NO_METRIC and _numeric(frame[c])]
+        if any(direction(str(c)) or c in (stated) for c in metrics):
+            metrics = [c for c in metrics if direction(str(c)) or c in (stated)]
         guess.append(f'Metrics: {", ".join(map(str, metrics))}.')
     if not metrics:
         raise UserError(f'{file} has no column of numbers next to {variant!r}: name one with --metric')
@@ -96,7 +102,7 @@ def read(
         found['seed'] = frame[seed]
     guess.insert(0, f"Variant: column '{variant}'; seed: {f'column {seed!r}' if seed else 'none'}.")
     kept = ['variant', *(['seed'] if seed else []), 'row', *(['status'] if 'status' in columns else []), *metrics]
-    return finish(found[list(dict.fromkeys(kept))], list(metrics), goals or {}, 'table', guess)
+    return finish(found[list(dict.fromkeys(kept))], list(metrics), stated, 'table', guess)
 
 
 def load(file: Path) -> pd.DataFrame:
@@ -164,24 +170,6 @@ def _is_long(columns: Sequence[str]) -> bool:
 def _guessed(frame: pd.DataFrame, names: Sequence[str]) -> str | None:
     lower = {str(c).lower(): c for c in reversed(list(frame.columns))}
     return next((lower[name] for name in names if name in lower), None)
-
-
-def _of_wandb(frame: pd.DataFrame, guess: list[str]) -> pd.DataFrame:
-    """Takes off what W&B's and MLflow's exports add."""
-    if {'Name', 'State'} <= set(frame.columns):
-        guess.append(
-            "An export of W&B: unfinished runs are left out, and a run's name without its number is its variant."
-        )
-        frame = frame[frame['State'].astype(str).str.lower().isin(('finished', 'crashed'))].copy()
-        if _guessed(frame, VARIANT) == 'Name':
-            names = frame['Name'].astype(str)
-            frame['Name'] = names.str.replace(r'[-_ ]?(seed|s|run)?[-_=]?\d+$', '', regex=True, case=False)
-        return frame.drop(columns=[c for c in WANDB if c in frame and c != 'Name'])
-    if any(str(c).startswith(('metrics.', 'params.')) for c in frame.columns):
-        guess.append('An export of MLflow: columns params.* and metrics.*.')
-        kept = [c for c in frame.columns if str(c).startswith(('metrics.', 'params.')) or c == 'row']
-        return frame[kept].rename(columns=lambda c: re.sub(r'^(metrics|params)\.', '', str(c)))
-    return frame
 
 
 def _widened(frame: pd.DataFrame, variant: str | None, seed: str | None) -> tuple[pd.DataFrame, list[str]]:

@@ -8,6 +8,7 @@ import time
 import pandas as pd
 import pytest
 
+import seedwise
 from data_pipeline import sources
 from seedwise.errors import UserError
 from tests.helpers import ROOT
@@ -38,6 +39,16 @@ def test_no_time(text):
     with pytest.raises(UserError, match=f"--budget is '{text}'.*such as|write its unit") as error:
         budget.seconds_of(text, EVENING)
     assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize('wrong', ['soon', 0, True, ['1h'], float('nan')])
+def test_from_python_a_wrong_time_is_called_as_the_argument_is(tmp_path, wrong):
+    with pytest.raises(UserError, match='^budget is '):
+        seedwise.compare(small(tmp_path, None), tmp_path / 'w', budget=wrong)
+    left = budget.Budget(1.5, called='budget', report=False)
+    left.times.learn(spec('A', 9.0))
+    with pytest.raises(UserError, match='^budget is 1.5 s, and not one run fits in'):
+        left.check([spec('A')])
 
 
 def test_no_run_is_started_that_would_end_too_late(monkeypatch):

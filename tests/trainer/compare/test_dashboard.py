@@ -19,7 +19,8 @@ from tensorboard.util import tensor_util
 
 from tests.helpers import ROOT, study_text
 from trainer import events
-from trainer.compare import grid
+from trainer.compare import grid, runs
+from trainer.compare.analysis.replicates import by_replicate
 from trainer.compare.analysis.statistics import mean_interval
 from trainer.compare.dashboard import FRONT, MEAN, MOST_SHOWN, Dashboard
 
@@ -121,7 +122,8 @@ def test_curves_are_means_over_seeds_with_t_intervals(workdir):
             assert found[f'{metric}/{split}'] == [
                 (s, pytest.approx(v)) for s, v in zip(steps, values.mean(1), strict=True)
             ]
-            low = [(s, pytest.approx(mean_interval(v)[0])) for s, v in zip(steps, values, strict=True)]
+            least = 0.0 if metric == 'accuracy' else -np.inf  # what it can be
+            low = [(s, pytest.approx(max(least, mean_interval(v)[0]))) for s, v in zip(steps, values, strict=True)]
             assert found[f'mean_interval/{metric}/{split}/low'] == low
 
 
@@ -228,6 +230,30 @@ def test_one_seed_has_no_interval_and_a_diverged_run_is_in_no_mean(study, copy):
     assert found['result/test_accuracy'] == [(other['steps'], pytest.approx(other['test']['accuracy']))]
     assert not any('mean_interval' in tag for tag in found)
     assert 'seed_result/test_accuracy' not in read(copy / 'seeds' / spec.variant.name / str(spec.seed))
+
+
+def test_intervals_are_over_replicates_of_tuning(study, copy):
+    """Of 8 seeds in 4 replicates, each replicate counts once, as in the report's tables."""
+    variant = grid.variants_of(study)[0]
+    result = histories(copy, variant.name)[0]
+    accuracies = [0.90, 0.91, 0.92, 0.97, 0.86, 0.91, 0.92, 0.99]
+    specs = grid.runs_of([variant], range(8), copy)
+    for spec, accuracy in zip(specs, accuracies, strict=True):
+        result |= {'seed': spec.seed, 'config_hash': spec.hash}
+        result['test']['accuracy'] = accuracy
+        result['history'] = [row | {'validation_accuracy': accuracy - 0.1} for row in result['history']]
+        spec.workdir.mkdir(exist_ok=True)
+        (spec.workdir / 'result.json').write_text(json.dumps(result))
+    of = {seed: seed % 4 for seed in range(8)}
+    Dashboard('small', range(8), copy, replicates=of).begin([variant])
+    found = read(copy / 'mean' / variant.name)
+    units = by_replicate(runs.read(specs)[0], of)
+    assert len(units) == 4
+    low, high = mean_interval(units['test_accuracy'].to_numpy(float))
+    assert [v for _, v in found['mean_interval/result/test_accuracy/low']] == [pytest.approx(low)]
+    assert [v for _, v in found['mean_interval/result/test_accuracy/high']] == [pytest.approx(high)]
+    shown = [v for _, v in found['mean_interval/accuracy/validation/low']]
+    assert shown == pytest.approx([low - 0.1] * 3)
 
 
 def test_every_run_is_a_session_of_its_variants_group_and_axes_are_typed_columns(workdir):

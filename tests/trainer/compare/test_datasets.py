@@ -6,6 +6,7 @@ import re
 from urllib.parse import unquote
 
 import ml_collections
+import pandas as pd
 import pytest
 
 from configs import default
@@ -14,6 +15,8 @@ from tests.helpers import finish
 from tests.trainer.compare.driver import Driver
 from trainer.compare import datasets, grid
 from trainer.compare.normalize import normalize
+from trainer.compare.report.over_datasets import write_over_datasets
+from trainer.compare.report.page import page_of
 
 TWO = {'digits': {'data': {'name': 'digits'}}, 'mnist': {'data': {'name': 'mnist'}}}
 OPTIMIZERS = {name: {'optimizer': {'name': name}} for name in ('Adam', 'SGD')}
@@ -80,6 +83,42 @@ def test_variants_by_name_must_share_their_data():
         grid.variants_of(made)
 
 
+def page(seeds, tune=None, values=None, **stopping):
+    """A page of variants A and B with these seeds; `values`: of A, those of B are 0."""
+    made = ml_collections.ConfigDict({'axes': {'v': {'A': {}, 'B': {}}}, 'seeds': seeds, 'claims': ()})
+    if tune:
+        made.tune = tune
+    rows = [
+        {'variant': name, 'v': name, 'seed': seed, 'status': 'completed', 'test_accuracy': value}
+        for i, seed in enumerate(seeds)
+        for name, value in (('A', values[i] if values else 0.5), ('B', 0.0))
+    ]
+    frame = pd.DataFrame(rows)
+    metrics = {'test_accuracy': 'max'}
+    how = {'rule': 'anytime'} | stopping
+    return page_of(made, frame, None, study_name='s', dataset_name='digits', metrics=metrics, draw=False, stopping=how)
+
+
+def test_over_data_sets_replicates_count_once_by_the_seeds_that_were_fixed_beforehand(tmp_path):
+    """Four seeds in two replicates, seen, then eight: the test takes the first four, two of each replicate."""
+    seeds, values = (5, 6, 7, 8, 9, 10, 11, 12), [0.1, 0.2, 0.3, 0.4, 0.9, 0.9, 0.9, 0.9]
+    tune = {'replicates': 2, 'trials': 2, 'metric': 'validation_accuracy'}
+    pages = {name: page(seeds, tune, values, first=4) for name in ('one', 'two')}
+    said = write_over_datasets(pages, tmp_path, study_name='s', about='', command='c')
+    assert 'Over 2 data sets' in ' '.join(said)
+    (row,) = (row for row in csv.DictReader((tmp_path / 'table.csv').open()) if row['variant'] == 'A')
+    assert float(row['test_accuracy_one']) == pytest.approx(0.25)
+    words = '2 replicates, with the first 4 seeds, which were fixed before anybody looked'
+    assert words in (tmp_path / 'index.html').read_text()
+
+
+def test_over_data_sets_nothing_is_judged_by_seeds_that_results_may_have_chosen(tmp_path):
+    pages = {'one': page((0, 1, 2, 3), first=4), 'two': page((3, 5, 7, 9), first=4, picked=True)}
+    said = write_over_datasets(pages, tmp_path, study_name='s', about='', command='c')
+    assert 'results may have chosen those that are left' in ' '.join(said)
+    assert 'Over 2 data sets' not in ' '.join(said)
+
+
 STUDY = """
 import ml_collections
 from configs import default
@@ -139,7 +178,16 @@ def test_a_study_on_two_data_sets_of_a_users_own(tmp_path):
     assert code == 0
     assert 'takes results of its first 4 seeds of every variant on every data set' in ' '.join(again.split())
     code, planned, _ = driver.run(*words, '--workers=1', '--plan', '--study.seeds=10')
+    # No time for a run on the second data set: what has finished is reported.
+    (tmp_path / 'out' / 'report' / 'index.html').unlink()
+    (second,) = (f for f in (tmp_path / 'out').iterdir() if f.name.replace('_', ' ') == 'half 1')
+    (second / 'Adam' / '3' / 'result.json').unlink()
+    late, _, warned = driver.run(*words, '--workers=1', '--budget=0.01s', '--study.seeds=4')
     driver.close()
+    assert late == 0
+    assert 'half 1: --budget is' in warned
+    assert 'not one run fits in' in warned
+    assert (tmp_path / 'out' / 'report' / 'index.html').exists()
     assert code == 0
     assert planned.startswith('half 0:\n2 variants and 10 seeds: 20 runs; 8 finished.')
     assert '2 data sets in all: 24 runs to go: about' in planned

@@ -134,10 +134,41 @@ def test_tensorboard_folders_written_by_tensorboard(tmp_path):
         read([tmp_path], step='7')
     with pytest.raises(UserError, match="unknown tag for --metric 'val/ac'.*Did you mean 'val/acc'"):
         read([tmp_path], metrics=['val/ac'])
+    assert 'different steps' not in ' '.join(read([tmp_path]).guess)
     # A file that a crash has cut off is read as far as it goes.
     (file,) = (tmp_path / 'Adam_seed0').iterdir()
     file.write_bytes(file.read_bytes()[:-10])
     assert len(read([tmp_path], step='1').runs) == 15
+    assert 'The runs end at different steps, 2 to 3' in ' '.join(read([tmp_path]).guess)
+
+
+def test_event_files_that_are_damaged_large_or_take_too_long(tmp_path):
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    from trainer import events
+    from trainer.judging.event_files import Reader
+
+    values = [events.scalar('val/acc', 0.25), Summary.Value(tag='old', simple_value=0.5)]
+    events.replace(
+        tmp_path / 'a', [(7, None, values), (8, None, [events.text('note', 'x' * 2**18)]), (9, None, values)]
+    )
+    points = {tag: [*curve] for tag, curve in Reader().scalars(tmp_path / 'a').items()}
+    assert points == {'val/acc': [(7, 0.25), (9, 0.25)], 'old': [(7, 0.5), (9, 0.5)]}
+    assert Reader().scalars(tmp_path / 'a', ['old']).keys() == {'old'}
+    with pytest.raises(UserError, match='is not read to its end: event files may take .* in all'):
+        Reader(seconds=-1).scalars(tmp_path / 'a')
+    (file,) = (tmp_path / 'a').glob('events*')
+    whole = file.read_bytes()
+    file.write_bytes(whole[: 2**18])  # half written, in the long record
+    assert [*Reader().scalars(tmp_path / 'a')['old']] == [(7, 0.5)]
+    for content in (b'', whole[:5]):
+        file.write_bytes(content)
+        with pytest.raises(UserError, match='has event files without scalars'):
+            read([tmp_path])
+    for content in (b'not an event file, but text', whole[:40] + b'\xff' * 400):
+        file.write_bytes(content)
+        with pytest.raises(UserError, match='is not an event file, or is damaged from its start'):
+            read([tmp_path])
 
 
 def test_logs_of_keras(tmp_path):
@@ -179,7 +210,7 @@ BAD = {
     'two of a name': ('variant,acc,acc\na,0.9,0.8\n', "two columns 'acc'"),
     'empty': ('', 'is empty'),
     'one column': ('variant\na\nb\n', 'has one column'),
-    'headings alone': ('variant,seed,acc\n', 'no column of numbers|no run'),
+    'headings alone': ('variant,seed,acc\n', 'has headings and no rows'),
     'no direction': ('variant,seed,zorp\na,0,1\na,1,2\nb,0,1\nb,1,3\n', '--goal=zorp=max'),
 }
 
@@ -315,14 +346,18 @@ def test_a_study_is_judged_by_its_own_claims(capsys):
     assert '--claim is not for a study' in err
 
 
-def test_it_needs_no_tensorflow():
+def test_it_needs_no_tensorflow(tmp_path):
     code = (
         "import sys; [sys.modules.__setitem__(name, None) for name in ('tensorflow', 'keras', 'tensorflow_datasets')]\n"
         'from trainer import judge; sys.exit(judge.run())'
     )
-    table = ROOT / 'docs' / 'studies' / 'raj_optimizers_losses' / 'table.csv'
+    from trainer import events
+
+    for name in ('Nadam', 'SGD'):
+        for seed in (0, 1):
+            events.replace(tmp_path / f'{name}_{seed}', [(1, None, [events.scalar('acc', 0.9 + 0.01 * seed)])])
     done = subprocess.run(
-        [sys.executable, '-c', code, str(table), '--metric=test_accuracy', '--variant=optimizer'],
+        [sys.executable, '-c', code, str(tmp_path)],
         cwd=ROOT, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from trainer.compare.analysis.statistics import ALPHA, CONFIDENCE, MOST_SEEDS, sd_of, smallest
+from trainer.compare.analysis.statistics import ALPHA, CONFIDENCE, MOST_SEEDS, UNBOUNDED, cut, sd_of, smallest
 
 #: Variance of the prior on effects in standard deviations. docs/statistics.md has the figures that it was chosen by.
 G = 4.0
@@ -43,7 +43,10 @@ class Look:
 
 
 def confidence_sequence(
-    values: Any, confidence: float = CONFIDENCE, numbers: Sequence[int] | None = None
+    values: Any,
+    confidence: float = CONFIDENCE,
+    numbers: Sequence[int] | None = None,
+    bounds: tuple[float, float] = UNBOUNDED,
 ) -> list[Look]:
     """Returns the mean of the first n values with its interval: with probability `confidence`, no interval for any n misses
     the true mean.
@@ -52,6 +55,7 @@ def confidence_sequence(
       values: a value a seed (shape [seeds]), in an order that was fixed beforehand; not finite: a run diverged.
       confidence: of all intervals at once.
       numbers: which n; None: `numbers_of` seeds.
+      bounds: as `statistics.cut` says.
     """
     x = np.asarray(values, float)
     found = []
@@ -62,7 +66,7 @@ def confidence_sequence(
         low = high = None
         if mean is not None and np.isfinite(reach):
             reach *= sd_of(finite) / np.sqrt(len(finite))
-            low, high = float(mean - reach), float(mean + reach)
+            low, high = cut(mean - reach, mean + reach, finite.min(), finite.max(), bounds)
         found.append(Look(n, mean, low, high))
     return found
 

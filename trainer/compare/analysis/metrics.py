@@ -1,8 +1,9 @@
-"""Which direction of a metric is better: stated in a table or in a claim, never guessed from a name."""
+"""Which direction of a metric is better: stated in a table or in a claim, never guessed from a name. And its range."""
 
 from collections.abc import Mapping
 
 from seedwise.errors import UserError, unknown
+from trainer.compare.analysis.statistics import UNBOUNDED
 from trainer.metrics import ALWAYS, GOALS, METRICS
 
 #: Column of results -> which is better. Columns that are neither good nor bad by themselves are not in it: `parameters`.
@@ -12,6 +13,18 @@ DIRECTIONS: Mapping[str, str] = {
     **{f'seconds_{part}': 'min' for part in ('total', 'training', 'evaluation', 'startup')},
     'peak_memory_bytes': 'min',
 }
+
+#: Column of results, as ours or Keras's, or name of a metric -> the smallest and the largest value that it can take.
+RANGES: Mapping[str, tuple[float, float]] = {
+    f'{split}{name}': (metric.low, metric.high)
+    for split in ('', 'train_', 'training_', 'val_', 'valid_', 'validation_', 'test_', 'eval_')
+    for name, metric in ({**METRICS, 'acc': METRICS['accuracy']}).items()
+}
+
+
+def range_of(metric: str) -> tuple[float, float]:
+    """Returns the smallest and the largest value that a metric can take, infinite where none is known."""
+    return RANGES.get(metric.lower().replace('/', '_'), UNBOUNDED)
 
 
 def goal_of(metric: str, stated: str | None = None) -> str:

@@ -5,13 +5,13 @@ the runs confirm it, the claims of a study by rounds need more seeds of one such
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from trainer.compare.analysis.claims import parse
 from trainer.compare.analysis.rules import ANYTIME
+from trainer.compare.analysis.selection import SEEDS_FROM, TRAINED_AS
 from trainer.compare.analysis.verdicts import FAILS, HOLDS, Verdict, verdicts
 
 
@@ -21,14 +21,13 @@ def axes(study: Mapping[str, Any], judged: Sequence[Verdict]) -> list[str]:
     return [axis for axis in _said(study) if axis not in refuted]
 
 
-def filled(
-    study: Mapping[str, Any], runs: pd.DataFrame, margins: Mapping[str, float], rule: str
-) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Returns the runs that claims are judged by, and variant -> the one that gets the seeds that it is short of.
+def filled(study: Mapping[str, Any], runs: pd.DataFrame, margins: Mapping[str, float], rule: str) -> pd.DataFrame:
+    """Returns the runs that claims are judged by.
 
     By the anytime rule, with which variants have different numbers of seeds, a run stands for all variants that compute the
     same thing: those that differ in axes of which each check of the study holds, by the seeds that there are. It is
-    repeated under their names.
+    repeated under their names; columns say which variant was trained, and which one gets the seeds that they are short of
+    (`selection.TRAINED_AS`, `SEEDS_FROM`).
 
     Args:
       study: the study; its axes are columns of the runs.
@@ -38,13 +37,13 @@ def filled(
     """
     same = _shown(study, runs, margins, rule) if rule == ANYTIME and len(runs) else []
     variants = runs.drop_duplicates('variant')
-    first = {str(name): str(name) for name in variants['variant']}
     if not same:
-        return runs, first
+        return runs
     rest = [axis for axis in dict.fromkeys((*study['axes'], 'tuning')) if axis in runs and axis not in same]
-    missing = []
+    first: dict[str, str] = {}
+    missing, known = [], runs.assign(**{TRAINED_AS: runs['variant']})
     for _, group in variants.groupby(rest or [True] * len(variants), sort=False):
-        own = runs[runs['variant'].isin(group['variant'])]
+        own = known[known['variant'].isin(group['variant'])]
         by_seed = own.drop_duplicates('seed')
         for row in group.to_dict('records'):
             first[row['variant']] = str(group['variant'].iloc[0])
@@ -52,12 +51,8 @@ def filled(
             missing.append(
                 by_seed[~by_seed['seed'].isin(have)].assign(**{axis: row[axis] for axis in ('variant', *same)})
             )
-    return pd.concat([runs, *missing], ignore_index=True), first
-
-
-def waiting(judged: Sequence[Verdict], first: Mapping[str, str]) -> list[Verdict]:
-    """Returns the verdicts, waiting for one variant alone of each group that computes the same thing."""
-    return [replace(one, waits_for=tuple(dict.fromkeys(first[name] for name in one.waits_for))) for one in judged]
+    filled = pd.concat([known, *missing], ignore_index=True)
+    return filled.assign(**{SEEDS_FROM: filled['variant'].map(first)})
 
 
 def _shown(study: Mapping[str, Any], runs: pd.DataFrame, margins: Mapping[str, float], rule: str) -> list[str]:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from trainer.compare.analysis.comparisons import above
 from trainer.compare.analysis.rules import ANYTIME, FIXED
-from trainer.compare.analysis.statistics import ALPHA, Estimate, estimate
+from trainer.compare.analysis.statistics import ALPHA, UNBOUNDED, Estimate, estimate
 
 #: How a variant stands. `leads`: the best mean, while others are undecided. `same`: shown to be within the margin of the
 #: best, whichever that is.
@@ -61,6 +61,7 @@ def rank(
     alpha: float = ALPHA,
     paired: bool = True,
     rule: str = FIXED,
+    bounds: tuple[float, float] = UNBOUNDED,
 ) -> Ranking:
     """Returns how the variants stand.
 
@@ -71,6 +72,7 @@ def rank(
       alpha: chance that the true best is called behind.
       paired: whether a row is one seed in all columns; otherwise Welch's t test is used.
       rule: of `rules.RULES`; the anytime rule compares pairs in any case.
+      bounds: of the intervals of the means, as `statistics.cut` says.
     """
     x = values.to_numpy(float) * (1.0 if goal == 'max' else -1.0)
     names, k = list(map(str, values.columns)), values.shape[1]
@@ -84,7 +86,9 @@ def rank(
         own = x[:, i]
         finite = values.to_numpy(float)[done[:, i], i]
         n, diverged = int((~np.isnan(own)).sum()), int(np.isinf(own).sum())
-        places.append(Place(names[i], n, diverged, estimate(finite) if len(finite) else None, standings[i]))
+        places.append(
+            Place(names[i], n, diverged, estimate(finite, bounds=bounds) if len(finite) else None, standings[i])
+        )
     return Ranking(tuple(places), margin, corrected_for(k))
 
 

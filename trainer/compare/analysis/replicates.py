@@ -27,6 +27,11 @@ def replicate_of(study: Mapping[str, Any]) -> dict[int, int]:
     return {seed: i % replicates for i, seed in enumerate(seeds)} if several else {}
 
 
+def several_seeds(of: Mapping[int, int]) -> bool:
+    """Returns whether some replicate has more than one seed, so that means count and not runs; `of`: seed -> replicate."""
+    return len(set(of.values())) < len(of)
+
+
 def by_replicate(runs: pd.DataFrame, of: Mapping[int, int]) -> pd.DataFrame:
     """Returns the runs with one row for each variant and replicate, and the replicate as `seed`.
 
@@ -37,7 +42,7 @@ def by_replicate(runs: pd.DataFrame, of: Mapping[int, int]) -> pd.DataFrame:
       runs: one run a row, as `selection` says.
       of: seed -> replicate; {}: there are no replicates.
     """
-    if runs.empty or len(set(of.values())) == len(of):
+    if runs.empty or not several_seeds(of):
         return runs
     keyed = runs.assign(seed=runs['seed'].map(of)).dropna(subset=['seed'])
     groups = keyed.astype({'seed': int}).groupby(['variant', 'seed'], sort=False)
@@ -51,7 +56,7 @@ def _mean(group: pd.DataFrame) -> dict[str, Any]:
     for column in group:
         values = group[column].tolist()
         if column == 'history':
-            row[column] = [_means_of(entries) for entries in zip(*values, strict=False)]
+            row[column] = [means_of(entries) for entries in zip(*values, strict=False)]
         elif all(isinstance(value, np.ndarray) for value in values):
             row[column] = np.mean(np.stack(values), axis=0)
         elif str(column).startswith(AVERAGED):
@@ -60,7 +65,7 @@ def _mean(group: pd.DataFrame) -> dict[str, Any]:
     return row
 
 
-def _means_of(entries: tuple[Mapping[str, Any], ...]) -> dict[str, Any]:
+def means_of(entries: tuple[Mapping[str, Any], ...]) -> dict[str, Any]:
     """Returns the means of evaluations that were made at the same time."""
     return {
         key: float(np.mean([entry[key] for entry in entries]))

@@ -20,6 +20,10 @@ from trainer.compare.analysis.statistics import to_target
 
 Selector = Mapping[str, Any]
 
+#: Columns of runs that stand for several variants (`pooling.filled`): the variant that a run was trained as, and the one
+#: of those that compute the same thing that gets the seeds.
+TRAINED_AS, SEEDS_FROM = '_trained_as', '_seeds_from'
+
 
 def select(runs: pd.DataFrame, selector: Selector) -> pd.DataFrame:
     """Returns the runs that `selector` addresses. Raises `UserError` for an axis that there is not."""
@@ -28,6 +32,25 @@ def select(runs: pd.DataFrame, selector: Selector) -> pd.DataFrame:
     for axis, value in selector.items():
         chosen &= runs[axis].isin(value if isinstance(value, (tuple, list)) else [value])
     return runs[chosen]
+
+
+def apart(runs: pd.DataFrame, a: Selector, b: Selector) -> pd.DataFrame:
+    """Returns the runs without the seeds on which one and the same run stands for both `a` and `b`.
+
+    Such a seed says nothing of the two: it would count as one on which they are equal.
+    """
+    if TRAINED_AS not in runs:
+        return runs
+    left, right = ({*zip(own[TRAINED_AS], own['seed'], strict=True)} for own in (select(runs, a), select(runs, b)))
+    shared = {seed for _, seed in left & right}
+    return runs[~runs['seed'].isin(shared)] if shared else runs
+
+
+def alike(runs: pd.DataFrame, a: Selector, b: Selector) -> bool:
+    """Returns whether any further seed would be one on which the same run stands for both."""
+    if SEEDS_FROM not in runs:
+        return False
+    return bool({*select(runs, a)[SEEDS_FROM]} & {*select(runs, b)[SEEDS_FROM]})
 
 
 def require_axes(runs: pd.DataFrame, axes: Iterable[str]) -> None:

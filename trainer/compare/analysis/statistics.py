@@ -24,6 +24,12 @@ FLIP_SEED = 0
 #: Sign patterns that the sign-flip test goes through at the most: up to 13 seeds it is exact.
 MOST_FLIPS = 2**13
 
+#: More values than these, and the sign-flip test goes by the normal distribution: drawing takes minutes and gigabytes.
+MOST_FLIPPED = 1000
+
+#: The range of a metric of which none is known.
+UNBOUNDED = -np.inf, np.inf
+
 #: More seeds than anybody will run: beyond this `seeds_needed` answers None.
 MOST_SEEDS = 10**6
 
@@ -48,8 +54,12 @@ class Target:
     seconds: float | None
 
 
-def estimate(values: Iterable[float], confidence: float = CONFIDENCE) -> Estimate:
+def estimate(
+    values: Iterable[float], confidence: float = CONFIDENCE, bounds: tuple[float, float] = UNBOUNDED
+) -> Estimate:
     """Returns mean, standard deviation and t interval of the mean of `values` (shape [seeds]); one value has no interval.
+
+    `bounds`: as `cut` says.
 
     Raises:
       ValueError: no values, or one that is not finite (leave diverged runs out, and say how many they are).
@@ -58,6 +68,8 @@ def estimate(values: Iterable[float], confidence: float = CONFIDENCE) -> Estimat
     if not len(x) or not np.isfinite(x).all():
         raise ValueError(f'want one or more finite values, got {x.tolist()}')
     low, high = mean_interval(x, confidence)
+    if low is not None:
+        low, high = cut(low, high, x.min(), x.max(), bounds)
     return Estimate(len(x), float(x.mean()), float(x.std(ddof=1)) if len(x) > 1 else None, low, high)
 
 
@@ -76,6 +88,23 @@ def mean_intervals(
         return [None] * columns, [None] * columns
     mean, reach = values.mean(0), t_reach(n - 1, confidence) * _sd(values) / np.sqrt(n)
     return (mean - reach).tolist(), (mean + reach).tolist()
+
+
+def cut(low: Any, high: Any, least: Any, most: Any, bounds: tuple[Any, Any]) -> tuple[Any, Any]:
+    """Returns the ends of an interval of a mean, cut off at the range of the metric: numbers, or arrays of one shape.
+
+    The true mean lies within the range, so that the interval covers it as often as before. It is for showing: tests take the
+    whole interval.
+
+    Args:
+      low, high: the ends.
+      least, most: the smallest and the largest of the values. If one is outside of the range, as where an accuracy is in
+        per cent, nothing is cut.
+      bounds: the smallest and the largest value that the metric can take.
+    """
+    inside = (np.asarray(least) >= bounds[0]) & (np.asarray(most) <= bounds[1])
+    ends = np.where(inside, np.maximum(low, bounds[0]), low), np.where(inside, np.minimum(high, bounds[1]), high)
+    return ends if np.ndim(low) else (float(ends[0]), float(ends[1]))
 
 
 def t_reach(df: Any, confidence: float = CONFIDENCE) -> Any:
@@ -121,12 +150,15 @@ def sign_flip(excess: np.ndarray) -> float | None:
     """Returns the two-sided p-value of the sign-flip permutation test that `excess` (shape [n]) is symmetric about 0.
 
     Exact whatever the shape, if it is symmetric under the hypothesis (Fisher 1935; Pitman 1937); its smallest p is 2 /
-    2^n, so that five seeds never reach 0.05. None for fewer than two values.
+    2^n, so that five seeds never reach 0.05. Of more than `MOST_FLIPPED` values the mean under flips is normal, by the
+    central limit theorem. None for fewer than two values.
     """
     if len(excess) < 2:
         return None
     if not excess.any():
         return 1.0
+    if len(excess) > MOST_FLIPPED:
+        return float(2 * special.ndtr(-abs(excess.sum()) / np.sqrt(np.square(excess).sum())))
     from scipy import stats
 
     result = stats.permutation_test(

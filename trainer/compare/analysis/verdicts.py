@@ -8,73 +8,56 @@ judged each at its own level; the share of false ones among those decided is con
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from trainer.compare.analysis.claims import Claim, parse
-from trainer.compare.analysis.comparisons import SAME, Comparison, above, compare, with_holm
-from trainer.compare.analysis.examples import Crossed, Flips, crossed, flips
-from trainer.compare.analysis.metrics import goal_of
-from trainer.compare.analysis.rules import ANYTIME, FIXED, RULES
-from trainer.compare.analysis.selection import (
-    Selector,
-    by_variant,
-    column,
-    horizon,
-    label,
-    pivot,
-    require_axes,
-    select,
-    time_to_target,
+from trainer.compare.analysis.comparisons import Comparison, above, with_holm
+from trainer.compare.analysis.evidence import (
+    FAILS,
+    HOLDS,
+    UNDECIDED,
+    Verdict,
+    by_seed,
+    compare_selected,
+    compare_values,
+    decided,
+    estimates_of,
+    estimates_of_values,
+    flips_of,
+    is_same,
+    needed,
+    new_examples,
+    numbers,
+    of_pair,
+    one_sided,
+    p_words,
+    rivals_of,
+    settings_of,
+    unfinished,
+    why_stuck,
 )
-from trainer.compare.analysis.sensitivity import Sensitivity, learning_rate_sensitivity, same_width
+from trainer.compare.analysis.metrics import range_of
+from trainer.compare.analysis.rules import FIXED, RULES
+from trainer.compare.analysis.selection import (
+    TRAINED_AS,
+    apart,
+    column,
+    label,
+    select,
+)
+from trainer.compare.analysis.sensitivity import learning_rate_sensitivity, same_width
 from trainer.compare.analysis.statistics import (
-    Estimate,
-    estimate,
+    cut,
     false_discovery_rate,
     holm,
     partial_conjunction,
     sd_of,
 )
 from trainer.compare.analysis.words import count, listed, p_value, signed
-
-HOLDS, FAILS, UNDECIDED = 'holds', 'does not hold', 'undecided'
-
-#: The metric that test examples make up, and the column with what each run got right (bool, shape [examples]).
-OF_EXAMPLES, CORRECT = 'test_accuracy', 'test_correct'
-
-#: After so many seeds that tell two variants apart in nothing, more are not expected to.
-TELLING = 5
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """`result` on a claim, in one `sentence`, with what it rests on.
-
-    `seeds`: the fewest behind any of its numbers. `p_value`: the smaller of the two that the module's docstring speaks of;
-    `q_value`: after Benjamini and Hochberg's correction over all claims of the study. `new_examples`: the advantage with
-    its interval over seeds and examples, and `flips`: on which share of examples just one of two variants is right, where
-    it is known which examples each run got right. `waits_for`: variants of which more seeds may decide an undecided claim;
-    none where the variants are practically the same, or where no number of seeds would decide it, which `stuck` explains.
-    """
-
-    claim: Claim
-    result: str
-    sentence: str
-    seeds: int
-    p_value: float | None = None
-    q_value: float | None = None
-    comparisons: Sequence[Comparison] = ()
-    estimates: Mapping[str, Estimate] = field(default_factory=dict)
-    shares: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    sensitivities: Mapping[str, Sensitivity] = field(default_factory=dict)
-    new_examples: Crossed | None = None
-    flips: Flips | None = None
-    waits_for: Sequence[str] = ()
-    stuck: str = ''
 
 
 def verdicts(
@@ -118,57 +101,37 @@ def verdict(
     return KINDS[claim.kind](claim, select(source, claim.where), margin, rule)
 
 
-def by_seed(claim: Claim, runs: pd.DataFrame, selector: Selector) -> pd.Series:
-    """Returns the claim's metric of what `selector` addresses, by seed; infinitely bad where a run diverged.
-
-    A target that was never reached counts as reached at the end of the longest run: the restricted mean time.
-    """
-    chosen = select(runs, selector)
-    if claim.target is None:
-        table = by_variant(chosen, column(chosen, claim.metric), claim.better)
-    else:
-        times = time_to_target(chosen, claim.metric, claim.target, claim.unit, claim.goal)
-        table = pivot(chosen, times.clip(upper=horizon(runs, claim.unit)))
-    if claim.reduce == 'mean' or table.shape[1] < 2:
-        return table.mean(axis=1)
-    goal = goal_of(claim.select_by)
-    scores = by_variant(chosen, column(chosen, claim.select_by), goal).reindex_like(table)
-    # Chosen on the other seeds: chosen on all, the winner's luck would be part of its result.
-    others = scores.sum() - scores if len(scores) > 1 else scores
-    best = others.idxmin(axis=1) if goal == 'min' else others.idxmax(axis=1)
-    return pd.Series([table.loc[seed, best[seed]] for seed in table.index], table.index)
-
-
 def _better(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdict:
     """By the t test of the paired differences against `claim.margin`; times to a target by the sign-flip test."""
-    pair = _compare(claim, runs, claim.a, claim.b, rule)
+    runs = apart(runs, claim.a, claim.b)
+    pair = compare_selected(claim, runs, claim.a, claim.b, rule)
     if pair is None:
-        return _unfinished(claim, claim.a, claim.b)
-    over, under = _one_sided(claim, pair)
-    result, p = _decided(claim, 2 * over, 2 * under)
-    numbers, where = _numbers(pair, p), f'on {claim.what}{_by_margin(claim)}'
+        return unfinished(claim, claim.a, claim.b)
+    over, under = one_sided(claim, pair)
+    result, p = decided(claim, 2 * over, 2 * under)
+    words, where = numbers(pair, p), f'on {claim.what}{_by_margin(claim)}'
     if result == HOLDS:
-        text = f'{pair.a} beats {pair.b} {where}: {numbers}.'
+        text = f'{pair.a} beats {pair.b} {where}: {words}.'
     elif result == FAILS and not claim.margin:
-        text = f'{pair.a} is worse than {pair.b} {where}: {numbers}.'
+        text = f'{pair.a} is worse than {pair.b} {where}: {words}.'
     elif result == FAILS:
-        text = f'{pair.a} does not beat {pair.b} {where}: {numbers}.'
+        text = f'{pair.a} does not beat {pair.b} {where}: {words}.'
     else:
-        text = f'Whether {pair.a} beats {pair.b} {where} is undecided: {numbers}.'
-    same = _is_same(pair, margin, claim)
+        text = f'Whether {pair.a} beats {pair.b} {where} is undecided: {words}.'
+    same = is_same(pair, margin, claim)
     if same:
         text += f' The two are practically the same: the interval lies within ±{margin:g}.'
     if result == UNDECIDED and pair.seeds_needed is not None and pair.seeds_needed > pair.n:
         text += f' A difference of this size takes about {pair.seeds_needed:,} seeds to see.'
-    new = _new_examples(claim, runs, claim.a, claim.b)
+    new = new_examples(claim, runs, claim.a, claim.b)
     if new:
         text += f' Over seeds and new examples: [{signed(new.low)}, {signed(new.high)}].'
     if pair.carried_by is not None and result != UNDECIDED:
         text += f' Seed {pair.carried_by} alone makes up more than half of the spread.'
     return replace(
-        _of_pair(claim, runs, pair, result, p, text, open_=not same),
+        of_pair(claim, runs, pair, result, p, text, open_=not same),
         new_examples=new,
-        flips=_flips(runs, claim.a, claim.b) if new else None,
+        flips=flips_of(runs, claim.a, claim.b) if new else None,
     )
 
 
@@ -179,17 +142,18 @@ def _best(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdict
     """
     rivals, name = rivals_of(claim, runs), label(claim.a)
     ours, *theirs = [by_seed(claim, runs, selector) for selector in (claim.a, *rivals)]
-    pairs = [
-        _compare_values(claim, ours, other, (name, label(rival)), rule)
-        for rival, other in zip(rivals, theirs, strict=True)
-    ]
+    pairs = []
+    for rival, other in zip(rivals, theirs, strict=True):
+        own = apart(runs, claim.a, rival)
+        both = (ours, other) if own is runs else (by_seed(claim, own, claim.a), by_seed(claim, own, rival))
+        pairs.append(compare_values(claim, *both, (name, label(rival)), rule))
     made = with_holm([pair for pair in pairs if pair is not None])
     if not made:
-        return _unfinished(claim, claim.a, *rivals)
-    sides = [_one_sided(claim, pair) for pair in made]
+        return unfinished(claim, claim.a, *rivals)
+    sides = [one_sided(claim, pair) for pair in made]
     over, under = [2 * p for p, _ in sides], holm([2 * p for _, p in sides])
     missing = [label(rival) for rival, pair in zip(rivals, pairs, strict=True) if pair is None]
-    result, p = _decided(claim, 1.0 if missing else max(over), min(q for q in under if q is not None))
+    result, p = decided(claim, 1.0 if missing else max(over), min(q for q in under if q is not None))
     below = [pair for pair, q in zip(made, under, strict=True) if q is not None and q < claim.alpha]
     if result == FAILS:
         ahead = [pair.b for pair in below if pair.advantage is None or pair.advantage < 0]
@@ -208,10 +172,11 @@ def _best(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdict
     if result == UNDECIDED:
         beaten = dict(zip([pair.b for pair in made], [q < claim.alpha for q in over], strict=True))
         for rival, pair in zip(rivals, pairs, strict=True):
-            if pair and _stuck(pair):
-                reasons.append(_stuck(pair))
-            elif pair and not (beaten[pair.b] or _is_same(pair, margin, claim)):
-                open_ += _names(runs, rival)
+            why = why_stuck(pair, runs, claim.a, rival) if pair else ''
+            if why:
+                reasons.append(why)
+            elif pair and not (beaten[pair.b] or is_same(pair, margin, claim)):
+                open_ += needed(runs, claim.a, rival)
     return Verdict(
         claim,
         result,
@@ -220,34 +185,26 @@ def _best(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdict
         p,
         None,
         tuple(made),
-        _estimates_of({name: ours} | dict(zip(map(label, rivals), theirs, strict=True))),
-        waits_for=tuple(dict.fromkeys([*_names(runs, claim.a), *open_])) if open_ else (),
+        estimates_of_values(claim, {name: ours} | dict(zip(map(label, rivals), theirs, strict=True))),
+        waits_for=tuple(dict.fromkeys(open_)),
         stuck=' '.join(dict.fromkeys(reasons)),
     )
-
-
-def rivals_of(claim: Claim, runs: pd.DataFrame) -> list[Selector]:
-    """Returns what `a` of a claim of kind 'best' must beat."""
-    if claim.b is not None:
-        return [claim.b] if isinstance(claim.b, Mapping) else list(claim.b)
-    require_axes(runs, claim.a)
-    combinations = runs[list(claim.a)].drop_duplicates()
-    return list(combinations.drop(index=select(combinations, claim.a).index).to_dict('records'))
 
 
 def _mostly(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdict:
     """By partial conjunction: that a wins in more than half of the settings, or that it does not in half or more."""
     settings = settings_of(claim, runs)
     pairs = [
-        _compare(claim, select(runs, setting), claim.a, claim.b, rule, f' ({label(setting)})') for setting in settings
+        compare_selected(claim, select(runs, setting), claim.a, claim.b, rule, f' ({label(setting)})')
+        for setting in settings
     ]
     made = with_holm([pair for pair in pairs if pair is not None])
     if not made:
-        return _unfinished(claim, claim.a, claim.b)
+        return unfinished(claim, claim.a, claim.b)
     # A setting that is not there yet may turn out either way: it speaks for neither side.
-    sides = [_one_sided(claim, pair) if pair else (1.0, 1.0) for pair in _filled(pairs, made)]
+    sides = [one_sided(claim, pair) if pair else (1.0, 1.0) for pair in _filled(pairs, made)]
     n, most = len(settings), len(settings) // 2 + 1
-    result, p = _decided(
+    result, p = decided(
         claim,
         2 * partial_conjunction([over for over, _ in sides], most),
         2 * partial_conjunction([under for _, under in sides], n - most + 1),
@@ -259,25 +216,23 @@ def _mostly(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdi
     text = (
         f'{label(claim.a)} {verb} {label(claim.b)} on {claim.what}{_by_margin(claim)} in most of {n} settings: taken one '
         f'by one (Holm-corrected) it does in {won}, does not in {lost}, and {n - won - lost} are undecided; '
-        f'{_p(p)}, {count(seeds, "seed")}.'
+        f'{p_words(p)}, {count(seeds, "seed")}.'
     )
+    reasons = [
+        why_stuck(pair, select(runs, setting), claim.a, claim.b)
+        if pair
+        else 'No seed has finished in one of the settings.'
+        for setting, pair in zip(settings, pairs, strict=True)
+    ]
     open_ = [
         name
-        for setting, pair in zip(settings, _filled(pairs, made), strict=True)
-        if pair and not (pair.sign(claim.alpha) or _is_same(pair, margin, claim) or _stuck(pair))
-        for name in _names(select(runs, setting), claim.a, claim.b)
+        for setting, pair, why in zip(settings, _filled(pairs, made), reasons, strict=True)
+        if pair and not (pair.sign(claim.alpha) or is_same(pair, margin, claim) or why)
+        for name in needed(select(runs, setting), claim.a, claim.b)
     ]
     waits_for = tuple(dict.fromkeys(open_)) if result == UNDECIDED else ()
-    reasons = [_stuck(pair) if pair else 'No seed has finished in one of the settings.' for pair in pairs]
     stuck = ' '.join(dict.fromkeys(filter(None, reasons))) if result == UNDECIDED else ''
     return Verdict(claim, result, text, seeds, p, None, tuple(made), waits_for=waits_for, stuck=stuck)
-
-
-def settings_of(claim: Claim, runs: pd.DataFrame) -> list[Selector]:
-    """Returns the settings in which a claim of kind 'mostly' compares `a` and `b`."""
-    require_axes(runs, claim.matched)
-    both = pd.concat([select(runs, claim.a), select(runs, claim.b)])
-    return list(both[list(claim.matched)].drop_duplicates().sort_values(list(claim.matched)).to_dict('records'))
 
 
 def _filled(pairs: Sequence[Comparison | None], made: Sequence[Comparison]) -> list[Comparison | None]:
@@ -287,16 +242,16 @@ def _filled(pairs: Sequence[Comparison | None], made: Sequence[Comparison]) -> l
 
 def _equal(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdict:
     """By the t interval of the difference: within the margin on both sides, or outside of it on one."""
-    pair = _compare(claim, runs, claim.a, claim.b, rule)
+    pair = compare_selected(claim, runs, claim.a, claim.b, rule)
     if pair is None:
-        return _unfinished(claim, claim.a, claim.b)
+        return unfinished(claim, claim.a, claim.b)
     pair = replace(pair, margin=claim.margin)
     within = pair.p_within(claim.margin)
     outside = [p for p in (pair.p_above(claim.margin), pair.p_below(-claim.margin)) if p is not None]
-    result, p = _decided(claim, 1.0 if within is None else 2 * within, 2 * min(outside, default=1.0))
+    result, p = decided(claim, 1.0 if within is None else 2 * within, 2 * min(outside, default=1.0))
     verb = {HOLDS: 'differ by less than', FAILS: 'differ by more than', UNDECIDED: 'may differ by less or more than'}
-    text = f'{pair.a} and {pair.b} {verb[result]} {claim.margin:g} on {claim.what}: {_numbers(pair, p)}.'
-    return _of_pair(claim, runs, pair, result, p, text)
+    text = f'{pair.a} and {pair.b} {verb[result]} {claim.margin:g} on {claim.what}: {numbers(pair, p)}.'
+    return of_pair(claim, runs, pair, result, p, text)
 
 
 def _at_least(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdict:
@@ -304,15 +259,15 @@ def _at_least(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Ver
     assert claim.value is not None
     values = by_seed(claim, runs, claim.a)
     if values.empty:
-        return _unfinished(claim, claim.a)
-    name, estimates = label(claim.a), _estimates(claim, runs, claim.a)
+        return unfinished(claim, claim.a)
+    name, estimates = label(claim.a), estimates_of(claim, runs, claim.a)
     failed, n = int((~np.isfinite(values)).sum()), len(values)
     if failed:
         p = min(1.0, 2 * float(RULES[rule].p_share(failed, n, 0.5)))
-        result, p = _decided(claim, 1.0, p)
+        result, p = decided(claim, 1.0, p)
         text = f'{name} diverged on {failed} of {count(n, "seed")}: it has no mean {claim.what}.'
         stuck = f'{name} diverges, and more seeds would not give it a mean.' if 2 * failed <= n else ''
-        waits_for = _names(runs, claim.a) if result == UNDECIDED and not stuck else ()
+        waits_for = needed(runs, claim.a) if result == UNDECIDED and not stuck else ()
         return Verdict(
             claim,
             result,
@@ -331,14 +286,16 @@ def _at_least(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Ver
     if n > 1:
         mean, se = float(x.mean()), sd_of(x) / np.sqrt(n)
         reach = RULES[rule].reach(n - 1.0, 1 - claim.alpha) * se if se else 0.0
-        interval = f' [{mean - reach:.4g}, {mean + reach:.4g}]' if np.isfinite(reach) else ''
+        if np.isfinite(reach):
+            low, high = cut(mean - reach, mean + reach, x.min(), x.max(), range_of(claim.metric))
+            interval = f' [{low:.4g}, {high:.4g}]'
         over = float(above(sign * mean, se, n - 1, 0, 0, sign * claim.value, rule=rule))
         under = float(above(-sign * mean, se, n - 1, 0, 0, -sign * claim.value, rule=rule))
-    result, p = _decided(claim, 2 * over, 2 * under)
+    result, p = decided(claim, 2 * over, 2 * under)
     bound = 'more' if claim.better == 'max' else 'less'
     text = f'Mean {claim.what} of {name}: {values.mean():.4g}{interval} over {count(n, "seed")}'
     text += f'; claimed: {claim.value:g} or {bound}.'
-    waits_for = _names(runs, claim.a) if result == UNDECIDED else ()
+    waits_for = needed(runs, claim.a) if result == UNDECIDED else ()
     return Verdict(claim, result, text, n, p, None, (), estimates, waits_for=waits_for)
 
 
@@ -351,7 +308,7 @@ def _fails(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdic
     assert claim.value is not None
     chosen = select(runs, claim.a)
     if chosen.empty:
-        return _unfinished(claim, claim.a)
+        return unfinished(claim, claim.a)
     values = column(chosen, claim.metric)
     low, side = claim.better == 'max', 'below' if claim.better == 'max' else 'above'
     failed = (chosen['status'] == 'diverged') | (values < claim.value if low else values > claim.value)
@@ -362,24 +319,26 @@ def _fails(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdic
     few = [2 * float(p_share(n - k, n, 0.5)) for k, n in shares.values()]
     of_one = lambda p: min(1.0, min(p) * len(p))  # noqa: E731
     if claim.quantifier == 'any':
-        result, p = _decided(claim, of_one(most), max(few))
+        result, p = decided(claim, of_one(most), max(few))
     else:
-        result, p = _decided(claim, max(most), of_one(few))
-    k, n = sum(k for k, _ in shares.values()), sum(n for _, n in shares.values())
+        result, p = decided(claim, max(most), of_one(few))
+    trained = ~chosen.duplicated([TRAINED_AS, 'seed']) if TRAINED_AS in chosen else failed == failed
+    k, n = int(failed[trained].sum()), int(trained.sum())
     text = f'{k} of {n} runs of {label(claim.a)} diverged or stayed {side} {claim.what} {claim.value:g}'
     if k and len(shares) > 1:
         worst = max(shares, key=lambda variant: shares[variant][0] / shares[variant][1])
         text += f'; at worst {shares[worst][0]} of {shares[worst][1]}, with {worst}'
     shown = few if claim.quantifier == 'any' else most
     open_ = [name for name, q in zip(shares, shown, strict=True) if q >= claim.alpha] if result == UNDECIDED else []
+    waits_for = needed(chosen[chosen['variant'].isin(open_)], {})
     return Verdict(
         claim,
         result,
-        f'{text}; {_p(p)}.',
+        f'{text}; {p_words(p)}.',
         min(n for _, n in shares.values()),
         p,
         shares=shares,
-        waits_for=tuple(open_),
+        waits_for=waits_for,
     )
 
 
@@ -390,7 +349,7 @@ def _less_sensitive(claim: Claim, trials: pd.DataFrame, margin: float, rule: str
         chosen = select(trials, selector)
         values = column(chosen, claim.metric)
         if not np.isfinite(values).any():
-            return _unfinished(claim, selector)
+            return unfinished(claim, selector)
         bounds = float(chosen['low'].min()), float(chosen['high'].max())
         rates = chosen['learning_rate'].tolist()
         found.append(
@@ -407,164 +366,8 @@ def _less_sensitive(claim: Claim, trials: pd.DataFrame, margin: float, rule: str
     return Verdict(claim, result, text, 1, p, sensitivities={label(claim.a): a, label(claim.b): b})
 
 
-def _compare(
-    claim: Claim, runs: pd.DataFrame, a: Selector, b: Selector, rule: str, setting: str = ''
-) -> Comparison | None:
-    left, right = by_seed(claim, runs, a), by_seed(claim, runs, b)
-    return _compare_values(claim, left, right, (label(a) + setting, label(b) + setting), rule)
-
-
-def _compare_values(
-    claim: Claim, left: pd.Series, right: pd.Series, names: tuple[str, str], rule: str
-) -> Comparison | None:
-    paired = claim.paired or rule == ANYTIME
-    if left.empty or right.empty or (paired and left.index.intersection(right.index).empty):
-        return None
-    margin, confidence = 0.0 if claim.kind == 'equal' else claim.margin, 1 - claim.alpha
-    return compare(
-        left, right, goal=claim.better, margin=margin, names=names, confidence=confidence, paired=paired, rule=rule
-    )
-
-
-def _one_sided(claim: Claim, pair: Comparison) -> tuple[float, float]:
-    """Returns the one-sided p-values of the advantage being at most, and at least, the margin; 1 without a test.
-
-    Times to a target are counts of evaluations with many ties: their test is the exact sign-flip test, and by the anytime
-    rule the sign e-process, whose hypothesis is part of the same.
-    """
-    if claim.target is not None and pair.rule == ANYTIME:
-        won, lost = pair.wins, pair.losses
-        p_share = RULES[ANYTIME].p_share
-        return float(p_share(won, won + lost, 0.5)), float(p_share(lost, won + lost, 0.5))
-    if claim.target is not None:
-        if pair.p_sign_flip is None or pair.advantage is None:
-            return 1.0, 1.0
-        half = pair.p_sign_flip / 2
-        return (half, 1 - half) if pair.advantage > pair.margin else (1 - half, half)
-    over, under = pair.p_above(pair.margin), pair.p_below(pair.margin)
-    return 1.0 if over is None else over, 1.0 if under is None else under
-
-
-def _decided(claim: Claim, p_fails_not: float, p_holds_not: float) -> tuple[str, float]:
-    """Returns the result and its p-value, from those of the hypotheses that the claim does not hold, and that it does."""
-    p = min(p_fails_not, p_holds_not, 1.0)
-    if p >= claim.alpha:
-        return UNDECIDED, p
-    return (HOLDS if p_fails_not <= p_holds_not else FAILS), p
-
-
-def _new_examples(claim: Claim, runs: pd.DataFrame, a: Selector, b: Selector) -> Crossed | None:
-    """The advantage over seeds and examples; None where it is not known which examples the runs got right."""
-    if claim.metric != OF_EXAMPLES or claim.target is not None or claim.reduce == 'best' or CORRECT not in runs:
-        return None
-    tables = [_right(select(runs, selector)) for selector in (a, b)]
-    if any(table is None for table in tables):
-        return None
-    left, right = tables
-    assert left is not None
-    assert right is not None
-    seeds = [seed for seed in left if seed in right]
-    if len(seeds) < 2:
-        return None
-    return crossed(np.stack([left[seed] - right[seed] for seed in seeds]), 1 - claim.alpha)
-
-
-def _flips(runs: pd.DataFrame, a: Selector, b: Selector) -> Flips | None:
-    """How two single variants agree; None for means of several."""
-    chosen = [select(runs, selector) for selector in (a, b)]
-    if any(one['variant'].nunique() != 1 for one in chosen):
-        return None
-    left, right = (one.set_index('seed')[CORRECT] for one in chosen)
-    seeds = [seed for seed in left.index if seed in right.index]
-    return flips(np.stack(left.loc[seeds].tolist()), np.stack(right.loc[seeds].tolist()))
-
-
-def _right(runs: pd.DataFrame) -> dict[Any, np.ndarray] | None:
-    """Returns seed -> the mean over variants of what is right, shape [examples]; None where a run has no such record."""
-    if not runs[CORRECT].map(lambda value: isinstance(value, np.ndarray)).all() or runs.empty:
-        return None
-    if runs[CORRECT].map(len).nunique() > 1:
-        return None
-    variants = runs['variant'].nunique()
-    groups = {seed: group for seed, group in runs.groupby('seed') if len(group) == variants}
-    return {seed: np.mean(np.stack(group[CORRECT].tolist()), axis=0) for seed, group in groups.items()}
-
-
-def _estimates(claim: Claim, runs: pd.DataFrame, *selectors: Selector) -> dict[str, Estimate]:
-    """Means of what can be averaged: seeds on which a run diverged are left out."""
-    return _estimates_of({label(selector): by_seed(claim, runs, selector) for selector in selectors})
-
-
-def _estimates_of(values: Mapping[str, pd.Series]) -> dict[str, Estimate]:
-    finite = {name: row[np.isfinite(row)] for name, row in values.items()}
-    return {name: estimate(row) for name, row in finite.items() if len(row)}
-
-
-def _names(runs: pd.DataFrame, *selectors: Selector) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(str(name) for selector in selectors for name in select(runs, selector)['variant']))
-
-
-def _is_same(pair: Comparison, margin: float, claim: Claim) -> bool:
-    """Whether two variants are practically the same, by the margin that the study states."""
-    return margin > 0 and replace(pair, margin=margin).outcome(claim.alpha) == SAME
-
-
-def _stuck(pair: Comparison) -> str:
-    """Returns why no number of seeds is expected to tell two variants apart; '' if it may."""
-    if pair.n < TELLING:
-        return ''
-    if pair.advantage is None and not pair.failed:
-        return f'Every run of {pair.a} and of {pair.b} diverged: more seeds would not compare them.'
-    if pair.ties == pair.n:
-        return f'No seed tells {pair.a} and {pair.b} apart.'
-    return ''
-
-
-def _of_pair(
-    claim: Claim, runs: pd.DataFrame, pair: Comparison, result: str, p: float, text: str, *, open_: bool = True
-) -> Verdict:
-    """Returns the verdict on a claim about one pair; `open_`: whether more seeds could matter if it is undecided."""
-    stuck = _stuck(pair) if result == UNDECIDED else ''
-    return Verdict(
-        claim,
-        result,
-        text,
-        seeds=pair.n,
-        p_value=p,
-        comparisons=(pair,),
-        estimates=_estimates(claim, runs, claim.a, claim.b),
-        waits_for=_names(runs, claim.a, claim.b) if result == UNDECIDED and open_ and not stuck else (),
-        stuck=stuck,
-    )
-
-
-def _unfinished(claim: Claim, *selectors: Selector) -> Verdict:
-    text = f'No seed has finished for {listed([label(s) for s in selectors], 4)}.'
-    return Verdict(claim, UNDECIDED, text, 0, stuck=text)
-
-
 def _by_margin(claim: Claim) -> str:
     return f' by more than {claim.margin:g}' if claim.margin else ''
-
-
-def _numbers(pair: Comparison, p: float | None) -> str:
-    if pair.paired:
-        parts = [
-            f'better on {pair.wins} of {count(pair.n, "seed")}' + (f' and equal on {pair.ties}' if pair.ties else '')
-        ]
-    else:
-        parts = [f'better in {pair.superiority:.0%} of pairs of runs']
-    for name, failed in ((pair.a, pair.failed_a), (pair.b, pair.failed_b)):
-        if failed:
-            parts.append(f'{name} alone diverged on {failed}' if pair.paired else f'{name} diverged in {failed} runs')
-    if pair.advantage is not None:
-        interval = '' if pair.low is None or pair.high is None else f' [{signed(pair.low)}, {signed(pair.high)}]'
-        parts.append(f'mean advantage {signed(pair.advantage)}{interval}')
-    return ', '.join([*parts, *([] if pair.p_value is None else [_p(p)])])
-
-
-def _p(p: float | None) -> str:
-    return 'no p-value' if p is None else p_value(p)
 
 
 KINDS: dict[str, Callable[[Claim, pd.DataFrame, float, str], Verdict]] = {

@@ -14,10 +14,11 @@ import pandas as pd
 from seedwise.errors import UserError
 from trainer.compare.analysis.anytime import Look, confidence_sequence, t_reach
 from trainer.compare.analysis.claims import Claim, parse
+from trainer.compare.analysis.evidence import Verdict, by_seed, rivals_of, settings_of
+from trainer.compare.analysis.metrics import range_of
 from trainer.compare.analysis.ranking import corrected_for
-from trainer.compare.analysis.selection import label, select
-from trainer.compare.analysis.statistics import ALPHA
-from trainer.compare.analysis.verdicts import Verdict, by_seed, rivals_of, settings_of
+from trainer.compare.analysis.selection import apart, label, select
+from trainer.compare.analysis.statistics import ALPHA, cut
 from trainer.compare.report.sentences import Ranked
 
 #: Kinds of claims that are about the advantage of one over another.
@@ -96,7 +97,12 @@ def last_of(found: Verdict) -> list[Course]:
         pairs = []
         for name, own in found.estimates.items():
             reach = t_reach(own.n - 1, confidence) * own.sd / math.sqrt(own.n) if own.sd is not None else math.inf
-            ends = (own.mean - reach, own.mean + reach) if math.isfinite(reach) else (None, None)
+            ends = (None, None)
+            if math.isfinite(
+                reach
+            ):  # its own ends, cut at the range of the metric, say whether all values are within it
+                bounds = range_of(claim.metric)
+                ends = cut(own.mean - reach, own.mean + reach, own.low, own.high, bounds)
             pairs.append((name, '', Look(found.seeds, own.mean, *ends)))
     return [Course(claim.id, claim.metric, a, b, confidence, _lines(claim), [look]) for a, b, look in pairs]
 
@@ -115,16 +121,18 @@ def _lines(claim: Claim) -> tuple[float, ...]:
 def _of_claim(claim: Claim, runs: pd.DataFrame, seeds: Sequence[Any]) -> Iterator[Course]:
     sign, confidence = 1.0 if claim.better == 'max' else -1.0, 1 - claim.alpha
     if claim.kind == 'at_least':
-        looks = confidence_sequence(_in_order(by_seed(claim, runs, claim.a), seeds), confidence)
+        looks = confidence_sequence(
+            _in_order(by_seed(claim, runs, claim.a), seeds), confidence, bounds=range_of(claim.metric)
+        )
         yield Course(claim.id, claim.metric, label(claim.a), '', confidence, _lines(claim), looks)
         return
     where = [(runs, '')]
     if claim.kind == 'mostly':
         where = [(select(runs, one), f' ({label(one)})') for one in settings_of(claim, runs)]
     for part, words in where:
-        ours = by_seed(claim, part, claim.a)
         for other in rivals_of(claim, part) if claim.kind == 'best' else [claim.b]:
-            advantage = sign * _difference(ours, by_seed(claim, part, other))
+            own = apart(part, claim.a, other)
+            advantage = sign * _difference(by_seed(claim, own, claim.a), by_seed(claim, own, other))
             looks = confidence_sequence(_in_order(advantage, seeds), confidence)
             yield Course(claim.id, claim.metric, label(claim.a), label(other) + words, confidence, _lines(claim), looks)
 

@@ -3,7 +3,7 @@
 import math
 import textwrap
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,16 @@ import pandas as pd
 from markupsafe import Markup
 
 from seedwise.errors import writing
+from trainer.compare.analysis.metrics import range_of
 from trainer.compare.analysis.over_datasets import NEAR, OverDatasets, over_datasets
 from trainer.compare.analysis.ranking import BEHIND, BEST
+from trainer.compare.analysis.replicates import by_replicate, replicate_of, several_seeds
+from trainer.compare.analysis.selection import select
 from trainer.compare.analysis.statistics import estimate
 from trainer.compare.analysis.words import count, listed
 from trainer.compare.normalize import file_name
 from trainer.compare.report import figures, reproduce, tables
+from trainer.compare.report.layout import by_seed
 from trainer.compare.report.page import Page
 from trainer.compare.report.questions import order_of
 from trainer.compare.report.screen import WIDTH
@@ -73,7 +77,11 @@ def write_over_datasets(
             about=reproduce.as_html(about),
             command=command,
             now=time.strftime('%Y-%m-%d %H:%M:%S %z'),
-            links={name: f'../{quote(file_name(name))}/report/index.html' for name in pages},
+            # Of a data set without a finished run there is no page.
+            links={
+                name: '' if page.runs.empty else f'../{quote(file_name(name))}/report/index.html'
+                for name, page in pages.items()
+            },
             unfinished=unfinished,
             workloads=workloads,
             missing=missing,
@@ -93,52 +101,81 @@ def _workloads(pages: Mapping[str, Page]) -> list[Workload]:
     for name, page in pages.items():
         for ranked in page.rankings:
             by_workload.setdefault(ranked.workload, {})[name] = ranked
-    made = []
+    made: list[Workload] = []
+    if any(page.stopping.picked for page in pages.values()):
+        return made
     for workload, each in by_workload.items():
         if len(each) < len(pages) or len({frozenset(one.values.columns) for one in each.values()}) > 1:
             continue  # tuning chose on some of them alone
         first = next(iter(each.values()))
-        values = {name: _fixed_beforehand(one.values, pages[name]) for name, one in each.items()}
-        if any(len(frame.dropna()) < max(1, pages[name].stopping.first) for name, frame in values.items()):
+        values = {name: _fixed_beforehand(one, pages[name]) for name, one in each.items()}
+        if any(frame.dropna().empty or _lacks_seeds(frame, pages[name]) for name, frame in values.items()):
             continue  # some variant lacks a seed that the test takes
         found = over_datasets(values, first.goal, error=bool(figures.share_of(first.metric)))
         cells = {
-            str(variant): {data: _cell(frame[variant].dropna()) for data, frame in values.items()}
+            str(variant): {data: _cell(frame[variant].dropna(), first.metric) for data, frame in values.items()}
             for variant in first.values
         }
         uneven = any(frame.isna().any(axis=None) for frame in values.values())
         fewest = min(len(frame.dropna()) for frame in values.values())
-        seeds = count(fewest, 'seed') + ' or more' * uneven
-        if any(page.stopping.first for page in pages.values()):
+        unit = next(iter(pages.values())).unit
+        seeds = count(fewest, unit) + ' or more' * uneven
+        first_seeds = [page.stopping.first for page in pages.values() if page.stopping.first]
+        if first_seeds and unit != 'seed':
+            seeds += f', with the first {count(min(first_seeds), "seed")}, which were fixed before anybody looked'
+        elif first_seeds:
             seeds = f'the first {seeds}, which were fixed before anybody looked'
         made.append(Workload(workload, first.metric, seeds, found, cells, _sentence(workload, found)))
     return made
 
 
-def _fixed_beforehand(values: pd.DataFrame, page: Page) -> pd.DataFrame:
-    """Returns the rows of those seeds of which no result decided that they are run.
+def _first_seeds(page: Page) -> Sequence[Any]:
+    return (order_of(page.study) or range(page.stopping.first))[: page.stopping.first]
+
+
+def _lacks_seeds(values: pd.DataFrame, page: Page) -> bool:
+    """Whether a variant lacks a seed that was fixed beforehand; of the rows, one for each seed or replicate."""
+    of = replicate_of(page.study)
+    if len(_first_seeds(page)) < page.stopping.first:
+        return True
+    units = {of.get(seed, seed) for seed in _first_seeds(page)} if several_seeds(of) else _first_seeds(page)
+    return len(values.dropna()) < len(units)
+
+
+def _fixed_beforehand(ranked: Ranked, page: Page) -> pd.DataFrame:
+    """Returns the values of those seeds of which no result decided that they are run, one row for each seed or replicate.
 
     Where results decide when seeds end, a mean over all of them is pulled to the side on which it was decided, by as much on
     every data set: the test over data sets would take that for a difference.
     """
-    first = page.stopping.first
-    if not first:
-        return values
-    return values[values.index.isin((order_of(page.study) or range(first))[:first])]
+    if not page.stopping.first:
+        return ranked.values
+    of = replicate_of(page.study)
+    if not several_seeds(of):
+        return ranked.values[ranked.values.index.isin(_first_seeds(page))]
+    # Replicates are means over seeds: over those alone that were fixed.
+    units = by_replicate(page.runs[page.runs['seed'].isin(_first_seeds(page))], of)
+    own = [where for where in page.layout.workloads if ', '.join(where.values()) == ranked.workload]
+    return by_seed(select(units, own[0]), page.layout, ranked.metric)
 
 
-def _cell(values: pd.Series) -> str:
+def _cell(values: pd.Series, metric: str) -> str:
     """Returns the mean over the seeds on which a variant did not diverge, with its interval."""
     finite = values[np.isfinite(values)]
     if finite.empty:
         return 'diverged'
-    own, diverged = estimate(finite), len(values) - len(finite)
+    own, diverged = estimate(finite, bounds=range_of(metric)), len(values) - len(finite)
     text = f'{tables.number(own.mean)} {tables.interval(own.low, own.high)}'.rstrip()
     return text + (f', {diverged} diverged' if diverged else '')
 
 
 def _missing(pages: Mapping[str, Page]) -> str:
     """Returns why nothing is judged over the data sets, where all runs have finished that were given."""
+    if any(page.stopping.picked for page in pages.values()):
+        return (
+            'Nothing is judged over the data sets: seeds were taken away of which there are results, and not the last ones, '
+            'so that results may have chosen those that are left. Give them back (--study.seeds).'
+        )
     first = max(page.stopping.first for page in pages.values())
     seeds = f'results of its first {count(first, "seed")}' if first else 'results'
     return f'Nothing is judged over the data sets: that takes {seeds} of every variant on every data set.'

@@ -332,8 +332,8 @@ def page_of(
     margins = dict(study.get('margins') or {})
     judged = not unfinished and not none
     units = runs if none else by_replicate(runs, replicate_of(study))
-    counted, first = (runs, {}) if none else pooling.filled(study, units, margins, rule)
-    found = pooling.waiting(verdicts(claims_of(study), counted, trials, margins, rule), first) if judged else []
+    counted = runs if none else pooling.filled(study, units, margins, rule)
+    found = verdicts(claims_of(study), counted, trials, margins, rule) if judged else []
     checks = verdicts(study.get('checks', ()), units, trials, margins, rule) if judged else []
     layout = layout_of(study, runs, pooling.axes(study, checks), metrics) if not none else Layout({}, metrics=metrics)
     if not none:
@@ -365,7 +365,7 @@ def page_of(
         table=table if none else tuned.with_examples(table, tuned.examples(trials, layout)),
         printed=table if none else tables.printed(table, layout),
         to_paper=to_paper,
-        caption=_caption(study_name, dataset, units, layout, unfinished, to_paper, tuned.unit(study)),
+        caption=_caption(study_name, dataset, units, table, layout, unfinished, to_paper, tuned.unit(study)),
         figures=_figures(
             study, units, trials, table, layout, rankings, courses, dataset, bool(other), bool(ended.running)
         )
@@ -402,6 +402,7 @@ def _caption(
     study_name: str,
     dataset: str,
     runs: pd.DataFrame,
+    table: pd.DataFrame,
     layout: Layout,
     unfinished: int,
     to_paper: Mapping[str, Mapping[str, Any]],
@@ -411,6 +412,8 @@ def _caption(
     seeds = runs['seed'].nunique() if len(runs) else 0
     words = f'{study_name}: {what} on {dataset}, mean over {count(seeds, unit)}'
     words += f', 95% t interval of the mean over {unit}s on this test set.' if seeds > 1 else '.'
+    if len(table) and tables.is_cut(table, layout.metrics):
+        words += ' Intervals are cut off at the range of their metric; tests take them whole.'
     if unfinished:
         words += f' NOT FINISHED: {count(unfinished, "run")} missing.'
     if any(found['outside'] is not None for found in to_paper.values()):

@@ -13,8 +13,9 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from trainer.compare.analysis.comparisons import Comparison
+from trainer.compare.analysis.metrics import range_of
 from trainer.compare.analysis.selection import select
-from trainer.compare.analysis.statistics import ALPHA, t_reach
+from trainer.compare.analysis.statistics import ALPHA, cut, t_reach
 from trainer.compare.normalize import shortened
 from trainer.compare.report import figures
 from trainer.compare.report.layout import Layout, name_of, names_of, words_of
@@ -177,9 +178,15 @@ SPLITS = ('validation', 'test', 'train')
 def curve(evaluations: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Returns epoch, mean over runs, and the ends of its t interval, one row an evaluation."""
     groups = evaluations.groupby('evaluation')
-    found = groups[metric].agg(['mean', 'sem', 'count']).assign(epoch=groups['epoch'].mean()).dropna(subset='mean')
+    found = (
+        groups[metric]
+        .agg(['mean', 'sem', 'count', 'min', 'max'])
+        .assign(epoch=groups['epoch'].mean())
+        .dropna(subset='mean')
+    )
     reach = found['sem'] * t_reach(found['count'] - 1)
-    return found.assign(low=found['mean'] - reach, high=found['mean'] + reach)
+    low, high = cut(found['mean'] - reach, found['mean'] + reach, found['min'], found['max'], range_of(metric))
+    return found.drop(columns=['min', 'max']).assign(low=low, high=high)
 
 
 def curves(runs: pd.DataFrame, layout: Layout, dataset: str) -> list[figures.Plot]:

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from trainer.compare.analysis import comparisons, pooling, verdicts
+from trainer.compare.analysis.evidence import TELLING, Verdict
 from trainer.compare.analysis.ranking import BEHIND, LEADS, SAME, UNDECIDED, corrected_for
 from trainer.compare.analysis.replicates import by_replicate, replicate_of
 from trainer.compare.analysis.rules import ANYTIME, RULES
 from trainer.compare.analysis.statistics import ALPHA
-from trainer.compare.analysis.verdicts import TELLING, Verdict
 from trainer.compare.analysis.words import listed
 from trainer.compare.report import looks
 from trainer.compare.report.layout import METRICS, Layout, layout_of, names_of, with_numbers
@@ -226,8 +226,8 @@ def _judged(
     study: ml_collections.ConfigDict, runs: pd.DataFrame, margins: Mapping[str, float]
 ) -> tuple[pd.DataFrame, list[Verdict]]:
     """Returns the runs that claims are judged by (`pooling.filled`), and the verdicts by the anytime rule."""
-    counted, first = pooling.filled(study, runs, margins, ANYTIME)
-    return counted, pooling.waiting(verdicts.verdicts(claims_of(study), counted, None, margins, ANYTIME), first)
+    counted = pooling.filled(study, runs, margins, ANYTIME)
+    return counted, verdicts.verdicts(claims_of(study), counted, None, margins, ANYTIME)
 
 
 def _rankings(

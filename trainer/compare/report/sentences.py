@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from trainer.compare.analysis import verdicts
+from trainer.compare.analysis import evidence
 from trainer.compare.analysis.comparisons import Comparison, compare, compare_all
+from trainer.compare.analysis.evidence import Verdict
 from trainer.compare.analysis.factorial import Effect
+from trainer.compare.analysis.metrics import range_of
 from trainer.compare.analysis.ranking import BEHIND, SAME, UNDECIDED, Place, Ranking, rank
 from trainer.compare.analysis.rules import FIXED, RULES
 from trainer.compare.analysis.selection import select
-from trainer.compare.analysis.verdicts import Verdict
 from trainer.compare.analysis.words import count, listed
 from trainer.compare.report.layout import SEPARATOR, TUNING, Layout, by_seed, name_of
 from trainer.compare.report.tables import interval, number
@@ -85,7 +86,7 @@ def ranked(
     for where in layout.workloads:
         values = by_seed(select(runs, where), layout, metric)
         pairs = compare_all(values, goal=goal, paired=paired, rule=rule) if values.shape[1] <= MOST_PAIRED else []
-        ranking = rank(values, goal=goal, margin=margin, paired=paired, rule=rule)
+        ranking = rank(values, goal=goal, margin=margin, paired=paired, rule=rule, bounds=range_of(metric))
         found.append(Ranked(', '.join(where.values()), metric, goal, paired, values, ranking, pairs, rule))
     return found
 
@@ -158,7 +159,7 @@ def what_matters(effects: Sequence[Effect], metric: str) -> str:
 def to_decide(found: Verdict, runs: pd.DataFrame, rule: str = FIXED) -> str:
     """Returns what would decide an undecided claim; '' for others. Numbers of seeds are orders of magnitude."""
     claim = found.claim
-    if found.result != verdicts.UNDECIDED or not found.seeds:
+    if found.result != evidence.UNDECIDED or not found.seeds:
         return ''
     if claim.kind == 'less_sensitive':
         return 'More trials could decide it: each is one draw of a learning rate.'
@@ -182,9 +183,9 @@ def seeds_to_decide(found: Verdict, runs: pd.DataFrame, rule: str = FIXED) -> in
     if found.seeds < 2 or claim.kind in ('fails', 'less_sensitive') or claim.target is not None:
         return None
     if claim.kind in ('at_least', 'equal'):
-        values = verdicts.by_seed(claim, runs, claim.a)
+        values = evidence.by_seed(claim, runs, claim.a)
         if claim.kind == 'equal':
-            values = (values - verdicts.by_seed(claim, runs, claim.b)).dropna()
+            values = (values - evidence.by_seed(claim, runs, claim.b)).dropna()
             values = claim.margin - np.sign(values.mean()) * values
         else:
             values = values - claim.value

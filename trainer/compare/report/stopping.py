@@ -23,7 +23,8 @@ class Stopping:
     seeds were added in rounds. `ended`: why no more were run: 'decided', 'seeds' or 'time' (used up), 'failed', 'stopped',
     or '': all that were planned have finished. `planned`: seeds of a variant, at the most. `budget`: in words. `running`:
     runs that are to go while the study runs, of those that are known. `first`: seeds that were fixed before anybody looked;
-    0: all. `taken_away`: the study was once begun with more seeds.
+    0: all. `taken_away`: the study was once begun with more seeds. `picked`: those that were taken away are not the last
+    ones, so that results may have chosen the first ones too.
     """
 
     rule: str = FIXED
@@ -35,6 +36,7 @@ class Stopping:
     running: int = 0
     first: int = 0
     taken_away: bool = False
+    picked: bool = False
 
 
 def sentences(how: Stopping, asked: Sequence[Question], runs: pd.DataFrame, seeds: str) -> list[str]:

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from trainer.compare.analysis.evidence import CORRECT, OF_EXAMPLES
 from trainer.compare.analysis.examples import crossed
+from trainer.compare.analysis.metrics import range_of
 from trainer.compare.analysis.selection import select
-from trainer.compare.analysis.statistics import CONFIDENCE, estimate, prediction_reach
-from trainer.compare.analysis.verdicts import CORRECT, OF_EXAMPLES
+from trainer.compare.analysis.statistics import CONFIDENCE, cut, estimate, prediction_reach
 from trainer.compare.report.layout import Layout, in_order
 
 #: Decimals at the least and at the most.
@@ -47,7 +48,7 @@ def summary(runs: pd.DataFrame, layout: Layout, paper: Iterable[Mapping[str, Any
 
 
 def _cells(metric: str, values: np.ndarray, paper: float | None, rounding: float) -> dict[str, Any]:
-    found = estimate(values) if len(values) else None
+    found = estimate(values, bounds=range_of(metric)) if len(values) else None
     mean, sd = (found.mean, found.sd) if found else (None, None)
     outside = None
     if paper is not None and found and sd is not None:
@@ -72,7 +73,18 @@ def _new_examples(done: pd.DataFrame, layout: Layout) -> dict[str, float]:
     if not all(isinstance(one, np.ndarray) and len(one) == len(right[0]) for one in right):
         return {}
     found = crossed(np.stack(right))
-    return {f'{OF_EXAMPLES}_new_low': found.low, f'{OF_EXAMPLES}_new_high': found.high}
+    low, high = cut(found.low, found.high, 0.0, 1.0, range_of(OF_EXAMPLES))
+    return {f'{OF_EXAMPLES}_new_low': low, f'{OF_EXAMPLES}_new_high': high}
+
+
+def is_cut(table: pd.DataFrame, metrics: Iterable[str]) -> bool:
+    """Returns whether an interval of a metric ends at the metric's range (`statistics.cut`)."""
+    for metric in metrics:
+        wide = table[table[f'{metric}_sd'].astype(float) > 0]
+        low, high = range_of(metric)
+        if (wide[f'{metric}_low'] == low).any() or (wide[f'{metric}_high'] == high).any():
+            return True
+    return False
 
 
 def _rounding(paper: Sequence[Mapping[str, Any]], metric: str) -> float:

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 
-from trainer.compare.analysis.metrics import goal_of
+from trainer.compare.analysis.metrics import goal_of, range_of
 from trainer.compare.analysis.profiles import LARGEST_RATIO, performance_profile, profile_score
 from trainer.compare.analysis.selection import select, time_to_target
 from trainer.compare.analysis.sensitivity import Sensitivity, learning_rate_sensitivity
-from trainer.compare.analysis.statistics import t_reach
+from trainer.compare.analysis.statistics import cut, t_reach
 from trainer.compare.report import figures
 from trainer.compare.report.layout import Layout, name_of, names_of, words_of
 from trainer.compare.report.plots import slug
@@ -55,10 +55,12 @@ def rate_sensitivity(
             handles = []
             for i, own_name in enumerate(names):
                 own = group[group[LINE] == own_name]
-                ok = own[own['status'] == 'completed'].groupby(RATE)[metric].agg(['mean', 'sem', 'count'])
-                reach = ok['sem'] * t_reach(ok['count'] - 1)
+                ok = own[own['status'] == 'completed'].groupby(RATE)[metric].agg(['mean', 'sem', 'count', 'min', 'max'])
+                reach = (ok['sem'] * t_reach(ok['count'] - 1)).fillna(0)
+                ends = cut(ok['mean'] - reach, ok['mean'] + reach, ok['min'], ok['max'], range_of(metric))
                 color = figures.SERIES[i % len(figures.SERIES)]
-                axes.errorbar(ok.index, ok['mean'], reach.fillna(0), color=color, fmt='none', elinewidth=1.5)
+                bars = [ok['mean'] - ends[0], ends[1] - ok['mean']]
+                axes.errorbar(ok.index, ok['mean'], bars, color=color, fmt='none', elinewidth=1.5)
                 look = {
                     'ls': figures.DASHES[i % len(figures.DASHES)],
                     'marker': figures.MARKERS[i % len(figures.MARKERS)],

@@ -1,5 +1,6 @@
 """Can the `tune` of a study be run? Answered before anything trains, in one line."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -75,6 +76,32 @@ def _check_halving(tune: ml_collections.ConfigDict) -> None:
             raise UserError(f"tune.halving has no '{key}'")
     _check_number('tune.halving.eta', halving.eta, 2, 100)
     _check_number('tune.halving.rungs', halving.rungs, 2, 10)
+
+
+def check_rungs(tune: Any, config: ml_collections.ConfigDict, train: int | None) -> None:
+    """Raises `UserError` where a trial is so short that two rungs of successive halving fall on one step.
+
+    Args:
+      tune: of the study; None: nothing is tuned.
+      config: of a trial.
+      train: number of training examples before the validation split is taken from them; None: not known.
+    """
+    halving = tune.get('halving') if tune else None
+    if halving is None:
+        return
+    steps = config.steps
+    if steps is None and train is not None:
+        steps = math.ceil(config.epochs * (train - config.data.validation) / config.global_batch_size)
+    if steps is None:
+        return
+    ends = [math.ceil(steps / halving.eta**k) for k in range(halving.rungs)]
+    if len({*ends}) < halving.rungs:
+        fit = next(rungs for rungs in range(halving.rungs, 0, -1) if len({*ends[:rungs]}) == rungs)
+        advice = f'at most {fit} rungs are possible' if fit > 1 else 'leave halving out'
+        raise UserError(
+            f'tune.halving has {halving.rungs} rungs, each {halving.eta} times as long as the one before, and a trial has '
+            f'{steps:,} {"step" if steps == 1 else "steps"}, so that two of them fall on one step: {advice}'
+        )
 
 
 def _check_sampler(tune: ml_collections.ConfigDict) -> None:

@@ -9,7 +9,15 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from trainer.compare.analysis.comparisons import BETTER, SAME, UNDECIDED, WORSE, compare, compare_all
+from trainer.compare.analysis.comparisons import (
+    BETTER,
+    SAME,
+    UNDECIDED,
+    WORSE,
+    _counts,
+    compare,
+    compare_all,
+)
 
 
 def series(*values: float, first_seed: int = 0) -> pd.Series:
@@ -166,6 +174,13 @@ def test_all_pairs_are_one_family():
     smallest = min(pairs.values(), key=lambda c: c.p_value)
     assert smallest.p_adjusted == pytest.approx(3 * smallest.p_value)
     assert [pairs[pair].sign() for pair in (('a', 'b'), ('a', 'c'), ('b', 'c'))] == [1, 1, 0]
+
+
+@pytest.mark.parametrize('margin', [0.0, 0.25])
+def test_pairs_of_many_runs_are_counted_in_sorted_order(margin):
+    rng = np.random.default_rng(0)
+    left, right = (np.where(rng.uniform(size=60) < 0.1, -np.inf, rng.integers(0, 9, 60) / 4) for _ in range(2))
+    assert _counts(left, right, margin, most=0) == _counts(left, right, margin)
 
 
 def test_a_seed_that_carries_the_result_is_named():

@@ -8,8 +8,12 @@ import pytest
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
+from trainer.compare.analysis import statistics
+from trainer.compare.analysis.metrics import range_of
 from trainer.compare.analysis.statistics import (
+    UNBOUNDED,
     Target,
+    cut,
     estimate,
     false_discovery_rate,
     holm,
@@ -121,6 +125,23 @@ def test_partial_conjunction_by_hand():
 # Other intervals and tests
 
 
+def test_what_is_shown_ends_at_the_range_of_the_metric_and_covers_as_often():
+    whole, shown = estimate([0.9, 1.0, 1.0]), estimate([0.9, 1.0, 1.0], bounds=range_of('test_accuracy'))
+    assert whole.high > 1 == shown.high
+    assert (shown.low, shown.mean, shown.sd) == (whole.low, whole.mean, whole.sd)
+    assert range_of('val/acc') == range_of('val_accuracy') == (0, 1)
+    # In per cent, or of a metric without a known range, nothing is cut.
+    assert estimate([90, 100, 100], bounds=range_of('accuracy')).high > 100
+    assert range_of('test_loss') == range_of('test_accuracy - train_accuracy') == UNBOUNDED
+    low, high = cut(np.array([-0.1, -0.1]), np.array([1.1, 1.1]), np.array([0, -1]), np.array([1, 1]), (0, 1))
+    assert (low.tolist(), high.tolist()) == ([0, -0.1], [1, 1.1])
+    values = np.random.default_rng(0).beta(20, 1, (3, 4000))
+    low, high = map(np.array, mean_intervals(values))
+    seen = cut(low, high, values.min(0), values.max(0), (0, 1))
+    true = 20 / 21
+    assert ((seen[0] < true) & (true < seen[1])).tolist() == ((low < true) & (true < high)).tolist()
+
+
 def test_mean_interval_of_one_column():
     assert mean_interval(np.array([1.0])) == (None, None)
     assert mean_interval(np.array([0.0, 1, 2, 3, 4])) == pytest.approx((0.036757, 3.963243), abs=1e-6)
@@ -144,6 +165,14 @@ def test_sign_flips_by_hand():
     assert sign_flip(np.array([1.0] * 6 + [-1])) == pytest.approx(16 / 128)
     assert sign_flip(np.zeros(4)) == 1
     assert sign_flip(np.array([1.0])) is None
+
+
+def test_sign_flips_of_thousands_of_values_are_not_drawn(monkeypatch):
+    values = np.random.default_rng(0).exponential(size=1001) - 0.94
+    fast = sign_flip(values)
+    monkeypatch.setattr(statistics, 'MOST_FLIPPED', 2000)
+    assert fast == pytest.approx(sign_flip(values), abs=0.01)
+    assert 0.01 < fast < 0.2
 
 
 def test_sign_flips_of_many_seeds_repeat():

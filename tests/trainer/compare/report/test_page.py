@@ -6,6 +6,7 @@ import json
 import re
 from html.parser import HTMLParser
 
+import ml_collections
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,9 +16,10 @@ from tests.helpers import ROOT
 from tests.trainer.disks import mounted
 from trainer.compare.analysis.factorial import Effect
 from trainer.compare.analysis.verdicts import verdict
-from trainer.compare.report import reproduce, screen, tables
+from trainer.compare.report import plots, reproduce, screen, tables
 from trainer.compare.report.figures import DARK, STYLE
 from trainer.compare.report.layout import layout_of
+from trainer.compare.report.page import page_of
 from trainer.compare.report.sentences import to_decide, what_matters
 from trainer.compare.report.write import write_report
 
@@ -255,6 +257,19 @@ def test_losses_that_are_the_same_are_not_ranked(raj):
     assert 'CCE' not in (raj[0] / 'plots' / 'pairs.svg').read_text()
 
 
+@pytest.mark.parametrize(
+    'words',
+    [
+        'The best mean was picked from 21: it is not corrected for that, and new seeds are likely to be a little worse.',
+        'r: correlation of A and B over seeds, which is what pairing gains by.',
+        'would be expected by chance',
+        'no margin is stated, so that nothing can be called practically the same',
+    ],
+)
+def test_what_a_reader_must_know_of_the_numbers_stands_next_to_them(raj, words):
+    assert words in Reader(raj[1]).text
+
+
 def test_losses_that_should_be_the_same_and_are_not_raise_the_alarm(tmp_path):
     runs = made_up(load('raj_optimizers_losses'), 5)
     runs['test_loss'] += 0.1 * (runs['loss'] == 'KL')
@@ -396,6 +411,35 @@ def test_figures_turn_with_the_page(raj):
     colors = set(re.findall(r'(?:fill|stroke): (#[0-9a-f]{6})', re.sub(r'<style>.*?</style>', '', svg)))
     assert colors <= set(DARK)
     assert 'role="img" aria-label="Test accuracy' in page
+
+
+def test_no_interval_that_is_shown_is_beyond_what_an_accuracy_can_be():
+    values = {'A': [0.9, 1.0, 1.0], 'B': [0.95, 1.0, 0.99]}
+    runs = pd.DataFrame(
+        {'variant': name, 'v': name, 'seed': seed, 'status': 'completed', 'test_accuracy': value}
+        | {'history': [{'epoch': e, 'step': e, 'validation_accuracy': value, 'validation_loss': 0.1} for e in (1, 2)]}
+        for name, own in values.items()
+        for seed, value in enumerate(own)
+    )
+    study = ml_collections.ConfigDict({'axes': {'v': {'A': {}, 'B': {}}}, 'seeds': 3})
+    study.claims = ({'id': 'c', 'kind': 'at_least', 'a': {'v': 'A'}, 'value': 0.9},)
+    words = {'study_name': 's', 'dataset_name': 'digits', 'metrics': {'test_accuracy': 'max'}, 'draw': False}
+    page = page_of(study, runs, None, **words)
+    assert page.table['test_accuracy_high'].tolist() == [1.0, 1.0]
+    assert all(place.estimate.high == 1 for place in page.rankings[0].places)
+    (found,) = page.verdicts
+    assert ', 1] over 3 seeds' in found.sentence
+    assert found.estimates['A'].high == 1
+    assert 'cut off at the range of their metric' in page.caption
+    lines = plots.curve(plots.histories(runs, ['accuracy']), 'validation_accuracy')
+    assert lines['high'].max() == 1
+    # The test takes the whole interval: the same p-value as of numbers in per cent.
+    runs['test_accuracy'] *= 100
+    study.claims[0]['value'] = 90
+    percent = page_of(study, runs, None, **words)
+    assert percent.table['test_accuracy_high'].min() > 100
+    assert percent.verdicts[0].p_value == pytest.approx(found.p_value)
+    assert 'cut off' not in percent.caption
 
 
 def test_what_would_decide_a_claim():

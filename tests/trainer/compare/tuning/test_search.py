@@ -11,7 +11,7 @@ from seedwise.errors import UserError
 from trainer.compare import grid
 from trainer.compare.study import Plan
 from trainer.compare.tuning import samplers, space
-from trainer.compare.tuning.check import FIRST_SEED
+from trainer.compare.tuning.check import FIRST_SEED, check_rungs
 from trainer.compare.tuning.search import Search, searches_of, winners
 from trainer.results import write_json
 
@@ -50,6 +50,22 @@ def finish(spec: grid.RunSpec, accuracy: float, status: str = 'completed') -> No
 
 def number(spec: grid.RunSpec) -> int:
     return int(spec.workdir.name.rpartition('-')[2])
+
+
+@pytest.mark.parametrize(
+    ('train', 'epochs', 'words'),
+    # 5 rungs with eta 3: after 1/81, 1/27, 1/9, 1/3 and all of it.
+    [(1437, 1, '10 steps, so that two of them fall on one step: at most 4 rungs'), (1437, 3, ''), (None, 1, '')]
+    + [(201, 1, '1 step, so that two of them fall on one step: leave halving out')],
+)
+def test_rungs_that_fall_on_one_step_are_refused(train, epochs, words):
+    config = study(halving={'eta': 3, 'rungs': 5})
+    config.base.epochs = epochs
+    if not words:
+        check_rungs(config.tune, config.base, train)
+        return
+    with pytest.raises(UserError, match=words):
+        check_rungs(config.tune, config.base, train)
 
 
 # One search -----------------------------------------------------------------------------------------------------------
