@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,18 @@ class Ended:
         return ''
 
 
-def run(module: str, arguments: list[str], seconds: float = 120, memory: int = 12 << 30) -> Ended:
-    """Runs `python -m module arguments` in a fork. `memory`: bytes of address space that it may take."""
+def run(
+    module: str, arguments: list[str], seconds: float = 120, memory: int = 12 << 30, folder: Path | None = None
+) -> Ended:
+    """Runs `python -m module arguments` in a fork. `memory`: bytes of address space that it may take.
+
+    `folder`: where it runs; None: here.
+    """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         started = time.monotonic()
         pid = os.fork()
         if not pid:
-            _child(module, arguments, out, err, memory)
+            _child(module, arguments, out, err, memory, folder)
         code = _wait(pid, started + seconds)
         took = time.monotonic() - started
         texts = []
@@ -70,9 +76,10 @@ def _wait(pid: int, until: float) -> int | None:
     return None
 
 
-def _child(module: str, arguments: list[str], out: io.IOBase, err: io.IOBase, memory: int) -> None:
+def _child(module: str, arguments: list[str], out: io.IOBase, err: io.IOBase, memory: int, folder: Path | None) -> None:
     code = 1
     try:
+        os.chdir(folder or '.')
         os.setsid()
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
         os.dup2(out.fileno(), 1)
