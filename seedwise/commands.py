@@ -75,6 +75,7 @@ def run(
       interrupted: what is printed when Ctrl-C has ended it.
     """
     signals.unblock()
+    signals.end_imports(interrupted)
     streams.open_closed()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

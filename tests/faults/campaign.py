@@ -20,7 +20,7 @@ from pathlib import Path
 import hypothesis
 from hypothesis import strategies as st
 
-from tests.faults import forked, hostile, inputs, kills
+from tests.faults import disk, files, forked, hostile, inputs, kills, small
 from tests.helpers import ROOT
 
 #: What is tried once: an own folder and a source of chance -> (how many faults were made, what is wrong with what came of
@@ -67,6 +67,8 @@ def parts() -> Mapping[str, Act]:
         'studies': drawn(inputs.study_files(), inputs.check_study),
         'tables': drawn(tables, lambda pair, folder: inputs.check_table(*pair, folder)),
         'hostile': drawn(hostile.tables(), hostile.check),
+        'disk': disk.act,
+        'files': files.act,
         'kills': lambda folder, rng: kills.attack(rng.choice(known), folder / 'disturbed', rng),
     }
 
@@ -105,6 +107,8 @@ def main() -> int:
     names = flags.only.split(',') if flags.only else [*parts()]
     if unknown := set(names) - parts().keys():
         parser.error(f'unknown part {", ".join(sorted(unknown))}: accepted are {", ".join(parts())}')
+    if 'disk' in names:
+        disk.preloaded()
     os.chdir(ROOT)
     forked.imported()
     started = time.monotonic()
@@ -112,6 +116,7 @@ def main() -> int:
         tried, found = campaign(names, flags.minutes, flags.seed, flags.examples)
     finally:
         kills.forget()
+        small.forget()
     minutes = (time.monotonic() - started) / 60
     print(
         f'\nseed {flags.seed}, {minutes:.0f} minutes\n\n| part | tried | survived | found |\n| --- | --- | --- | --- |'
