@@ -12,7 +12,7 @@ BIN = $(VENV)/bin
 # The environment is up to date if this file is newer than the files that say what to install.
 STAMP = $(VENV)/.installed
 DOCS_STAMP = $(VENV)/.installed-docs
-AUDIT_STAMP = $(VENV)/.installed-audit
+AUDIT_STAMP = $(VENV)-audit/.installed
 PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
 
 .PHONY: help train test lint docs sbom audit clean
@@ -57,7 +57,7 @@ sbom: $(AUDIT_STAMP)
 audit: $(AUDIT_STAMP)
 	@$(VENV)-audit/bin/pip-audit --requirement requirements.txt --disable-pip --no-deps
 
-$(AUDIT_STAMP): $(STAMP) requirements-audit.txt
+$(AUDIT_STAMP): requirements-audit.txt
 	@"$(PYTHON)" -m venv $(VENV)-audit
 	@$(VENV)-audit/bin/python -m pip --disable-pip-version-check --no-input -qq install -r requirements-audit.txt
 	@touch $@

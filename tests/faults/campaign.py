@@ -20,7 +20,7 @@ from pathlib import Path
 import hypothesis
 from hypothesis import strategies as st
 
-from tests.faults import disk, files, forked, hostile, inputs, kills, small
+from tests.faults import disk, figures, files, forked, hostile, inputs, kills, small, surroundings, together
 from tests.helpers import ROOT
 
 #: What is tried once: an own folder and a source of chance -> (how many faults were made, what is wrong with what came of
@@ -69,6 +69,9 @@ def parts() -> Mapping[str, Act]:
         'hostile': drawn(hostile.tables(), hostile.check),
         'disk': disk.act,
         'files': files.act,
+        'together': together.act,
+        'surroundings': surroundings.act,
+        'figures': figures.act,
         'kills': lambda folder, rng: kills.attack(rng.choice(known), folder / 'disturbed', rng),
     }
 
@@ -107,7 +110,7 @@ def main() -> int:
     names = flags.only.split(',') if flags.only else [*parts()]
     if unknown := set(names) - parts().keys():
         parser.error(f'unknown part {", ".join(sorted(unknown))}: accepted are {", ".join(parts())}')
-    if 'disk' in names:
+    if {'disk', 'surroundings'} & set(names):
         disk.preloaded()
     os.chdir(ROOT)
     forked.imported()

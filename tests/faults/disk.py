@@ -43,17 +43,20 @@ def preloaded() -> None:
     """Starts this process again with the shim, if there is a C compiler; returns where that has been done, or cannot be."""
     if os.environ.pop('LD_PRELOAD', None) or not shutil.which('cc'):
         return
-    shim = Path(tempfile.mkdtemp(prefix='seedwise-fault-shim-')) / 'shim.so'
+    library = Path(tempfile.mkdtemp(prefix='seedwise-fault-shim-')) / 'shim.so'
     source = Path(__file__).with_name('shim.c')
-    subprocess.run(['cc', '-shared', '-fPIC', '-O1', '-o', str(shim), str(source), '-ldl'], check=True)
-    os.execve(sys.executable, sys.orig_argv, os.environ | {'LD_PRELOAD': str(shim), LOADED: str(shim)})
+    subprocess.run(['cc', '-shared', '-fPIC', '-O1', '-o', str(library), str(source), '-ldl'], check=True)
+    os.execve(sys.executable, sys.orig_argv, os.environ | {'LD_PRELOAD': str(library), LOADED: str(library)})
+
+
+def shim() -> ctypes.CDLL:
+    return ctypes.CDLL(os.environ[LOADED])
 
 
 def failing(folder: Path, kind: str, nth: int) -> None:
     """Makes the n-th operation of a kind on a folder fail, in this process."""
     which, number, lasting = FAULTS[kind]
-    shim = ctypes.CDLL(os.environ[LOADED])
-    shim.fault_set(os.fsencode(folder), which, number, ctypes.c_long(nth), int(lasting))
+    shim().fault_set(os.fsencode(folder), which, number, ctypes.c_long(nth), int(lasting))
 
 
 def act(folder: Path, rng: random.Random) -> tuple[int, str]:

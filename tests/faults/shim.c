@@ -1,4 +1,5 @@
-/* Makes the n-th operation on files below a folder fail, in the process that calls fault_set: see disk.py. */
+/* Makes the n-th operation on files below a folder fail, in the process that calls fault_set (see disk.py), and lets the
+   clock jump in one that calls clock_set (see surroundings.py). */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -8,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { READ = 1, WRITE = 2, OPEN = 4 };
@@ -114,3 +116,14 @@ FILE *fopen(const char *path, const char *mode) {
     }
 OPENING(open)
 OPENING(open64)
+
+static long seconds, calls = -1;
+
+void clock_set(long jump, long after) { seconds = jump, calls = after; }
+
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    REAL(int, clock_gettime, clockid_t, struct timespec *);
+    int code = real(clock, now);
+    if (clock == CLOCK_REALTIME && calls >= 0 && __sync_sub_and_fetch(&calls, calls > 0) == 0) now->tv_sec += seconds;
+    return code;
+}

@@ -33,16 +33,16 @@ def forget() -> None:
         _KEPT.cache_clear()
 
 
-def train(workdir: Path, seed: int = 0, **options) -> forked.Ended:
+def train(workdir: Path, seed: int = 0, wait: float = 120, **options) -> forked.Ended:
     """Trains the small run in a fork."""
-    return forked.run('trainer.main', [*RUN, f'--config.seed={seed}', f'--workdir={workdir}'], **options)
+    return forked.run('trainer.main', [*RUN, f'--config.seed={seed}', f'--workdir={workdir}'], seconds=wait, **options)
 
 
-def compare(folder: Path, workdir: Path | None = None, **options) -> forked.Ended:
-    """Trains the small study in folder/work, or in another folder."""
+def compare(folder: Path, workdir: Path | None = None, shard: str = '') -> forked.Ended:
+    """Trains the small study, or a shard of it, in folder/work or in another folder."""
     (folder / 'study.py').write_text(STUDY)
     arguments = [f'--study={folder}/study.py', f'--workdir={workdir or folder / "work"}', '--workers=1']
-    return forked.run('trainer.compare', arguments, seconds=300, **options)
+    return forked.run('trainer.compare', [*arguments, *([f'--shard={shard}'] if shard else [])], seconds=600)
 
 
 def sha(workdir: Path) -> str:
