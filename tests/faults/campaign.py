@@ -10,6 +10,7 @@ import argparse
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -76,12 +77,14 @@ def parts() -> Mapping[str, Act]:
     }
 
 
-def campaign(names: list[str], minutes: float, seed: int, examples: int) -> tuple[Counter, dict[str, list[str]]]:
-    """Lets parts take turns until the time is over; returns how much each tried, and what it found.
+def campaign(
+    names: list[str], minutes: float, seed: int, examples: int, tried: Counter, found: dict[str, list[str]]
+) -> None:
+    """Lets parts take turns until the time is over; notes how much each tried, and what it found.
 
     The part that has had the least time is next, so that each has the same share of it.
     """
-    known, tried, found = parts(), Counter(dict.fromkeys(names, 0)), {name: [] for name in names}
+    known = parts()
     started, spent, turns = time.monotonic(), dict.fromkeys(names, 0.0), Counter()
     while time.monotonic() - started < 60 * minutes:
         left = [name for name in names if tried[name] < examples]
@@ -97,7 +100,6 @@ def campaign(names: list[str], minutes: float, seed: int, examples: int) -> tupl
         if fault:
             found[name].append(f'{where}: {fault}')
             print(found[name][-1], flush=True)
-    return tried, found
 
 
 def main() -> int:
@@ -114,9 +116,12 @@ def main() -> int:
         disk.preloaded()
     os.chdir(ROOT)
     forked.imported()
-    started = time.monotonic()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the summary is printed
+    started, tried, found = time.monotonic(), Counter(), {name: [] for name in names}
     try:
-        tried, found = campaign(names, flags.minutes, flags.seed, flags.examples)
+        campaign(names, flags.minutes, flags.seed, flags.examples, tried, found)
+    except KeyboardInterrupt:
+        print('interrupted')
     finally:
         kills.forget()
         small.forget()

@@ -106,6 +106,7 @@ def _child(
     try:
         os.chdir(folder or '.')
         os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
         os.dup2(out.fileno(), 1)
         os.dup2(err.fileno(), 2)
