@@ -1,4 +1,4 @@
-# make train | test | lint | docs | clean | help. Each sets up $(VENV) first if necessary.
+# make train | test | lint | docs | sbom | audit | clean | help. Each sets up $(VENV) first if necessary.
 #
 # Whatever exit code a command ends with, make itself ends with 2 and prints the code ("Error 75").
 
@@ -12,15 +12,18 @@ BIN = $(VENV)/bin
 # The environment is up to date if this file is newer than the files that say what to install.
 STAMP = $(VENV)/.installed
 DOCS_STAMP = $(VENV)/.installed-docs
+AUDIT_STAMP = $(VENV)-audit/.installed
 PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
 
-.PHONY: help train test lint docs clean
+.PHONY: help train test lint docs sbom audit clean
 
 help:
 	@echo 'make train [CONFIG=configs/cnn_nadam.py] [ARGS="--config.epochs=2 ..."]   train one model'
 	@echo 'make test  [ARGS="-k name ..."]                                           run the tests'
 	@echo 'make lint                                                                 ruff, mypy and import-linter'
 	@echo 'make docs                                                                 the pages of docs/ as a site'
+	@echo 'make sbom                         dist/sbom.json: what the pinned requirements are, as CycloneDX'
+	@echo 'make audit                        known vulnerabilities of the pinned requirements (asks pypi.org)'
 	@echo 'make clean                        remove environments, builds and caches; runs/ stays'
 	@echo 'All but clean install into VENV=$(VENV) when needed, with PYTHON=$(PYTHON) (3.11 or newer).'
 
@@ -45,6 +48,20 @@ $(DOCS_STAMP): $(STAMP) requirements-docs.txt
 	@$(PIP) install -r requirements-docs.txt
 	@touch $@
 
+# The tools are not part of what they look at: they have an environment of their own.
+sbom: $(AUDIT_STAMP)
+	@mkdir -p dist
+	@$(VENV)-audit/bin/cyclonedx-py requirements requirements.txt --output-file dist/sbom.json
+	@echo 'dist/sbom.json'
+
+audit: $(AUDIT_STAMP)
+	@$(VENV)-audit/bin/pip-audit --requirement requirements.txt --disable-pip --no-deps
+
+$(AUDIT_STAMP): requirements-audit.txt
+	@"$(PYTHON)" -m venv $(VENV)-audit
+	@$(VENV)-audit/bin/python -m pip --disable-pip-version-check --no-input -qq install -r requirements-audit.txt
+	@touch $@
+
 # If an environment lost its pip half-way through, it is made again in the same place.
 $(STAMP): requirements.txt setup.py
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
@@ -58,5 +75,5 @@ $(STAMP): requirements.txt setup.py
 	@touch $@
 
 clean:
-	@rm -rf .venv .ci-venv build dist docs/_build *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .venv-audit .ci-venv build dist docs/_build *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find benchmarks configs data_pipeline docs examples launch seedwise tests trainer -name __pycache__ -prune -exec rm -rf {} +

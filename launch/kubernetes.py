@@ -50,7 +50,7 @@ def main(argv: list[str]) -> int:
 def parse(argv: list[str]):
     """Returns the flags and the command. Raises `UserError` where one of them cannot be used."""
     parser = script.Parser(__doc__, EXAMPLE)
-    parser.add_argument('--image', required=True)
+    parser.add_argument('--image', type=script.image, required=True)
     count = parser.add_mutually_exclusive_group()
     count.add_argument('--workers', type=script.whole_number(1, 10_000), default=1)
     count.add_argument('--shards', type=script.whole_number(1, 10_000))

@@ -139,6 +139,9 @@ def matching(pattern: str, example: str) -> Callable[[str], str]:
     return parse
 
 
+image = matching(r'[A-Za-z0-9][\w./:@+-]*', 'registry.example/me/seedwise:1')
+
+
 def check_unicode(command: Iterable[str], what: str) -> None:
     """Raises `UserError` if a word, from bytes of the command line that are not UTF-8, cannot be part of a text."""
     for word in command:

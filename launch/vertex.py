@@ -67,7 +67,7 @@ def parse(argv: list[str]):
     parser.add_argument('--machine', type=script.matching('[a-z0-9-]+', 'n1-standard-8'), default='n1-standard-8')
     parser.add_argument('--accelerator', type=script.matching('[A-Z0-9_]+', 'NVIDIA_TESLA_T4'))
     parser.add_argument('--accelerators', type=script.whole_number(1, 16))
-    parser.add_argument('--image', default='python:3.11')
+    parser.add_argument('--image', type=script.image, default='python:3.11')
     parser.add_google_cloud_flags()
     options, command = parser.parse(argv)
     if options.accelerators and not options.accelerator:

@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import importlib.util
 import io
 import itertools
 import os
@@ -23,6 +24,9 @@ flags.disclaim_key_flags()  # what `define_config` defines is a flag of its call
 
 #: Exit code of a run that was stopped and has saved (EX_TEMPFAIL of sysexits.h: try again).
 STOPPED = 75
+
+#: Files that a process must be allowed to open: with 11, TensorFlow does not start.
+LEAST_OPEN = 64
 
 #: What a field of each type takes.
 KINDS = {
@@ -75,12 +79,14 @@ def run(
       interrupted: what is printed when Ctrl-C has ended it.
     """
     signals.unblock()
+    signals.end_imports(interrupted)
     streams.open_closed()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors='backslashreplace')  # what a terminal cannot show is no reason to stop
     sys.stdout, sys.stderr = (streams.Lasting(stream) for stream in (sys.stdout, sys.stderr))  # type: ignore[assignment]
     try:
+        _check_open_files()
         code = main(sys.argv)
         if sys.stdout:
             sys.stdout.flush()  # here, where a full disk below it can still be reported
@@ -108,6 +114,14 @@ def run(
     except KeyboardInterrupt:
         print(interrupted, file=sys.stderr)
         return 130
+
+
+def _check_open_files() -> None:
+    """Raises `UserError` where so few files may be open that TensorFlow does not start."""
+    resource = importlib.import_module('resource') if importlib.util.find_spec('resource') else None  # not on Windows
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if resource else LEAST_OPEN
+    if 0 <= limit < LEAST_OPEN:
+        raise UserError(f'this process may open {limit} files, and {LEAST_OPEN} are required: ulimit -n {LEAST_OPEN}')
 
 
 def _discard_output() -> None:

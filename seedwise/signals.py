@@ -12,6 +12,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from types import FrameType
 
 STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -31,6 +32,27 @@ def unblock() -> None:
     """Lets the signals through that whoever started this process had blocked, as a process with TensorFlow does."""
     if not _waiting.is_set():
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP)
+
+
+def end_imports(message: str) -> None:
+    """Has Ctrl-C end this process at once, with a message and exit code 130, while a module is imported.
+
+    Elsewhere it raises KeyboardInterrupt as ever. An import takes seconds here, and may swallow that: Python ignores what is
+    raised in the callback by which it lets go of a module's lock, and the command would run on.
+    """
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        while frame:
+            if frame.f_code.co_filename.startswith('<frozen importlib'):
+                with contextlib.suppress(OSError):
+                    os.write(2, f'{message}\n'.encode())  # `print` may be what was interrupted
+                os._exit(130)
+            frame = frame.f_back
+        raise KeyboardInterrupt
+
+    main = threading.current_thread() is threading.main_thread()
+    if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, handle)
 
 
 _waiting = threading.Event()

@@ -39,10 +39,17 @@ class Checkpoints:
         """Restores the newest whole checkpoint; returns the progress saved with it, or None if there is none.
 
         Raises:
-          UserError: there are checkpoints, and all of them are damaged.
+          UserError: there are checkpoints, and all of them are damaged; or the disk does not let one be read.
         """
         saved = self._saved()
         for path in saved:
+            index = path.with_name(f'{path.name}.index')
+            try:
+                index.read_bytes()  # TensorFlow 2.21 ends the process (SIGSEGV) where the system cannot read it
+            except IsADirectoryError:
+                continue
+            except OSError as error:
+                raise UserError(f'{index} cannot be read: {error.strerror}') from error
             try:
                 self._checkpoint.read(str(path)).assert_consumed()
             except (tf.errors.OpError, AssertionError, IndexError, ValueError):  # which one, depends on the damage

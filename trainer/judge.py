@@ -277,11 +277,15 @@ def _of_study(file: Path, report: str | None) -> tuple['Page', list[str]]:
 
     study, runs, trials, rest = records.read(file)
     guess = [f'A study of seedwise: {len(runs)} runs.']
-    if report:
-        return write_report(study, runs, trials, Path(report), **rest), guess
-    known = ('study_name', 'dataset_name', 'unfinished', 'metrics', 'stopping')
-    about = {key: rest[key] for key in known if key in rest}
-    return page_of(study, runs, trials, **about, draw=False), guess
+    try:
+        if report:
+            return write_report(study, runs, trials, Path(report), **rest), guess
+        about = {key: value for key, value in rest.items() if key not in ('command', 'about')}
+        return page_of(study, runs, trials, **about, draw=False), guess
+    except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
+        # The files are whole, or `records.read` had refused them, but what they say of each other does not fit.
+        why = ' '.join(f'{type(error).__name__}: {error}'.split())
+        raise UserError(f'{file} or study.json next to it is damaged, or of another version: {why}') from error
 
 
 def _margins(texts: list[str], metrics: list[str]) -> dict[str, float]:

@@ -15,6 +15,7 @@ from absl import flags
 
 from seedwise import commands, tensorflow_import
 from seedwise.errors import UserError
+from seedwise.process import exit_now
 from seedwise.signals import stop_requests
 from trainer.progress import warn
 from trainer.trained import finished, server
@@ -35,11 +36,12 @@ def main(argv: list[str]) -> int:
     run = finished.find(arguments[0])
     host = _HOST.value
     site, listening = server.listen(run, host, _PORT.value)
-    tensorflow_import.import_tensorflow()
-    from trainer.trained.model import Trained
+    with stop_requests(lambda number: exit_now(128 + number)):  # there is nothing to save
+        tensorflow_import.import_tensorflow()
+        from trainer.trained.model import Trained
 
-    model = Trained(run, trust=_TRUST.value)
-    model.probabilities(np.zeros((1, *run.shape), np.uint8))  # compiles it
+        model = Trained(run, trust=_TRUST.value)
+        model.probabilities(np.zeros((1, *run.shape), np.uint8))  # compiles it
     site.ready(model.probabilities, model.class_names)
     if not server.is_here(host):
         warn(f'everybody who reaches {host} can use this page: there is no password')

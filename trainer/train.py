@@ -383,6 +383,7 @@ class Run:
     def _save(self) -> None:
         if self.chief:
             snapshot = {
+                'config_hash': self.hash,
                 'step': self.step,
                 'history': self.history,
                 'totals': self.since_evaluation,
@@ -392,6 +393,11 @@ class Run:
             self.checkpoints.save(snapshot)
 
     def _continue_from(self, snapshot: dict) -> None:
+        if snapshot.get('config_hash', self.hash) != self.hash:  # of a version before the field: not known
+            folder = self.workdir / 'checkpoints'
+            raise UserError(
+                f'the checkpoints in {folder} are of another run: delete that folder to train from the start'
+            )
         self.step, self.history, self.seconds = snapshot['step'], snapshot['history'], snapshot['seconds']
         self.usage.continue_from(snapshot.get('usage', {}))  # of an earlier version: not known
         if 'totals' in snapshot:

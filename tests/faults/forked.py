@@ -1,6 +1,7 @@
 """Real commands in forks of this process, which has imported TensorFlow already: a run takes a second, a mistake none."""
 
 import contextlib
+import importlib
 import io
 import os
 import resource
@@ -11,6 +12,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -42,14 +44,32 @@ class Ended:
         return ''
 
 
-def run(module: str, arguments: list[str], seconds: float = 120, memory: int = 12 << 30) -> Ended:
-    """Runs `python -m module arguments` in a fork. `memory`: bytes of address space that it may take."""
+def run(
+    module: str,
+    arguments: list[str],
+    seconds: float = 120,
+    memory: int = 12 << 30,
+    folder: Path | None = None,
+    before: Callable[[], object] = lambda: None,
+    until: Callable[[], bool] = lambda: False,
+) -> Ended:
+    """Runs `python -m module arguments` in a fork.
+
+    Args:
+      module: one that `main_of` knows.
+      arguments: of the command line.
+      seconds: after which it counts as hung.
+      memory: bytes of address space that it may take.
+      folder: where it runs; None: here.
+      before: is called in the fork, first of all.
+      until: it is killed (SIGKILL) as soon as this is true.
+    """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         started = time.monotonic()
         pid = os.fork()
         if not pid:
-            _child(module, arguments, out, err, memory)
-        code = _wait(pid, started + seconds)
+            _child(module, arguments, out, err, memory, folder, before)
+        code = _wait(pid, started + seconds, until)
         took = time.monotonic() - started
         texts = []
         for file in (out, err):
@@ -58,9 +78,12 @@ def run(module: str, arguments: list[str], seconds: float = 120, memory: int = 1
         return Ended(code, texts[0], texts[1], took)
 
 
-def _wait(pid: int, until: float) -> int | None:
-    while time.monotonic() < until:
+def _wait(pid: int, end: float, until: Callable[[], bool]) -> int | None:
+    while time.monotonic() < end:
         done, status = os.waitpid(pid, os.WNOHANG)
+        if not done and until():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
         if done:
             return os.waitstatus_to_exitcode(status)
         time.sleep(0.002)
@@ -70,16 +93,27 @@ def _wait(pid: int, until: float) -> int | None:
     return None
 
 
-def _child(module: str, arguments: list[str], out: io.IOBase, err: io.IOBase, memory: int) -> None:
+def _child(
+    module: str,
+    arguments: list[str],
+    out: io.IOBase,
+    err: io.IOBase,
+    memory: int,
+    folder: Path | None,
+    before: Callable[[], object],
+) -> None:
     code = 1
     try:
+        os.chdir(folder or '.')
         os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
         os.dup2(out.fileno(), 1)
         os.dup2(err.fileno(), 2)
         sys.stdout = os.fdopen(os.dup(1), 'w', encoding='utf-8')
         sys.stderr = os.fdopen(os.dup(2), 'w', encoding='utf-8', errors='backslashreplace')
         sys.argv = [module, *arguments]
+        before()
         code = main_of(module)()
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else 1
@@ -96,17 +130,9 @@ def main_of(module: str) -> Callable[[], int]:
     """Returns what `python -m module` calls."""
     from seedwise import commands
 
-    if module == 'trainer.judge':
-        from trainer import judge
-
-        return judge.run
-    if module == 'trainer.compare':
-        from trainer.compare import __main__ as compare
-
-        return lambda: commands.run(compare.main)
-    from trainer import main
-
-    return lambda: commands.run(main.main)
+    name = {'trainer.compare': 'trainer.compare.__main__'}.get(module, module)
+    command = importlib.import_module(name)
+    return command.run if module == 'trainer.judge' else lambda: commands.run(command.main)
 
 
 def imported() -> None:

@@ -1,19 +1,28 @@
 """Commands that get a signal at a random moment and are started again: nothing is lost, doubled or taken for whole."""
 
 import contextlib
+import hashlib
 import json
 import os
 import random
+import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from dataclasses import dataclass, field
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from tests.helpers import ROOT, STUDY, hashes
+from tests.helpers import ROOT, STUDY, TEST_DATA, hashes
 
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGSTOP)
+
+#: Seconds for which a process is stopped: mostly a few, and at times a minute.
+STOPPED = (0.5, 1, 2, 3, 5, 5, 60)
 
 #: Seconds after which a command that was asked to stop, or that nobody disturbs, counts as hung.
 HUNG = 300
@@ -24,51 +33,146 @@ RUN = (
     '--config.epochs=8', '--config.steps_per_call=5',
 )  # fmt: skip
 
+#: Folder of what some commands start from, made once: a finished run and a finished study.
+GIVEN: dict[str, Path] = {}
+
+
+def of_run(folder: Path) -> dict[str, str]:
+    return {'': json.loads((folder / 'work' / 'result.json').read_text())['weights_sha256']}
+
+
+def of_study(folder: Path) -> dict[str, str]:
+    assert (folder / 'work' / 'report' / 'index.html').exists()
+    return hashes(folder / 'work')
+
+
+def of_report(folder: Path) -> dict[str, str]:
+    """Returns the digest of each file of a report, without the lines that hold times."""
+    found = {}
+    for file in sorted((folder / 'work' / 'report').rglob('*')):
+        if file.is_file():
+            lines = [line for line in file.read_bytes().splitlines() if b'class="time"' not in line]
+            found[file.name] = hashlib.sha256(re.sub(rb'/tmp/[^\s"\\]*', b'', b'\n'.join(lines))).hexdigest()
+    assert found, 'no report'
+    return found
+
+
+def of_export(folder: Path) -> dict[str, str]:
+    """Returns the files of an export; the command itself compares what they compute with the run."""
+    return {str(file.relative_to(folder)): '' for file in sorted((folder / 'work' / 'export').rglob('*'))}
+
 
 @dataclass
 class Scenario:
-    """A command that writes into a folder. `expected`: what its runs end with if nobody disturbs it."""
+    """A command that writes into a folder. `expected`: what `ended_with` finds if nobody disturbs it.
+
+    `given`: what its folder holds before. `serves`: it runs until it is told to stop.
+    """
 
     name: str
     words: list[str]
-    studies: bool = False
-    expected: dict[str, str] = field(default_factory=dict)
+    ended_with: Callable[[Path], dict[str, str]] = of_run
+    given: str = ''
+    serves: bool = False
+    expected: dict[str, str] | None = None
     seconds: float = 10.0
 
     def command(self, folder: Path) -> list[str]:
         return [sys.executable, *(word.replace('FOLDER', str(folder)) for word in self.words)]
 
-    def ended_with(self, folder: Path) -> dict[str, str]:
-        """Returns the hash of the weights of each run."""
-        if self.studies:
-            return hashes(folder / 'work')
-        return {'': json.loads((folder / 'work' / 'result.json').read_text())['weights_sha256']}
+    def prepare(self, folder: Path) -> None:
+        if self.given:
+            shutil.copytree(given(self.given), folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / 'study.py').write_text(STUDY)
 
-    def learn(self, folder: Path) -> None:
+    def complete(self, folder: Path) -> str:
+        """Runs it to its end and returns the fault; '' if there is none."""
+        with tempfile.TemporaryFile('w+') as err:
+            process = subprocess.Popen(
+                self.command(folder), cwd=ROOT, stdout=subprocess.PIPE, stderr=err, text=True, start_new_session=True
+            )
+            if self.serves and (fault := asked(process)):
+                return fault
+            try:
+                process.communicate(timeout=HUNG)
+            except subprocess.TimeoutExpired:
+                end(process)
+                return 'it hung'
+            err.seek(0)
+            said = err.read()
+        return f'exit code {process.returncode}: {said[-1500:]}' if process.returncode or 'Traceback' in said else ''
+
+    def learn(self) -> None:
         """Runs it undisturbed, to know what it ends with and how long it takes."""
-        prepare(folder)
-        started = time.monotonic()
-        done = subprocess.run(self.command(folder), cwd=ROOT, capture_output=True, text=True, timeout=HUNG)
-        assert done.returncode == 0, done.stderr
-        self.seconds = time.monotonic() - started
-        self.expected = self.ended_with(folder)
+        with tempfile.TemporaryDirectory(prefix='seedwise-fault-') as name:
+            folder = Path(name) / 'undisturbed'
+            self.prepare(folder)
+            started = time.monotonic()
+            fault = self.complete(folder)
+            assert not fault, f'{self.name}: {fault}'
+            self.seconds = time.monotonic() - started
+            self.expected = self.ended_with(folder)
+
+
+def given(name: str) -> Path:
+    """Returns a folder that holds a finished run or study in work/, which is trained once."""
+    if name not in GIVEN:
+        folder = Path(tempfile.mkdtemp(prefix='seedwise-fault-given-')) / 'given'
+        scenario = next(one for one in scenarios() if one.name == name)
+        scenario.prepare(folder)
+        fault = scenario.complete(folder)
+        assert not fault, fault
+        GIVEN[name] = folder
+    return GIVEN[name]
+
+
+def forget() -> None:
+    """Deletes what `given` made."""
+    for folder in GIVEN.values():
+        shutil.rmtree(folder.parent, ignore_errors=True)
+    GIVEN.clear()
 
 
 def scenarios() -> list[Scenario]:
     run, work = ['-m', 'trainer.main', *RUN], '--workdir=FOLDER/work'
     study = ['-m', 'trainer.compare', '--study=FOLDER/study.py', work, '--workers=2']
-    return [
+    made = [
         Scenario('run', [*run, work]),
         Scenario('run on two replicas', [*run, work, '--config.replicas=2']),
         Scenario('two workers', ['-m', 'launch', 'local', '--workers=2', '--', sys.executable, *run, work]),
-        Scenario('study', study, True),
-        Scenario('study by rounds', [*study, '--until-decided', '--seeds=5'], True),
+        Scenario('study', study, of_study),
+        Scenario('study by rounds', [*study, '--until-decided', '--seeds=5'], of_study),
+        Scenario('report', [*study, '--report-only'], of_report, 'study'),
+        Scenario('judge', ['-m', 'trainer.judge', 'FOLDER/work', '--report=FOLDER/work/report'], of_report, 'study'),
+        Scenario('export', ['-m', 'trainer.export', 'FOLDER/work', '--format=saved_model'], of_export, 'run'),
+        Scenario('export to litert', ['-m', 'trainer.export', 'FOLDER/work', '--format=litert'], of_export, 'run'),
+        Scenario('serve', ['-m', 'trainer.serve', 'FOLDER/work', '--port=0'], of_run, 'run', serves=True),
     ]
+    if (mnist := TEST_DATA / 'mnist').is_dir():
+        prepared = [
+            f'--config.data.manual_dir={mnist}',
+            '--config.data.data_dir=FOLDER/data',
+            '--config.data.fallback=',
+        ]
+        words = [*run, work, '--config.data.name=mnist', *prepared, '--config.epochs=None', '--config.steps=20']
+        made.append(Scenario('preparation of data', words))
+    return made
 
 
-def prepare(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / 'study.py').write_text(STUDY)
+def asked(process: subprocess.Popen) -> str:
+    """Waits until a server listens, asks it for its page, and tells it to stop; returns the fault."""
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    found = re.match(r'http://\S+', line)
+    if not found:
+        end(process)
+        return f'it does not serve: {line!r}'
+    with urllib.request.urlopen(f'{found[0]}/model.json', timeout=60) as answer:
+        if 'class_names' not in json.load(answer):
+            return 'it answers nothing'
+    process.terminate()
+    return ''
 
 
 def family(pid: int) -> list[int]:
@@ -80,6 +184,12 @@ def family(pid: int) -> list[int]:
         return [pid, *(child.pid for child in parent.children(recursive=True))]
     except psutil.NoSuchProcess:
         return []
+
+
+def end(process: subprocess.Popen) -> None:
+    for pid in family(process.pid):
+        kill(pid, signal.SIGKILL)
+    process.communicate()
 
 
 def disturb(scenario: Scenario, folder: Path, rng: random.Random) -> tuple[str, str]:
@@ -100,16 +210,16 @@ def disturb(scenario: Scenario, folder: Path, rng: random.Random) -> tuple[str, 
     for pid in whom:
         kill(pid, sent)
     if sent == signal.SIGSTOP:
-        time.sleep(rng.uniform(0.5, 5))
+        time.sleep(rng.choice(STOPPED))
         for pid in whom:
             kill(pid, signal.SIGCONT)
+        if scenario.serves:
+            process.terminate()
     what = f'{sent.name} to {len(whom)} of {len(members)} after {wait:.1f} s'
     try:
         _, err = process.communicate(timeout=HUNG)
     except subprocess.TimeoutExpired:
-        for pid in family(process.pid):
-            kill(pid, signal.SIGKILL)
-        process.communicate()
+        end(process)
         return what, f'it hung for {HUNG} s'
     if 'Traceback' in err and sent not in (signal.SIGKILL,):
         return what, f'a traceback, exit code {process.returncode}: {err[-1500:]}'
@@ -123,22 +233,17 @@ def kill(pid: int, number: int) -> None:
 
 def attack(scenario: Scenario, folder: Path, rng: random.Random, most: int = 4) -> tuple[int, str]:
     """Disturbs a command up to `most` times, lets it end, and returns the signals sent and the fault; '': there is none."""
-    prepare(folder)
-    history = []
+    if scenario.expected is None:
+        scenario.learn()
+    scenario.prepare(folder)
+    history: list[str] = []
+    fault = ''
     for _ in range(rng.randint(1, most)):
         what, fault = disturb(scenario, folder, rng)
         history.append(what)
         if fault:
-            return len(history), f'{scenario.name}: {history}: {fault}'
-    try:
-        done = subprocess.run(scenario.command(folder), cwd=ROOT, capture_output=True, text=True, timeout=HUNG)
-    except subprocess.TimeoutExpired:
-        return len(history), f'{scenario.name}: {history}: hung at the end'
-    if done.returncode:
-        return len(history), f'{scenario.name}: {history}: exit code {done.returncode}: {done.stderr[-1500:]}'
-    found = scenario.ended_with(folder)
-    if found != scenario.expected:
-        return len(history), f'{scenario.name}: {history}: other weights: {found}, not {scenario.expected}'
-    if scenario.studies and not (folder / 'work' / 'report' / 'index.html').exists():
-        return len(history), f'{scenario.name}: {history}: no report'
-    return len(history), ''
+            break
+    fault = fault or scenario.complete(folder)
+    if not fault and (found := scenario.ended_with(folder)) != scenario.expected:
+        fault = f'it ended with {found}, not {scenario.expected}'
+    return len(history), f'{scenario.name}: {history}: {fault}' if fault else ''

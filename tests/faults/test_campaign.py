@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from tests.faults import hostile
 from tests.helpers import ROOT
 
 
@@ -16,9 +17,21 @@ def campaign(*arguments: str) -> str:
 
 
 def test_no_input_gives_a_traceback_or_hangs():
-    assert 'found: 0' in campaign('--examples=10', '--seed=0', '--only=tables,studies,runs')
+    said = campaign('--examples=5', '--seed=0', '--only=tables,studies,runs')
+    assert 'found: 0' in said
+    assert [f'| {part} | 5 | 5 | 0 |' in said for part in ('tables', 'studies', 'runs')] == [True] * 3
 
 
 @pytest.mark.slow
-def test_nothing_is_lost_by_signals():
-    assert 'found: 0' in campaign('--minutes=5', '--seed=0', '--only=kills')
+@pytest.mark.parametrize('part', ['hostile', 'kills'])
+def test_nothing_is_lost_and_nothing_of_a_stranger_s_is_run(part):
+    assert 'found: 0' in campaign('--minutes=5', '--seed=0', f'--only={part}')
+
+
+@pytest.mark.parametrize(
+    'html', ['<script>', '<a href="javascript:x">', '<a href="//x">', '<p onclick="x">', '<img src="x">', '<form>']
+)
+def test_what_would_run_is_found(html):
+    head = """<meta http-equiv="Content-Security-Policy" content="default-src 'none'"><a href="#x">"""
+    assert hostile.faults_of(head) == []
+    assert hostile.faults_of(head + html)

@@ -35,3 +35,20 @@ def test_a_command_hears_signals_that_its_parent_has_blocked(command):
     process.terminate()
     process.communicate(timeout=20)
     assert process.returncode
+
+
+def test_ctrl_c_while_a_module_is_imported_is_not_swallowed(tmp_path):
+    (tmp_path / 'swallows.py').write_text(
+        'import os, signal\n\n\nclass Ends:\n    def __del__(self):\n        os.kill(os.getpid(), signal.SIGINT)\n\n\n'
+        'ends = Ends()\ndel ends\n'
+    )
+    script = (
+        "from seedwise import signals\nsignals.end_imports('interrupted')\n"
+        'import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGINT)\nexcept KeyboardInterrupt:\n'
+        "    print('raised', flush=True)\nimport swallows\nprint('ran on')\n"
+    )
+    command = [sys.executable, '-c', script]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=os.environ | {'PYTHONPATH': f'{ROOT}:{tmp_path}'}
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, 'raised\n', 'interrupted\n')

@@ -186,7 +186,7 @@ def _evaluate(where: str, metric: str, columns: Collection[str]) -> None:
     from trainer.compare.analysis.selection import column
 
     try:
-        values = column(pd.DataFrame({name: [0.5, 0.25] for name in columns}), metric)
+        values = column(pd.DataFrame({name: [0.5, 0.25] for name in columns}), metric, where)
         ok = len(values) == 2
     except UserError:
         raise

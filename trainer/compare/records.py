@@ -26,6 +26,9 @@ from trainer.results import write_json
 
 RUNS, TRIALS, STUDY = 'runs.csv', 'trials.csv', 'study.json'
 
+#: What study.json has besides the study, and what its report needs: `report.write.write_report` says what they are.
+ABOUT = ('command', 'about', 'unfinished', 'metrics', 'paired', 'stopping')
+
 #: The column of bits, and how many there are.
 BITS, COUNT = 'test_correct', 'test_examples'
 
@@ -73,6 +76,9 @@ def read(file: Path) -> tuple[ml_collections.ConfigDict, pd.DataFrame, pd.DataFr
     try:
         about = json.loads((file.parent / STUDY).read_text(encoding='utf-8'))
         study = _config(about.pop('study'))
+        about = {'study_name': about['study_name'], 'dataset_name': about['dataset_name']} | {
+            key: about[key] for key in ABOUT if key in about
+        }
         names = [text.rpartition(':')[2] for text in (study.get('base') or {}).get('metrics', ())]
         variants = (study.get('variants') or {}).values()
         axes = {*(study.get('axes') or {}), *(axis for variant in variants for axis in variant.get('labels', {}))}

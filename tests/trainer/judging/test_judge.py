@@ -362,3 +362,14 @@ def test_it_needs_no_tensorflow(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert 'Nadam' in done.stdout
+
+
+@pytest.mark.parametrize('changed', [{'dataset_name': None}, {'unfinished': 'x'}])
+def test_a_study_of_another_version_is_one_line(tmp_path, changed):
+    source = ROOT / 'docs' / 'studies' / 'pillarisetti_activations'
+    about = json.loads((source / 'study.json').read_text()) | changed
+    about = {key: value for key, value in about.items() if value is not None}
+    (tmp_path / 'study.json').write_text(json.dumps(about))
+    (tmp_path / 'runs.csv').write_bytes((source / 'runs.csv').read_bytes())
+    with pytest.raises(UserError, match='is damaged'):
+        judge.main(['judge', str(tmp_path)])

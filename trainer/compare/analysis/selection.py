@@ -7,11 +7,14 @@ The runs are a frame with one finished run a row: `variant`, one column an axis 
 ('completed' or 'diverged'), the metrics, and `history` (list of dicts) where a time to a target is asked for.
 """
 
+import ast
 import math
+import operator
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from seedwise.errors import UserError, unknown
@@ -23,6 +26,20 @@ Selector = Mapping[str, Any]
 #: Columns of runs that stand for several variants (`pooling.filled`): the variant that a run was trained as, and the one
 #: of those that compute the same thing that gets the seeds.
 TRAINED_AS, SEEDS_FROM = '_trained_as', '_seeds_from'
+
+#: What an expression of columns is made of.
+OPERATORS: Mapping[type, Any] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Pow: operator.pow,
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+}
+FUNCTIONS: Mapping[str, Any] = {
+    function.__name__: function for function in (np.exp, np.expm1, np.log, np.log10, np.log1p, np.sqrt)
+} | {'abs': np.abs}
 
 
 def select(runs: pd.DataFrame, selector: Selector) -> pd.DataFrame:
@@ -79,14 +96,47 @@ def _says_little(value: str) -> bool:
     return says_little(value) or bool(re.match(r'[-+.]?\d|\(|(True|False|None)$', value))
 
 
-def column(runs: pd.DataFrame, metric: str) -> pd.Series:
-    """Returns a column, or an expression of columns, of each run. Raises `UserError` if there is no such column."""
+def column(runs: pd.DataFrame, metric: str, where: str = 'metric') -> pd.Series:
+    """Returns a column, or an expression of columns, of each run.
+
+    An expression is data: a study that somebody else made may hold any. It has columns, numbers, `OPERATORS` and
+    `FUNCTIONS`, and nothing else is evaluated. (`DataFrame.eval` reaches every module by `@` and by attributes.)
+
+    Args:
+      runs: the frame.
+      metric: the name of a column, or an expression.
+      where: what it is of, for errors.
+
+    Raises:
+      UserError: there is no such column, or it is no such expression.
+    """
     if metric in runs.columns:
         return runs[metric].astype(float)
     try:
-        return runs.eval(metric).astype(float)
-    except (pd.errors.UndefinedVariableError, SyntaxError) as error:
-        raise unknown('metric', metric, map(str, runs.columns)) from error
+        tree = ast.parse(metric.strip(), mode='eval').body
+        with np.errstate(all='ignore'):
+            value = _value(tree, runs, f"{where} is '{metric}'")
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise unknown(where, metric, map(str, runs.columns)) from error
+    return value.astype(float) if isinstance(value, pd.Series) else pd.Series(float(value), runs.index)
+
+
+def _value(node: ast.expr, runs: pd.DataFrame, where: str) -> Any:
+    match node:
+        case ast.Name(name) if name in runs.columns:
+            return runs[name].astype(float)
+        case ast.Name(name):
+            raise unknown('metric', name, map(str, runs.columns))
+        case ast.Constant(int() | float() as number) if abs(number) < 1e300:
+            return np.float64(number)
+        case ast.BinOp(left, kind, right) if type(kind) in OPERATORS:
+            return OPERATORS[type(kind)](_value(left, runs, where), _value(right, runs, where))
+        case ast.UnaryOp(kind, operand) if type(kind) in OPERATORS:
+            return OPERATORS[type(kind)](_value(operand, runs, where))
+        case ast.Call(ast.Name(name), [argument], []) if name in FUNCTIONS:
+            return FUNCTIONS[name](_value(argument, runs, where))
+    accepted = f'columns, numbers, + - * / **, parentheses, and {", ".join(FUNCTIONS)} of one of these'
+    raise UserError(f'{where}: accepted are {accepted}')
 
 
 def time_to_target(runs: pd.DataFrame, metric: str, target: float, unit: str, goal: str | None = None) -> pd.Series:

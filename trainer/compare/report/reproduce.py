@@ -36,7 +36,9 @@ def as_html(docstring: str) -> Markup:
     first, _, rest = docstring.strip().partition('\n')
     converter = markdown.Markdown()
     converter.preprocessors.deregister('html_block')
-    for pattern in ('html', 'link', 'image_link', 'reference', 'image_reference', 'autolink', 'automail'):
+    converter.parser.blockprocessors.deregister('reference')  # '[name]: address', which is a link wherever [name] is
+    links = [f'{image}{kind}' for image in ('', 'image_') for kind in ('link', 'reference')]
+    for pattern in ('html', *links, 'short_reference', 'short_image_ref', 'autolink', 'automail'):
         converter.inlinePatterns.deregister(pattern)
     return Markup(converter.convert(f'{first}\n{textwrap.dedent(rest)}'))
 

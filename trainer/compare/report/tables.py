@@ -18,6 +18,14 @@ from trainer.compare.report.layout import Layout, in_order
 #: Decimals at the least and at the most.
 DIGITS = (2, 4)
 
+#: What is special in a text of Markdown that has intervals in brackets, and in LaTeX -> how it is written there.
+MARKDOWN = {'|': r'\|', '<': '&lt;', '](': r']\(', '\n': ' '}
+LATEX = {
+    **{character: f'\\{character}' for character in '_%&#${}'},
+    **{'\\': r'\textbackslash{}', '~': r'\textasciitilde{}', '^': r'\textasciicircum{}', '\n': ' '},
+    '\N{RIGHT SINGLE QUOTATION MARK}': "'",
+}
+
 
 def summary(runs: pd.DataFrame, layout: Layout, paper: Iterable[Mapping[str, Any]] = ()) -> pd.DataFrame:
     """Returns a row a variant: values on the axes, seeds, diverged, parameters, and for each metric its mean, interval,
@@ -169,14 +177,21 @@ def published(value: Any) -> str:
 
 
 def to_markdown(table: pd.DataFrame) -> str:
-    """Returns a printed table as Markdown."""
+    """Returns a printed table as Markdown, with what a name holds of it shown as text."""
     lines = [list(table.columns), ['---'] * table.shape[1], *table.to_numpy().tolist()]
+    lines = [[escaped(cell, MARKDOWN) for cell in line] for line in lines]
     return ''.join('| ' + ' | '.join(line) + ' |\n' for line in lines)
 
 
 def to_latex(table: pd.DataFrame, caption: str) -> str:
     """Returns a printed table as LaTeX, for the package booktabs."""
     ascii_minus = table.map(lambda cell: cell.replace('\N{MINUS SIGN}', '-'))
-    escaped = re.sub(r'([_%&#$])', r'\\\1', caption.replace('\N{RIGHT SINGLE QUOTATION MARK}', "'"))
     align = 'l' + ''.join('l' if column in ('standing',) else 'r' for column in table.columns[1:])
-    return ascii_minus.to_latex(index=False, escape=True, caption=escaped, position='htbp', column_format=align)
+    options: dict[str, Any] = {'caption': escaped(caption, LATEX), 'position': 'htbp', 'column_format': align}
+    return ascii_minus.to_latex(index=False, escape=True, **options)
+
+
+def escaped(text: str, escapes: Mapping[str, str]) -> str:
+    """Returns a text with what is special in it, the keys of `escapes`, replaced by how it is written."""
+    pattern = '|'.join(map(re.escape, escapes))
+    return re.sub(pattern, lambda found: escapes[found[0]], text)

@@ -86,7 +86,8 @@ def write_report(
         write_bytes(folder / 'plots' / f'{plot.name}.png', plot.png)
     # Numbers in full for machines, in digits that mean something for people.
     write_json(folder / 'table.csv', page.table.to_csv(index=False, float_format='%.6g').rstrip())
-    write_json(folder / 'table.md', f'{page.caption}\n\n{tables.to_markdown(page.printed)}'.rstrip())
+    caption = tables.escaped(page.caption, tables.MARKDOWN)
+    write_json(folder / 'table.md', f'{caption}\n\n{tables.to_markdown(page.printed)}'.rstrip())
     write_json(folder / 'table.tex', tables.to_latex(page.printed, page.caption).rstrip())
     write_json(folder / 'claims.json', page.claims_as_data())
     write_json(folder / 'index.html', html)  # last: if the disk is full before it, the old page is still whole

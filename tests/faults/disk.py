@@ -1,0 +1,121 @@
+"""A disk that is full, cannot be read or written, or goes away: at any of the operations of a run or a study.
+
+A shim (shim.c), which `preloaded` has the process load before the C library, makes the n-th operation on a folder fail in a
+fork; file systems of their own fill up (Linux, root). When the fault is lifted, the same command ends with the same weights.
+"""
+
+import ctypes
+import errno
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from tests.faults import small
+from tests.trainer.disks import Disk
+
+#: Loaded shim: its path, for the process that is started again.
+LOADED = 'SEEDWISE_FAULTS_SHIM'
+
+READ, WRITE, OPEN = 1, 2, 4
+
+#: What fails -> the operations, the error, whether for good.
+FAULTS = {
+    'full': (WRITE, errno.ENOSPC, True),
+    'full for a moment': (WRITE, errno.ENOSPC, False),
+    'quota': (WRITE | OPEN, errno.EDQUOT, True),
+    'broken for writing': (WRITE, errno.EIO, True),
+    'read-only from then on': (WRITE | OPEN, errno.EROFS, True),
+    'broken for reading': (READ, errno.EIO, True),
+    'one read fails': (READ, errno.EIO, False),
+}
+
+#: Operations on its folder that the small run makes; more is harmless.
+MOST = 400
+
+
+def preloaded() -> None:
+    """Starts this process again with the shim, if there is a C compiler; returns where that has been done, or cannot be."""
+    if os.environ.pop('LD_PRELOAD', None) or not shutil.which('cc'):
+        return
+    library = Path(tempfile.mkdtemp(prefix='seedwise-fault-shim-')) / 'shim.so'
+    source = Path(__file__).with_name('shim.c')
+    subprocess.run(['cc', '-shared', '-fPIC', '-O1', '-o', str(library), str(source), '-ldl'], check=True)
+    os.execve(sys.executable, sys.orig_argv, os.environ | {'LD_PRELOAD': str(library), LOADED: str(library)})
+
+
+def shim() -> ctypes.CDLL:
+    return ctypes.CDLL(os.environ[LOADED])
+
+
+def failing(folder: Path, kind: str, nth: int) -> None:
+    """Makes the n-th operation of a kind on a folder fail, in this process."""
+    which, number, lasting = FAULTS[kind]
+    shim().fault_set(os.fsencode(folder), which, number, ctypes.c_long(nth), int(lasting))
+
+
+def act(folder: Path, rng: random.Random) -> tuple[int, str]:
+    """Breaks the disk once, and returns (1, the fault)."""
+    ways = [gone, *([shimmed] * 4 if LOADED in os.environ else []), *([small_disk] * 2 if os.geteuid() == 0 else [])]
+    way = rng.choice(ways)
+    what, fault = way(folder, rng)
+    return 1, f'{what}: {fault}' if fault else ''
+
+
+def shimmed(folder: Path, rng: random.Random) -> tuple[str, str]:
+    kind, nth = rng.choice([*FAULTS]), int(MOST ** rng.random())
+    workdir = folder / 'run'
+    if FAULTS[kind][0] == READ:
+        shutil.copytree(small.unfinished(), workdir)
+        nth = int(40 ** rng.random())
+    ended = small.train(workdir, before=lambda: failing(folder, kind, nth))
+    what = f'{kind} at operation {nth}'
+    if ended.code == -signal.SIGSEGV and kind == 'one read fails':
+        pass  # TensorFlow 2.21 does that where it opens a checkpoint (py_checkpoint_reader.NewCheckpointReader)
+    elif fault := ended.fault((0,)):
+        return what, f'{fault}: {(ended.out + ended.err)[-2500:]}'
+    return what, small.continued(workdir)
+
+
+def small_disk(folder: Path, rng: random.Random) -> tuple[str, str]:
+    """A file system that has room for a part of it."""
+    place = folder / 'disk'
+    place.mkdir()
+    if subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=200m', 'none', str(place)], capture_output=True).returncode:
+        return 'small disk', ''
+    try:
+        disk, study, room = Disk(place), rng.random() < 0.3, int(4000 ** rng.random())
+        disk.leave(room)
+        ended = small.compare(folder, place / 'work') if study else small.train(place / 'run')
+        what = f'{"study" if study else "run"} with {room} KiB of room'
+        if fault := ended.fault((0, 1)):
+            return what, f'{fault}: {(ended.out + ended.err)[-2500:]}'
+        disk.make_space()
+        return what, small.continued_study(folder, place / 'work') if study else small.continued(place / 'run')
+    finally:
+        subprocess.run(['umount', '--lazy', str(place)], check=False)
+
+
+def gone(folder: Path, rng: random.Random) -> tuple[str, str]:
+    """The folder is deleted, or made read-only by its owner's leave, while a run works in it."""
+    workdir, wait = folder / 'run', rng.uniform(0, 2)
+    how = rng.choice(['run', 'checkpoints', 'tensorboard'])
+
+    def delete() -> None:
+        time.sleep(wait)
+        shutil.rmtree(workdir if how == 'run' else workdir / how, ignore_errors=True)
+
+    thread = threading.Thread(target=delete)
+    thread.start()
+    ended = small.train(workdir)
+    thread.join()
+    what = f'{how} deleted after {wait:.2f} s'
+    if fault := ended.fault((0,)):
+        return what, f'{fault}: {(ended.out + ended.err)[-2500:]}'
+    return what, small.continued(workdir)
