@@ -231,9 +231,9 @@ def load(reference: Reference) -> Any:
       UserError: the file raises, or lacks the name. The user's own traceback is printed before.
     """
     if reference.module:
-        module = call(importlib.import_module, reference.module, file=reference.file)
+        module = call(importlib.import_module, reference.file, reference.module)
     else:
-        module = call(_module, reference.file, file=reference.file)
+        module = call(_module, reference.file, reference.file)
     if not hasattr(module, reference.name):
         raise UserError(f'{reference.file} has no {reference.name}')
     return getattr(module, reference.name)
@@ -259,8 +259,8 @@ def _module(file: Path) -> ModuleType:
     return module
 
 
-def call(function: Callable, *arguments: Any, file: Path, **options: Any) -> Any:
-    """Calls a user's function.
+def call(function: Callable, file: Path, /, *arguments: Any, **options: Any) -> Any:
+    """Calls a function from a user's file, with arguments by position and options by any name.
 
     Raises:
       UserError: it raised, or called sys.exit; its traceback, from the user's first line on, is printed before.

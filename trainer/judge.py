@@ -20,7 +20,7 @@ from seedwise.errors import CannotWrite, UserError, unknown
 if TYPE_CHECKING:
     import pandas as pd
 
-    from trainer.compare.report.page import Page
+    from trainer.compare.report.contents import Page
     from trainer.judging.results import Results
 
 EXIT = {'holds': 0, 'does not hold': 1, 'undecided': 3}

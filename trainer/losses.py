@@ -80,7 +80,7 @@ def build(loss: Mapping[str, Any]) -> Callable:
     function, options = references.load(reference), dict(loss['options'])
 
     def own(labels, logits):
-        value = references.call(function, labels, logits, file=reference.file, **options)
+        value = references.call(function, reference.file, labels, logits, **options)
         shape = getattr(value, 'shape', None)
         if shape is None or len(shape) != 1:
             what = type(value).__name__ if shape is None else f'shape {tuple(shape)}'

@@ -242,7 +242,7 @@ def _own(
     function = references.load(reference)
 
     def compute(labels: np.ndarray, logits: np.ndarray) -> float:
-        value = references.call(function, labels.copy(), logits.copy(), file=reference.file, **options)
+        value = references.call(function, reference.file, labels.copy(), logits.copy(), **options)
         try:
             return float(value)
         except (TypeError, ValueError) as error:

@@ -220,7 +220,7 @@ def _own_factor(schedule: Mapping[str, Any]) -> Callable:
     function, options = references.load(reference), dict(schedule['options'])
 
     def factor(progress):
-        found = references.call(function, progress, file=reference.file, **options)
+        found = references.call(function, reference.file, progress, **options)
         try:
             found = ops.convert_to_tensor(found)
         except (TypeError, ValueError):
@@ -277,7 +277,7 @@ def _from_file(optimizer: Mapping[str, Any], schedule: Mapping[str, Any], total_
                 f'{reference.file}: {reference.name} has no default learning_rate: set optimizer.learning_rate'
             )
     rate = build_schedule(schedule, float(base), total_steps, warmup_steps)
-    built = references.call(make, file=reference.file, learning_rate=rate, **dict(optimizer['options']))
+    built = references.call(make, reference.file, learning_rate=rate, **dict(optimizer['options']))
     if not isinstance(built, keras.optimizers.Optimizer):
         raise UserError(
             f'{reference.file}: {reference.name} made {type(built).__name__}: it must make a Keras optimizer'

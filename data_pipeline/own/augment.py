@@ -33,7 +33,7 @@ def build(name: str, options: Mapping[str, Any], shape: tuple[int, ...]) -> Call
 
     @tf.autograph.experimental.do_not_convert
     def own(images, seeds):
-        value = references.call(function, images, seeds, file=reference.file, **options)
+        value = references.call(function, reference.file, images, seeds, **options)
         if not tf.is_tensor(value) or value.dtype != tf.float32 or not value.shape.is_compatible_with(images.shape):
             kind = f'{value.dtype.name} {value.shape}' if tf.is_tensor(value) else type(value).__name__
             raise UserError(f'{what} returned {kind}: it must return images as it gets them, float32 {images.shape}')

@@ -54,7 +54,7 @@ def read(name: str, data_dir: str, options: Mapping[str, Any], memory_limit_mb: 
     function = references.load(reference)
 
     def call() -> list[_Split]:
-        return _splits(references.call(function, data_dir, file=reference.file, **options), what)
+        return _splits(references.call(function, reference.file, data_dir, **options), what)
 
     splits, limit = call(), memory_limit_mb * 2**20
     chunks = _chunks(splits)

@@ -124,12 +124,16 @@ def test_a_users_fault_is_shown_from_the_users_first_line_on(tmp_path, capsys):
     )
     function = references.load(references.Reference(file, 'outer'))
     with pytest.raises(UserError, match=r'bad\.py, line 6: ZeroDivisionError'):
-        references.call(function, file=file)
+        references.call(function, file)
     shown = capsys.readouterr().err
     assert shown.splitlines()[0].strip().startswith(f'File "{file}", line 2, in outer')
     assert 'references.py' not in shown
     with pytest.raises(UserError, match=r'bad\.py, line 10: SystemExit'):
-        references.call(references.load(references.Reference(file, 'leaves')), file=file)
+        references.call(references.load(references.Reference(file, 'leaves')), file)
+
+
+def test_options_may_have_any_name(tmp_path):
+    assert references.call(lambda x, file, function: (x, file, function), tmp_path, 0, file=1, function=2) == (0, 1, 2)
 
 
 def test_a_file_that_raises_while_it_is_imported_can_be_mended(tmp_path):

@@ -11,8 +11,9 @@ from seedwise.errors import UserError
 from trainer import results
 from trainer.compare import grid, records, rounds, runs, study
 from trainer.compare.grid import RunSpec
+from trainer.compare.report.contents import Page
 from trainer.compare.report.over_datasets import write_over_datasets
-from trainer.compare.report.page import Page, page_of
+from trainer.compare.report.page import page_of
 from trainer.compare.report.write import write_report
 
 

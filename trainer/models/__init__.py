@@ -147,7 +147,7 @@ def _from_file(config, image_shape: tuple[int, ...], classes: int, replicas: int
     settings = keras.config.floatx(), keras.config.image_data_format()
     function = references.load(reference)
     keras.utils.set_random_seed(config.seed)  # initial weights without a seed of their own are the run's too
-    model = references.call(function, image_shape, classes, file=reference.file, **dict(config.model.options))
+    model = references.call(function, reference.file, image_shape, classes, **dict(config.model.options))
     what = f'{reference.file}: {reference.name}'
     if settings != (keras.config.floatx(), keras.config.image_data_format()):
         raise UserError(f"{what} changes Keras's settings for everything after it (floatx or image_data_format)")

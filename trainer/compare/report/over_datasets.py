@@ -23,8 +23,8 @@ from trainer.compare.analysis.statistics import estimate
 from trainer.compare.analysis.words import count, listed
 from trainer.compare.normalize import file_name
 from trainer.compare.report import figures, reproduce, tables
+from trainer.compare.report.contents import Page
 from trainer.compare.report.layout import by_seed
-from trainer.compare.report.page import Page
 from trainer.compare.report.questions import order_of
 from trainer.compare.report.screen import WIDTH
 from trainer.compare.report.sentences import Ranked

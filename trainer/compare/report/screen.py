@@ -7,7 +7,7 @@ from rich.console import Console
 from trainer.compare.analysis.self_check import against_itself
 from trainer.compare.analysis.verdicts import Verdict
 from trainer.compare.report import tables
-from trainer.compare.report.page import Page
+from trainer.compare.report.contents import Page
 from trainer.compare.report.sentences import Ranked
 
 #: Columns that the answer fits in.
