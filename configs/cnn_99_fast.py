@@ -10,7 +10,7 @@ from configs import default
 
 def get_config() -> ml_collections.ConfigDict:
     config = default.get_config()
-    config.model.name = 'configs.strided:network'
+    config.model.name = 'configs.networks.strided:network'
     config.optimizer.name = 'Adam'
     config.optimizer.learning_rate = 0.01
     config.schedule.name = 'cosine'

@@ -14,6 +14,8 @@ import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
+from seedwise import process
+
 STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -44,6 +46,7 @@ def end_imports(message: str) -> None:
     def handle(number: int, frame: FrameType | None) -> None:
         while frame:
             if frame.f_code.co_filename.startswith('<frozen importlib'):
+                process.give_back_stderr()
                 with contextlib.suppress(OSError):
                     os.write(2, f'{message}\n'.encode())  # `print` may be what was interrupted
                 os._exit(130)

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from seedwise import signals
+from seedwise import process, signals
 
 #: What Keras and TensorFlow import where it is installed, for features that no command here uses. Matplotlib, pandas and
 #: scikit-learn took 1.3 s of 3.5 s (2 CPU cores), and IPython and SciPy 0.5 s of 4.9 s of processor time (the same, busy).
@@ -29,7 +29,8 @@ def import_tensorflow():
     24.0 s an epoch without, 16.1 and 19.0 s with them, in turn, 2 cores of an AMD EPYC).
     """
     signals.deliver_by_thread()
-    os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')
+    if 'tensorflow' not in sys.modules:  # which has read it otherwise
+        os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')
     os.environ['KERAS_BACKEND'] = 'tensorflow'
     os.environ.pop('TF_USE_LEGACY_KERAS', None)
     if os.environ.get('TF_CPP_MIN_LOG_LEVEL') == '0':
@@ -86,6 +87,7 @@ def stderr_held_back():
     path = Path(tempfile.gettempdir(), f'seedwise-stderr-{os.getpid()}.log')
     ours = not faulthandler.is_enabled()
     with open(path, 'w+b') as held:
+        process.held_back.append((saved, path))
         os.dup2(held.fileno(), 2)
         if ours:
             faulthandler.enable(saved)
@@ -99,5 +101,6 @@ def stderr_held_back():
             if ours:
                 faulthandler.disable()
             os.dup2(saved, 2)
+            process.held_back.remove((saved, path))
             os.close(saved)
             path.unlink(missing_ok=True)

@@ -152,7 +152,7 @@ def compare(
       workdir: the study's folder. Finished runs in it are not trained again.
       name: of the study, for the report.
       engine: 'local', or 'ray'.
-      workers: runs trained at a time; 0: one for each core, if memory allows.
+      workers: runs trained at a time; 0: as many as fit by cores, memory and GPUs.
       until_decided: whether to add seeds in rounds, to the variants of what is open, until all is decided. Verdicts then
         hold at every look.
       most_seeds: with `until_decided`, the most seeds of a variant, at least 4. None: 30, or three times as many as the

@@ -399,7 +399,8 @@ class Run:
                 f'the checkpoints in {folder} are of another run: delete that folder to train from the start'
             )
         self.step, self.history, self.seconds = snapshot['step'], snapshot['history'], snapshot['seconds']
-        self.usage.continue_from(snapshot.get('usage', {}))  # of an earlier version: not known
+        if self.chief:  # whose it is
+            self.usage.continue_from(snapshot.get('usage', {}))  # of an earlier version: not known
         if 'totals' in snapshot:
             self.since_evaluation = Totals(*snapshot['totals'])
         else:  # of version 0.1.0: sums of means over steps, and the number of steps

@@ -60,9 +60,7 @@ class Usage:
             'peak_memory_bytes': peak_memory(),
             'gpu_looks': self._watch.looks if self._watch else 0,
             'gpu_busy_looks': self._watch.busy if self._watch else 0,
-            'gpu_peak_memory_bytes': max(
-                (tf.config.experimental.get_memory_info(name)['peak'] for name in self._gpus), default=0
-            ),
+            'gpu_peak_memory_bytes': max(map(_gpu_peak, self._gpus), default=0),
         }
         return _together([now, self._earlier])
 
@@ -119,7 +117,15 @@ def forget_peak() -> None:
     with contextlib.suppress(OSError):
         Path('/proc/self/clear_refs').write_text('5', encoding='utf-8')  # proc(5)
     for name in _gpus_in_use():
-        tf.config.experimental.reset_memory_stats(name)
+        with contextlib.suppress(ValueError, tf.errors.OpError):
+            tf.config.experimental.reset_memory_stats(name)
+
+
+def _gpu_peak(name: str) -> int:
+    """Returns the most memory that TensorFlow took on a GPU, in bytes; 0: its allocator does not count."""
+    with contextlib.suppress(ValueError, tf.errors.OpError):
+        return tf.config.experimental.get_memory_info(name)['peak']
+    return 0
 
 
 def _gpus_in_use() -> list[str]:

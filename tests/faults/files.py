@@ -111,6 +111,10 @@ def study(folder: Path, rng: random.Random) -> tuple[str, str]:
     ended = small.compare(folder)
     if fault := ended.fault((0, 1)):
         return what, f'trainer.compare: {fault}: {(ended.out + ended.err)[-2500:]}'
-    if ended.code == 0 and not alike and hashes(folder / 'work') != hashes(small.study() / 'work'):
+    if (
+        ended.code == 0
+        and not (alike and '.json' in what)
+        and hashes(folder / 'work') != hashes(small.study() / 'work')
+    ):
         return what, 'other weights'
     return what, ''

@@ -43,12 +43,15 @@ def test_ctrl_c_while_a_module_is_imported_is_not_swallowed(tmp_path):
         'ends = Ends()\ndel ends\n'
     )
     script = (
-        "from seedwise import signals\nsignals.end_imports('interrupted')\n"
+        "from seedwise import signals, tensorflow_import\nsignals.end_imports('interrupted')\n"
         'import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGINT)\nexcept KeyboardInterrupt:\n'
-        "    print('raised', flush=True)\nimport swallows\nprint('ran on')\n"
+        "    print('raised', flush=True)\n"
+        "with tensorflow_import.stderr_held_back():\n    import swallows\nprint('ran on')\n"
     )
     command = [sys.executable, '-c', script]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=os.environ | {'PYTHONPATH': f'{ROOT}:{tmp_path}'}
-    )
+    logs = tmp_path / 'logs'
+    logs.mkdir()
+    environment = os.environ | {'PYTHONPATH': f'{ROOT}:{tmp_path}', 'TMPDIR': str(logs)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stdout, done.stderr) == (130, 'raised\n', 'interrupted\n')
+    assert not [*logs.iterdir()]

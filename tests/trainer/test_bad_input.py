@@ -152,7 +152,7 @@ FLAGS = [
     (('--config.epochs=3',), '--config.epochs', '--config=FILE is required'),
     (('--config=configs/cnn_nadm.py',), "'configs/cnn_nadm.py'", "Did you mean 'configs/cnn_nadam.py'?"),
     (('--config=cnn_nadam',), "'cnn_nadam'", "Did you mean 'configs/cnn_nadam.py'?"),
-    (('--config=nowhere/x.py',), "'nowhere/x.py'", 'accepted are configs/cnn_adam.py'),
+    (('--config=nowhere/x.py',), "'nowhere/x.py'", 'accepted are configs/cnn_99_fast.py'),
     (('--config=configs',), "'configs'", 'configs/cnn_nadam.py'),
     (('--config=configs/studies/raj_optimizers_losses.py',), 'lacks', 'trainer.compare --study'),
     ((*RUN, '--workdri=x'), "unknown flag '--workdri'", '--config, --workdir', "Did you mean '--workdir'?"),

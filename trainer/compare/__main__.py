@@ -185,7 +185,9 @@ def _compare(config: ml_collections.ConfigDict, argv: list[str], time_left: budg
         raise too_short[0]
     if len(plans) > 1 and (_REPORT_ONLY.value or _REPORT.value):
         _report_over_datasets(plans, workdir, about)
-    return 2 if all_too_short else 1 if failed else 0
+    if all_too_short:
+        raise too_short[0]
+    return 1 if failed else 0
 
 
 def _one(plan: study.Plan, about: 'reporting.About') -> list[RunSpec]:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from data_pipeline.sources import Location
 from seedwise import machine
-from seedwise.errors import UserError
 from trainer.hardware import Gpus, visible_gpus
 
 #: What a worker process takes without its data, in bytes. Measured as resident memory on 2 cores of an AMD EPYC (AVX-512),
@@ -72,17 +71,10 @@ def plan(there: Machine, needs: Needs, asked: int = 0, runs: int | None = None) 
       needs: of a worker.
       asked: workers that the user asked for (--workers); 0: as many as fit.
       runs: to be trained; None: not known.
-
-    Raises:
-      UserError: a run takes more GPUs than there are.
     """
     names = there.gpus.names
-    each = (needs.gpus or len(names)) if names else 0
-    if each > len(names):
-        raise UserError(
-            f'replicas is {each}, but there {"is 1 GPU" if len(names) == 1 else f"are {len(names)} GPUs"} here: it may be '
-            f'at most {len(names)}'
-        )
+    # A run that asks for more than there are says so itself, where TensorFlow can use them.
+    each = min(needs.gpus or len(names), len(names))
     by_cores = there.cores // needs.threads
     by_gpus = len(names) // each if each else by_cores
     without_memory = max(1, min(by_cores, by_gpus))

@@ -83,7 +83,7 @@ class Reader:
                         _take(record, found)
             except OSError as error:
                 raise UserError(f'{file} cannot be read: {error.strerror}') from error
-            except (Damaged, DecodeError) as error:  # what came before the damage counts
+            except (Damaged, DecodeError, struct.error) as error:  # what came before the damage counts
                 if not found:
                     raise UserError(f'{file} is not an event file, or is damaged from its start') from error
         return {tag: curve for tag, curve in found.items() if not tags or tag in tags}

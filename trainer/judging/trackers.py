@@ -73,9 +73,12 @@ def plain(
         guess.append('Runs of MLflow: columns params.* and metrics.*.')
         kept = _finished(frame, frame['status'], guess) if 'status' in frame else frame
         kept = _with_results(kept, [c for c in columns if c.startswith('metrics.')], guess)
-        renamed = _by_name(kept, RUN_NAME, guess).rename(columns=lambda c: re.sub(r'^(metrics|params)\.', '', str(c)))
         metrics = [c.removeprefix('metrics.') for c in columns if c.startswith('metrics.')]
-        params = [c.removeprefix('params.') for c in columns if c.startswith('params.')]
+        # A parameter keeps its prefix where a metric has its name: `learning_rate` is logged as both.
+        names = {c: c.removeprefix('params.') for c in columns if c.startswith('params.')}
+        names = {c: c if name in metrics else name for c, name in names.items()}
+        params = [*names.values()]
+        renamed = _by_name(kept, RUN_NAME, guess).rename(columns=names | {f'metrics.{name}': name for name in metrics})
         named_by = [c for c in ('name', 'seed') if c in renamed and c not in params]
         return renamed[list(dict.fromkeys([*named_by, *params, *metrics, 'row']))], metrics
     return frame, None
@@ -162,7 +165,7 @@ def _of_chart(
             row = rows.setdefault(name, {'Name': name, 'row': column})
             row[metric] = at(points, step, goals.get(metric) or direction(metric), Path(name))
     made = _by_name(pd.DataFrame([*rows.values()]), 'Name', [])
-    return made.drop(columns='Name'), [*metrics]
+    return made.drop(columns='Name', errors='ignore'), [*metrics]
 
 
 def _is_number(cell: Any) -> bool:
@@ -199,7 +202,7 @@ def load_store(store: Path, goals: Mapping[str, str], step: str) -> pd.DataFrame
     """
     try:
         runs = [*(_of_database(store) if store.is_file() else _of_folder(store))]
-    except (OSError, ValueError, sqlite3.Error) as error:
+    except (OSError, ValueError, IndexError, TypeError, sqlite3.Error) as error:
         raise UserError(f'{store} is not a store of MLflow: {error}') from error
     if not any(run.metrics for run in runs):
         raise UserError(f'{store} has no run of MLflow with a metric')
@@ -231,7 +234,8 @@ def _of_folder(store: Path) -> Iterator[Run]:
         for one in _files(folder / 'metrics'):
             lines = [line.split() for line in one.read_text(encoding='utf-8').splitlines() if line.strip()]
             points = [(float(words[2]) if len(words) > 2 else i, float(words[1])) for i, words in enumerate(lines)]
-            run.metrics[one.relative_to(folder / 'metrics').as_posix()] = points
+            if points:  # a run that was killed may have opened a file alone
+                run.metrics[one.relative_to(folder / 'metrics').as_posix()] = points
         yield run
 
 

@@ -8,7 +8,6 @@ import pytest
 from configs import default
 from data_pipeline.sources import Location
 from seedwise import machine
-from seedwise.errors import UserError
 from trainer import results, strategy
 from trainer.compare import capacity
 from trainer.compare.capacity import Machine, Needs
@@ -96,9 +95,9 @@ def test_each_worker_has_gpus_of_its_own(case):
     assert bool(found.note) == bool(said)
 
 
-def test_a_run_of_more_replicas_than_gpus_is_refused():
-    with pytest.raises(UserError, match='replicas is 4, but there are 2 GPUs here'):
-        capacity.plan(Machine(8, None, Gpus(('0', '1'))), Needs(1, GIB, 4))
+def test_a_run_of_more_replicas_than_gpus_is_given_all_of_them():
+    found = capacity.plan(Machine(8, None, Gpus(('0', '1'))), Needs(1, GIB, 4))  # and says what it lacks
+    assert [one['CUDA_VISIBLE_DEVICES'] for one in found.environments] == ['0,1']
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,7 @@ TABLES = {
     'wandb, frame': (PROJECT, 'A frame of W&B: columns summary, config and name.'),
     'wandb, chart': (CHART, "A chart of W&B: variants and seeds by the runs' names; value: last."),
     'mlflow, runs': (MLFLOW, 'Left out, since they have no metric: 1 run.'),
+    'mlflow, a name of both': (MLFLOW.replace('params.lr', 'params.val_accuracy'), 'Runs of MLflow'),
     'mlflow, no params': (MLFLOW.replace('params.optimizer', 'x').replace('params.seed', 'y'), 'Seeds are the numbers'),
 }
 
@@ -136,6 +137,23 @@ def test_a_database_of_mlflow(tmp_path):
     database.execute('UPDATE metrics SET is_nan = 1, value = 0 WHERE run_uuid = "3"')
     database.commit()
     assert read([tmp_path / 'mlflow.db']).runs['status'].tolist() == ['completed'] * 3 + ['diverged']
+    database.execute('UPDATE metrics SET step = NULL WHERE run_uuid = "3"')
+    database.commit()
+    with pytest.raises(UserError, match='is not a store of MLflow'):
+        read([tmp_path / 'mlflow.db'])
+
+
+def test_what_a_killed_run_leaves_is_passed_over_or_refused_in_a_line(tmp_path):
+    write_folder(tmp_path / 'mlruns')
+    metrics = tmp_path / 'mlruns' / '2636' / '0ad9' / 'metrics'
+    (metrics / 'loss').write_text('')
+    check(read([tmp_path]), 'val/accuracy')
+    (metrics / 'loss').write_text('1795998697774\n')
+    with pytest.raises(UserError, match='is not a store of MLflow'):
+        read([tmp_path])
+    (tmp_path / 'chart.csv').write_text(CHART.splitlines()[0])
+    with pytest.raises(UserError):
+        read([tmp_path / 'chart.csv'])
 
 
 def test_what_is_no_store_is_refused_in_a_line(tmp_path):

@@ -34,12 +34,13 @@ EACH = 60
 @dataclass(frozen=True)
 class Look:
     """A confidence sequence after so many `seeds`: the mean over those that did not diverge, and the ends of its interval,
-    in the metric's unit; None: too few."""
+    in the metric's unit; None: too few. `reach`: half of the interval's width, before it is cut at the metric's range."""
 
     seeds: int
     mean: float | None
     low: float | None
     high: float | None
+    reach: float | None = None
 
 
 def confidence_sequence(
@@ -67,7 +68,7 @@ def confidence_sequence(
         if mean is not None and np.isfinite(reach):
             reach *= sd_of(finite) / np.sqrt(len(finite))
             low, high = cut(mean - reach, mean + reach, finite.min(), finite.max(), bounds)
-        found.append(Look(n, mean, low, high))
+        found.append(Look(n, mean, low, high, None if low is None else float(reach)))
     return found
 
 

@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -133,9 +134,10 @@ class Pool:
         self._workers.append(Worker(self._location, plan.environments[place], place))
 
     def _say(self, line: str) -> None:
-        if line and line not in self._said:
+        said = re.sub(r'[\d.]+', '', line)  # how much memory is available changes with each call
+        if line and said not in self._said:
             print(line, file=sys.stderr)
-            self._said.add(line)
+            self._said.add(said)
 
 
 def _give(worker: 'Worker', work: 'Work', on_event: Callable[[Event], None]) -> None:

@@ -54,10 +54,10 @@ class Course:
         last = self.looks[-1]
         if last.mean is None:
             return math.inf
-        if last.low is None or last.high is None:
+        if last.reach is None:
             return 0.0
         distance = min(abs(last.mean - line) for line in self.lines)
-        return distance / reach if (reach := (last.high - last.low) / 2) else math.inf
+        return distance / last.reach if last.reach else math.inf
 
     def as_data(self) -> dict[str, Any]:
         """Returns the sequence for claims.json, a list a column."""
@@ -92,18 +92,20 @@ def last_of(found: Verdict) -> list[Course]:
     claim, confidence = found.claim, 1 - found.claim.alpha
     if not _has_course(claim):
         return []
-    pairs = [(pair.a, pair.b, Look(pair.n, pair.advantage, pair.low, pair.high)) for pair in found.comparisons]
+    pairs = []
+    for pair in found.comparisons:
+        reach = None if pair.low is None or pair.high is None else (pair.high - pair.low) / 2
+        pairs.append((pair.a, pair.b, Look(pair.n, pair.advantage, pair.low, pair.high, reach)))
     if claim.kind == 'at_least':
         pairs = []
         for name, own in found.estimates.items():
             reach = t_reach(own.n - 1, confidence) * own.sd / math.sqrt(own.n) if own.sd is not None else math.inf
-            ends = (None, None)
-            if math.isfinite(
-                reach
-            ):  # its own ends, cut at the range of the metric, say whether all values are within it
-                bounds = range_of(claim.metric)
-                ends = cut(own.mean - reach, own.mean + reach, own.low, own.high, bounds)
-            pairs.append((name, '', Look(found.seeds, own.mean, *ends)))
+            look = Look(found.seeds, own.mean, None, None)
+            if math.isfinite(reach):
+                # Its own ends, cut at the range of the metric, say whether all values are within it.
+                ends = cut(own.mean - reach, own.mean + reach, own.low, own.high, range_of(claim.metric))
+                look = Look(found.seeds, own.mean, *ends, reach)
+            pairs.append((name, '', look))
     return [Course(claim.id, claim.metric, a, b, confidence, _lines(claim), [look]) for a, b, look in pairs]
 
 
