@@ -26,7 +26,7 @@ def measured(variants: Sequence[Variant]) -> list[str]:
 def numbers(variants: Sequence[Variant]) -> tuple[str, ...]:
     """Returns the columns of results that are numbers, and can be in the metric of a claim."""
     seconds = (f'seconds_{part}' for part in ('total', 'training', 'evaluation', 'startup'))
-    return (*measured(variants), *seconds, 'parameters', 'steps')
+    return (*measured(variants), *seconds, 'peak_memory_bytes', 'parameters', 'steps')
 
 
 def check_claim(study: ml_collections.ConfigDict, claim: Mapping[str, Any], variants: Sequence[Variant]) -> str:

@@ -7,6 +7,7 @@ import ml_collections
 import numpy as np
 import pandas as pd
 
+from configs import default
 from seedwise.config_files import load
 from tests.helpers import study_text
 from trainer.compare import grid, seeds
@@ -84,5 +85,7 @@ def played(plan, now: list[float]) -> list[int]:
 def spec(variant: str, seconds: float | None = None) -> SimpleNamespace:
     """A run, finished in so many seconds."""
     result = None if seconds is None else {'seconds': {'total': seconds}}
-    config = ml_collections.ConfigDict({'seed': 0, 'variant': variant, 'schedule': {'name': 'cosine'}})
+    config = default.get_config().copy_and_resolve_references()
+    with config.unlocked():
+        config.seed, config.variant, config.schedule.name, config.threads = 0, variant, 'cosine', 1
     return SimpleNamespace(variant=SimpleNamespace(name=variant), result=lambda: result, config=config)
