@@ -183,6 +183,7 @@ def test_a_keras_that_sums_gradients_elsewhere_is_refused_with_several_replicas(
     steps._sum_no_gradients(Other(), 1)
 
 
+@pytest.mark.slow
 def test_two_replicas_sum_gradients_once_with_the_lowest_and_the_highest_keras(tmp_path):
     """The lowest that setup.py allows is where SEEDWISE_TEST_KERAS says; the highest is the installed one."""
     lowest = os.environ.get('SEEDWISE_TEST_KERAS')

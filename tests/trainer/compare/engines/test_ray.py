@@ -90,6 +90,7 @@ def wait_for(condition, seconds: float = 400) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_study_outlives_the_loss_of_a_node_and_ends_as_it_would_have(cluster, file, tmp_path):
     process = compare('ray', file, tmp_path / 'ray', {'RAY_ADDRESS': cluster.address})
     wait_for(lambda: len(under_way(tmp_path / 'ray')) == 2 or process.poll() is not None)
