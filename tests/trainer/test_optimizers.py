@@ -183,25 +183,22 @@ def test_a_keras_that_sums_gradients_elsewhere_is_refused_with_several_replicas(
     steps._sum_no_gradients(Other(), 1)
 
 
-@pytest.mark.slow
-def test_two_replicas_sum_gradients_once_with_the_lowest_and_the_highest_keras(tmp_path):
-    """The lowest that setup.py allows is where SEEDWISE_TEST_KERAS says; the highest is the installed one."""
+def test_two_replicas_sum_gradients_once_with_the_lowest_keras(tmp_path):
+    """The lowest that setup.py allows is where SEEDWISE_TEST_KERAS says; test_strategies.py tries the installed one."""
     lowest = os.environ.get('SEEDWISE_TEST_KERAS')
     if not lowest:
         pytest.skip('SEEDWISE_TEST_KERAS does not name a folder with the lowest Keras that setup.py allows')
     code = 'import keras, sys; sys.stdout.write(keras.__version__)'
-    for path in (lowest, ''):
-        environment = os.environ | {'PYTHONPATH': path, 'TF_CPP_MIN_LOG_LEVEL': '3'}
-        version = subprocess.run([sys.executable, '-c', code], env=environment, capture_output=True, text=True).stdout
-        if path:
-            assert f"'keras>={version.rpartition('.')[0]}" in (ROOT / 'setup.py').read_text(encoding='utf-8')
-        arguments = ('--config=configs/mlp_sgd.py', '--config.data.name=digits', '--config.epochs=1')
-        arguments += ('--config.precision=float64', '--config.optimizer.momentum=0.9')
-        for replicas in (1, 2):
-            strategy = ('--config.strategy=mirrored', f'--config.replicas={replicas}')
-            run(tmp_path / f'{version} {replicas}', *arguments, *strategy, env=environment)
-        one, two = (
-            np.concatenate([weight.ravel() for weight in keras.models.load_model(folder / 'model.keras').get_weights()])
-            for folder in (tmp_path / f'{version} 1', tmp_path / f'{version} 2')
-        )
-        assert np.linalg.norm(one - two) < 1e-12 * np.linalg.norm(one)
+    environment = os.environ | {'PYTHONPATH': lowest, 'TF_CPP_MIN_LOG_LEVEL': '3'}
+    version = subprocess.run([sys.executable, '-c', code], env=environment, capture_output=True, text=True).stdout
+    assert f"'keras>={version.rpartition('.')[0]}" in (ROOT / 'setup.py').read_text(encoding='utf-8')
+    arguments = ('--config=configs/mlp_sgd.py', '--config.data.name=digits', '--config.epochs=1')
+    arguments += ('--config.precision=float64', '--config.optimizer.momentum=0.9')
+    for replicas in (1, 2):
+        strategy = ('--config.strategy=mirrored', f'--config.replicas={replicas}')
+        run(tmp_path / f'{replicas}', *arguments, *strategy, env=environment)
+    one, two = (
+        np.concatenate([weight.ravel() for weight in keras.models.load_model(folder / 'model.keras').get_weights()])
+        for folder in (tmp_path / '1', tmp_path / '2')
+    )
+    assert np.linalg.norm(one - two) < 1e-12 * np.linalg.norm(one)
