@@ -69,6 +69,9 @@ def ours(arguments: list[str], folder: Path) -> float:
 
 
 def main(_) -> None:
+    from seedwise import tensorflow_import
+
+    tensorflow_import.import_tensorflow()  # without its start-up noise
     from data_pipeline import sources
 
     dataset = sources.load(sources.locate('mnist'))
