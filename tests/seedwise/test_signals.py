@@ -1,5 +1,6 @@
 """Signals at their ends: how a command starts. What a run makes of them: tests/trainer/test_resume.py."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -52,6 +53,8 @@ def test_ctrl_c_while_a_module_is_imported_is_not_swallowed(tmp_path):
     logs = tmp_path / 'logs'
     logs.mkdir()
     environment = os.environ | {'PYTHONPATH': f'{ROOT}:{tmp_path}', 'TMPDIR': str(logs)}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    # What a shell starts in the background ignores Ctrl-C, and so does what that starts.
+    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, preexec_fn=heard)  # noqa: PLW1509
     assert (done.returncode, done.stdout, done.stderr) == (130, 'raised\n', 'interrupted\n')
     assert not [*logs.iterdir()]
