@@ -19,7 +19,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from absl import app, flags
+from absl import flags
+
+from seedwise import commands
+from seedwise.errors import unknown
 
 _ROUNDS = flags.DEFINE_integer('rounds', 3, 'Times that both sides take their turn.', lower_bound=1)
 _MODELS = flags.DEFINE_list('models', ['mlp', 'cnn'], 'Which of mlp (784-128-10) and cnn (421,642 parameters).')
@@ -68,7 +71,12 @@ def ours(arguments: list[str], folder: Path) -> float:
     return json.loads((folder / 'result.json').read_text())['test']['accuracy']
 
 
-def main(_) -> None:
+def main(argv: list[str]) -> int:
+    """Measures and prints."""
+    commands.parse_flags(argv, __doc__)
+    for model in _MODELS.value:
+        if model not in OURS:
+            raise unknown('model', model, OURS)
     from seedwise import tensorflow_import
 
     tensorflow_import.import_tensorflow()  # without its start-up noise
@@ -105,4 +113,4 @@ def main(_) -> None:
 
 
 if __name__ == '__main__':
-    app.run(main)
+    sys.exit(commands.run(main, 'interrupted'))

@@ -18,12 +18,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
 from benchmarks.compare import ceiling, machine, records
 from benchmarks.compare.networks import NETWORKS
 from benchmarks.compare.processes import child
 from benchmarks.compare.sides import SIDES, split
+from seedwise import commands
 from seedwise import machine as limits
 from seedwise.errors import UserError, unknown
 from trainer import results
@@ -93,8 +94,7 @@ def _value(text: str):
 
 def main(argv: list[str]) -> int:
     """Measures, prints and writes."""
-    if argv[1:]:
-        raise UserError(f'{argv[1]} is not a flag')
+    commands.parse_flags(argv, __doc__)
     for name in _MODELS.value:
         if name not in NETWORKS:
             raise unknown('model', name, NETWORKS)
@@ -135,13 +135,5 @@ def main(argv: list[str]) -> int:
     return 1 if any(row['failed'] for row in record['missing']) else 0
 
 
-def _run(argv: list[str]) -> int:
-    try:
-        return main(argv)
-    except UserError as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 2
-
-
 if __name__ == '__main__':
-    app.run(_run)
+    sys.exit(commands.run(main, 'interrupted'))

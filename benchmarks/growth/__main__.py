@@ -13,11 +13,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
 from benchmarks.compare import machine, records
 from benchmarks.growth import plot, studies, training
 from benchmarks.growth.measured import Measured, table
+from seedwise import commands
 from seedwise import machine as limits
 from seedwise.errors import UserError
 
@@ -80,8 +81,7 @@ def of_runs(counts: list[int], variants: int, show) -> Columns:
 
 def main(argv: list[str]) -> int:
     """Measures, prints, plots and writes."""
-    if argv[1:]:
-        raise UserError(f'{argv[1]} is not a flag')
+    commands.parse_flags(argv, __doc__)
     sizes = [sorted(map(_number, flag.value)) for flag in (_EXAMPLES, _WIDTHS, _RUNS)]
     threads = _THREADS.value or limits.cores()
 
@@ -118,13 +118,5 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _run(argv: list[str]) -> int:
-    try:
-        return main(argv)
-    except UserError as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 2
-
-
 if __name__ == '__main__':
-    app.run(_run)
+    sys.exit(commands.run(main, 'interrupted'))
