@@ -10,7 +10,9 @@ from collections.abc import Sequence
 import keras
 
 
-def network(image_shape: tuple[int, ...], classes: int, widths: Sequence[int] = (24, 24, 48, 48), batch_norm=0.9):
+def network(
+    image_shape: tuple[int, ...], classes: int, widths: Sequence[int] = (24, 24, 48, 48), momentum: float = 0.9
+):
     """Returns a model of convolutions in pairs, the first of each pair with stride 2, then logits.
 
     Each convolution (He et al. 2015 initializer, no bias) has batch normalisation and ReLU behind it. The first one has
@@ -20,7 +22,7 @@ def network(image_shape: tuple[int, ...], classes: int, widths: Sequence[int] = 
       image_shape: (height, width, channels).
       classes: number of logits.
       widths: filters of each convolution.
-      batch_norm: momentum of the moving averages of batch normalisation. Keras's default, 0.99, takes longer than an epoch.
+      momentum: of the moving averages of batch normalisation. Keras's default, 0.99, takes longer than an epoch.
     """
     image = x = keras.Input(image_shape)
     for i, filters in enumerate(widths):
@@ -28,6 +30,6 @@ def network(image_shape: tuple[int, ...], classes: int, widths: Sequence[int] = 
         convolution = keras.layers.Conv2D(
             filters, size, strides, padding='same', use_bias=False, kernel_initializer='he_normal'
         )
-        x = keras.layers.BatchNormalization(momentum=batch_norm)(convolution(x))
+        x = keras.layers.BatchNormalization(momentum=momentum)(convolution(x))
         x = keras.layers.Activation('relu')(x)
     return keras.Model(image, keras.layers.Dense(classes)(keras.layers.Flatten()(x)), name='strided')
