@@ -23,7 +23,7 @@ help:
 	@echo 'make lint                                                                 ruff, mypy and import-linter'
 	@echo 'make docs                                                                 the pages of docs/ as a site'
 	@echo 'make sbom                         dist/sbom.json: what the pinned requirements are, as CycloneDX'
-	@echo 'make audit                        known vulnerabilities of the pinned requirements (asks pypi.org)'
+	@echo 'make audit                        known vulnerabilities of the pinned requirements (needs the internet)'
 	@echo 'make clean                        remove environments, builds and caches; runs/ stays'
 	@echo 'All but clean install into VENV=$(VENV) when needed, with PYTHON=$(PYTHON) (3.11 or newer).'
 
