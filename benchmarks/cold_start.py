@@ -68,7 +68,7 @@ def ours(arguments: list[str], folder: Path) -> float:
     """Runs our command, and returns its test accuracy."""
     command = [sys.executable, '-m', 'trainer.main', *arguments, f'--workdir={folder}']
     subprocess.run(command, check=True, capture_output=True)
-    return json.loads((folder / 'result.json').read_text())['test']['accuracy']
+    return json.loads((folder / 'result.json').read_text(encoding='utf-8'))['test']['accuracy']
 
 
 def main(argv: list[str]) -> int:
