@@ -11,9 +11,9 @@ import argparse
 
 import numpy as np
 
+from trainer.compare.allocation.seeds import LEAST
 from trainer.compare.analysis import anytime
 from trainer.compare.analysis.over_datasets import beats
-from trainer.compare.seeds import LEAST
 
 MOST, ALPHA = 30, 0.05
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from benchmarks.coverage import SHAPES
+from trainer.compare.allocation.seeds import LEAST
 from trainer.compare.analysis.ranking import corrected_for
 from trainer.compare.analysis.rules import ANYTIME, FIXED, RULES
-from trainer.compare.seeds import LEAST
 
 MOST, USUAL, ALPHA = 60, 10, 0.05
 AT_ONCE = 500

@@ -15,11 +15,11 @@ import ml_collections
 import pandas as pd
 
 from trainer.compare import records
-from trainer.compare.analysis import pooling
+from trainer.compare.allocation.rounds import next_seeds
+from trainer.compare.analysis.claims import pooling
+from trainer.compare.analysis.claims.verdicts import Verdict, verdicts
 from trainer.compare.analysis.rules import ANYTIME, FIXED
-from trainer.compare.analysis.verdicts import Verdict, verdicts
-from trainer.compare.report.questions import claims_of, questions_of
-from trainer.compare.rounds import next_seeds
+from trainer.compare.report.text.questions import claims_of, questions_of
 
 
 def replay(study: ml_collections.ConfigDict, frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:

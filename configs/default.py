@@ -206,5 +206,5 @@ def get_config() -> ml_collections.ConfigDict:
     # Profile n steps (into tensorboard/train/plugins/profile), starting after the first compiled call. 0: none.
     config.tensorboard.profile_steps = 0
     config.lock()
-    config.optimizer.unlock()  # for arguments that are set without `options`; `trainer.check` knows them
+    config.optimizer.unlock()  # for arguments that are set without `options`; `trainer.config.check` knows them
     return config

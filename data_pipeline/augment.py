@@ -1,7 +1,7 @@
 """Augmentation of training images: each step is drawn by (seed, step of training, place in the global batch).
 
 The steps follow each other in this order: shift, rotation and zoom together; the user's own function; flip; crop; cutout.
-All come before normalisation. Mixup, which needs labels and comes after normalisation, is in `trainer/mixup.py`.
+All come before normalisation. Mixup, which needs labels and comes after normalisation, is in `trainer/loop/mixup.py`.
 """
 
 import dataclasses

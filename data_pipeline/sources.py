@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from data_pipeline import builders, download, folders, known, prepared
 from data_pipeline.dataset import Dataset, Location
+from data_pipeline.from_tfds import builders, download, folders, known, prepared
 from data_pipeline.own import assemble, names
 from seedwise import paths
 from seedwise.errors import UserError, unknown

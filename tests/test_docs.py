@@ -18,10 +18,10 @@ from seedwise import config_files, dotted
 from seedwise.__main__ import COMMANDS
 from tests.helpers import ROOT
 from trainer import judge
-from trainer.check import check
 from trainer.compare import grid, quick
-from trainer.compare.check import check_report
+from trainer.compare.checks.check import check_report
 from trainer.compare.normalize import normalize
+from trainer.config.check import check
 
 PAGES = sorted([ROOT / 'README.md', *(ROOT / 'docs').glob('*.md'), ROOT / 'docs' / 'studies' / 'README.md'])
 LONGEST = 120

@@ -13,15 +13,15 @@ from data_pipeline import sources
 from seedwise import paths, tensorflow_import
 from seedwise.errors import UserError
 from trainer import results
-from trainer.check import check, check_data
-from trainer.numbers import settle_numbers
+from trainer.config.check import check, check_data
+from trainer.config.numbers import settle_numbers
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from trainer.compare.analysis.verdicts import Verdict
-    from trainer.compare.planning import Forecast
+    from trainer.compare.allocation.planning import Forecast
+    from trainer.compare.analysis.claims.verdicts import Verdict
     from trainer.compare.study import Plan
 
 
@@ -211,7 +211,7 @@ def plan(
       UserError: the study is wrong or tunes, or the first run failed.
       Interrupted: a signal asked it to stop.
     """
-    from trainer.compare import planning
+    from trainer.compare.allocation import planning
 
     made = _plan_of(study, workdir, until_decided, most_seeds, None)
     if made.trials:
@@ -228,10 +228,11 @@ def _plan_of(
     budget: str | float | None,
 ) -> 'Plan':
     """Returns the runs of a study, checked. Arguments and errors: as `compare`."""
-    from trainer.compare import budget as budgets
-    from trainer.compare import check as checks
-    from trainer.compare import datasets, grid, rounds, seeds
+    from trainer.compare import datasets, grid
     from trainer.compare import study as studies
+    from trainer.compare.allocation import budget as budgets
+    from trainer.compare.allocation import rounds, seeds
+    from trainer.compare.checks import check as checks
 
     study, folder = study.copy_and_resolve_references(), paths.folder(str(workdir), 'workdir')
     grid.prepare(study)

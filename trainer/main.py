@@ -12,11 +12,13 @@ from absl import flags
 from configs.default import OPTIONAL_PAIRS, PAIRS
 from data_pipeline import sources
 from seedwise import commands, paths, tensorflow_import
-from trainer import cluster, hardware, results, unused
-from trainer.check import check, check_cluster, check_data
-from trainer.numbers import offer_arguments, settle_numbers
-from trainer.progress import warn
-from trainer.report import print_summary
+from trainer import cluster, results
+from trainer.config import unused
+from trainer.config.check import check, check_cluster, check_data
+from trainer.config.numbers import offer_arguments, settle_numbers
+from trainer.machine import hardware
+from trainer.output.progress import warn
+from trainer.output.report import print_summary
 
 #: Exit code of a run whose loss was not finite.
 DIVERGED = 3

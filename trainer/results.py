@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import filelock
 
-from data_pipeline import identity
+from data_pipeline.from_tfds import identity
 from data_pipeline.own import names
 from seedwise import dotted, machine, references
 from seedwise.errors import CannotWrite, UserError, writing

@@ -17,7 +17,7 @@ from seedwise import commands, tensorflow_import
 from seedwise.errors import UserError
 from seedwise.process import exit_now
 from seedwise.signals import stop_requests
-from trainer.progress import warn
+from trainer.output.progress import warn
 from trainer.trained import finished, server
 from trainer.trained.answers import printable
 

@@ -16,10 +16,11 @@ import tensorflow as tf
 
 from seedwise import references
 from seedwise.errors import UserError
-from trainer import losses, metrics, mixup, models, optimizers
-from trainer.check import jit_needs_one_device
-from trainer.collectives import Collectives
-from trainer.random_layers import StepSeeds, check_repeats
+from trainer import losses, metrics, models, optimizers
+from trainer.config.check import jit_needs_one_device
+from trainer.loop import mixup
+from trainer.loop.collectives import Collectives
+from trainer.models.random_layers import StepSeeds, check_repeats
 
 
 class Totals(NamedTuple):

@@ -15,8 +15,8 @@ from data_pipeline.pipeline import Part
 from seedwise import machine
 from seedwise.errors import UserError
 from seedwise.process import exit_now
-from trainer.check import check_batch, check_cluster
 from trainer.cluster import Cluster, lost_worker, start_seconds, tpu_address
+from trainer.config.check import check_batch, check_cluster
 
 #: Replicas that one CPU is split into: each is compiled by itself, so more would take minutes to start.
 MOST_CPU_DEVICES = 64

@@ -23,9 +23,10 @@ from tensorboard.plugins.hparams import api_pb2
 
 from seedwise import dotted
 from seedwise.errors import CannotWrite
-from trainer import events, images, metrics, results
+from trainer import metrics, results
 from trainer.checkpoints import tensorflow_writing
-from trainer.progress import warn
+from trainer.output import events, images
+from trainer.output.progress import warn
 
 #: The largest share of a run's training time that images of a split may take: with very short epochs, some evaluations
 #: log none.

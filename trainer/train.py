@@ -10,21 +10,22 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from data_pipeline import prepared, sources
+from data_pipeline import sources
+from data_pipeline.from_tfds import prepared
 from data_pipeline.own import names
 from seedwise import references, tensorflow_import
 from seedwise.errors import Interrupted, UserError
 from seedwise.signals import stop_requests
 from trainer import losses, metrics, results, strategy
-from trainer.blocks import Blocks
-from trainer.check import check_classes, check_images, check_length
 from trainer.checkpoints import Checkpoints, load_weights, save_model, weights_sha256
 from trainer.cluster import Cluster, lost_worker, wait_for_all
-from trainer.evaluation import Metrics, Seen, for_prediction
-from trainer.progress import Progress, warn
+from trainer.config.check import check_classes, check_images, check_length
+from trainer.loop.blocks import Blocks
+from trainer.loop.evaluation import Metrics, Seen, for_prediction
+from trainer.machine.usage import Usage
+from trainer.output.progress import Progress, warn
 from trainer.steps import Program, Totals
 from trainer.summaries import Summaries
-from trainer.usage import Usage
 
 #: What TensorFlow raises when another worker does not answer.
 PEERS_FAIL = (
@@ -45,7 +46,7 @@ def train(
     """Trains one run in this process and returns its result, which is then in `workdir`/result.json too.
 
     Args:
-      config: a checked config (`trainer.check`).
+      config: a checked config (`trainer.config.check`).
       location: where `sources.locate` found the dataset.
       workdir: the run's folder; an unfinished run in it is continued.
       cluster: the workers, if there are several.

@@ -9,7 +9,8 @@ from importlib import metadata
 from pathlib import Path
 
 from seedwise import machine
-from trainer import hardware, results
+from trainer import results
+from trainer.machine import hardware
 
 #: Flag of /proc/cpuinfo -> the instruction set's usual name, of those that decide how fast numbers are multiplied.
 INSTRUCTION_SETS = {

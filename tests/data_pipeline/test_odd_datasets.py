@@ -12,8 +12,9 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from data_pipeline import pipeline, prepared, sources
+from data_pipeline import pipeline, sources
 from data_pipeline.augment import Augment
+from data_pipeline.from_tfds import prepared
 from data_pipeline.pipeline import Part
 from seedwise.errors import UserError
 from tests.data_pipeline import odd

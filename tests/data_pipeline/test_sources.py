@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_pipeline import download, pipeline, sources
+from data_pipeline import pipeline, sources
+from data_pipeline.from_tfds import download
 from seedwise.errors import UserError
 from tests.helpers import NO_TEST_DATA, TEST_DATA, run
 

@@ -140,7 +140,7 @@ def imported() -> None:
     from seedwise import tensorflow_import
 
     tensorflow_import.import_tensorflow()
+    import trainer.compare.allocation.rounds
     import trainer.compare.report.write
-    import trainer.compare.rounds
     import trainer.judging.read
     import trainer.train  # noqa: F401

@@ -9,7 +9,8 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 from tests.faults import forked
-from trainer import losses, models, numbers, optimizers
+from trainer import losses, models, optimizers
+from trainer.config import numbers
 
 FIELDS = numbers.known_fields()
 

@@ -11,14 +11,14 @@ from configs import default
 from seedwise import commands, dotted
 from seedwise.errors import UserError
 from tests.helpers import ROOT
-from trainer.numbers import settle_numbers
+from trainer.config.numbers import settle_numbers
 from trainer.results import config_hash
 
 PARSE = """
 import sys
 from configs.default import OPTIONAL_PAIRS, PAIRS
 from seedwise import commands
-from trainer.numbers import offer_arguments, settle_numbers
+from trainer.config.numbers import offer_arguments, settle_numbers
 commands.define_config('config', 'A run.')
 config = commands.parse(sys.argv, 'Usage.', 'config', 'configs/default.py', PAIRS + OPTIONAL_PAIRS, offer_arguments)
 settle_numbers(config)
@@ -70,7 +70,7 @@ def test_the_length_given_replaces_the_other_of_its_pair(given, left):
         ('schedule.boundaries', (0.5, np.float64(0.75)), (0.5, 0.75)),
         ('optimizer.learning_rate', np.float32(0.5), 0.5),
         ('epochs', np.int64(3), 3),
-        # What a field does not take stays as it is, for `trainer.check` to refuse.
+        # What a field does not take stays as it is, for `trainer.config.check` to refuse.
         ('optimizer.learning_rate', '1', '1'),
         ('epochs', 3.0, 3.0),
         ('model.hidden', (64, 32), (64, 32)),

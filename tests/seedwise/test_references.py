@@ -8,7 +8,8 @@ import pytest
 from configs import default
 from seedwise import dotted, references
 from seedwise.errors import UserError
-from trainer import check, results
+from trainer import results
+from trainer.config import check
 
 #: Of the default config, before any of `results.ADDED` was there.
 HASH = '2eebe997b52df3a75f1a3a9ac32f887501f4e32c68f24a67228109f29f538e60'

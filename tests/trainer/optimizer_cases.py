@@ -16,7 +16,7 @@ from configs import default
 from data_pipeline import sources
 from data_pipeline.examples import InMemory
 from trainer import cluster, optimizers
-from trainer.numbers import settle_numbers
+from trainer.config.numbers import settle_numbers
 
 STEPS = 7
 
@@ -124,7 +124,7 @@ def trained(config, strategy, resumed_at: int | None = None) -> tuple[np.ndarray
 
     `resumed_at`: the step from which another program goes on with what a checkpoint would hold.
     """
-    from trainer.blocks import Blocks
+    from trainer.loop.blocks import Blocks
     from trainer.steps import Program
 
     data = dataset()

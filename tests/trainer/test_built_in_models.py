@@ -11,7 +11,7 @@ from configs import default
 from seedwise.errors import UserError
 from tests.helpers import relative_l2, run, weights
 from trainer import models, summaries
-from trainer.check import check, check_images
+from trainer.config.check import check, check_images
 from trainer.models import applications
 from trainer.results import config_hash
 

@@ -14,7 +14,9 @@ from data_pipeline import sources
 from seedwise import dotted
 from seedwise.errors import UserError
 from tests.trainer.test_steps import block
-from trainer import check, evaluation, losses, metrics, results, steps
+from trainer import losses, metrics, results, steps
+from trainer.config import check
+from trainer.loop import evaluation
 
 
 def examples(kind: str) -> tuple[np.ndarray, np.ndarray]:

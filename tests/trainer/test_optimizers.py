@@ -15,8 +15,8 @@ from seedwise.errors import UserError
 from tests.helpers import ROOT, run
 from tests.trainer import optimizer_cases
 from trainer import models, optimizers, steps
-from trainer.blocks import Blocks
-from trainer.check import check
+from trainer.config.check import check
+from trainer.loop.blocks import Blocks
 
 CASES = optimizer_cases.cases('default')
 

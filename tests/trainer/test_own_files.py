@@ -200,7 +200,8 @@ def test_a_model_that_is_not_deterministic_is_noticed(tmp_path, monkeypatch):
 
     from configs import default
     from seedwise.errors import UserError
-    from trainer import models, random_layers
+    from trainer import models
+    from trainer.models import random_layers
 
     (tmp_path / 'noisy.py').write_text(NOISY)
     monkeypatch.chdir(tmp_path)
@@ -262,7 +263,7 @@ def test_a_schedule_from_a_file(tmp_path, monkeypatch):
     from configs import default
     from seedwise.errors import UserError
     from trainer import optimizers
-    from trainer.check import check
+    from trainer.config.check import check
 
     (tmp_path / 'rates.py').write_text(SCHEDULE)
     monkeypatch.chdir(tmp_path)

@@ -16,7 +16,7 @@ from seedwise import dotted
 from seedwise.errors import UserError
 from tests.helpers import ROOT
 from trainer import optimizers, results
-from trainer.numbers import settle_numbers
+from trainer.config.numbers import settle_numbers
 
 
 def config(**changes):

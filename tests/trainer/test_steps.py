@@ -9,8 +9,9 @@ import tensorflow as tf
 from configs import default
 from seedwise.errors import UserError
 from tests.helpers import run
-from trainer import mixup, steps, strategy
+from trainer import steps, strategy
 from trainer.checkpoints import Checkpoints
+from trainer.loop import mixup
 
 
 def test_a_diverging_run_says_between_which_steps_and_exits_with_3(tmp_path):

@@ -98,7 +98,8 @@ def test_mistakes_are_shown_from_the_first_evaluation_on_and_those_of_the_test_s
 def test_images_take_no_more_than_their_share_of_the_training_time(tmp_path):
     import numpy as np
 
-    from trainer import images, summaries
+    from trainer import summaries
+    from trainer.output import images
 
     one = np.ones(1, int)
     outcomes = images.outcomes(np.zeros((1, 28, 28, 1), np.uint8), one, one > 0, one * 0, one * 0.9, classes=10)

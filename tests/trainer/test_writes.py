@@ -14,8 +14,9 @@ from seedwise import commands
 from seedwise.errors import CannotWrite, UserError, is_of_file_system, writing
 from tests.helpers import ROOT
 from tests.trainer.disks import mounted
-from trainer import events, results
+from trainer import results
 from trainer.compare.dashboard import Dashboard
+from trainer.output import events
 
 FULL, READ_ONLY = 'No space left on device', 'Read-only file system'
 

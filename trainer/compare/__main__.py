@@ -33,14 +33,17 @@ from absl import flags
 from seedwise import commands, config_files, paths, process
 from seedwise.errors import Interrupted, UserError, unknown
 from seedwise.signals import stop_requests
-from trainer import hardware, results, unused
-from trainer.compare import budget, datasets, grid, quick, seeds, study
+from trainer import results
+from trainer.compare import datasets, grid, quick, study
+from trainer.compare.allocation import budget, seeds
 from trainer.compare.analysis.words import count
 from trainer.compare.engines import ENGINES
 from trainer.compare.grid import RunSpec
 from trainer.compare.normalize import file_name, normalize
 from trainer.compare.progress import Watch
-from trainer.progress import warn
+from trainer.config import unused
+from trainer.machine import hardware
+from trainer.output.progress import warn
 
 if TYPE_CHECKING:
     from trainer.compare import reporting
@@ -129,7 +132,7 @@ def _check_together(config: ml_collections.ConfigDict, started: float) -> budget
 
 
 def _plan(config: ml_collections.ConfigDict, workdir: Path, time_left: budget.Budget | None) -> study.Plan:
-    from trainer.compare import rounds  # what decides takes pandas, which a mistyped flag need not wait for
+    from trainer.compare.allocation import rounds  # what decides takes pandas, which a mistyped flag need not wait for
 
     if _UNTIL_DECIDED.value:
         return rounds.Rounds(config, workdir, time_left)
@@ -147,7 +150,7 @@ def _compare(config: ml_collections.ConfigDict, argv: list[str], time_left: budg
         name: _plan(part, workdir / file_name(name) if name else workdir, time_left) for name, part in parts.items()
     }
     file = config_files.find(Path(typed.partition(':')[0]).expanduser(), 'study', EXAMPLE)
-    from trainer.compare import check  # pandas and SciPy take a second, which a mistyped flag need not wait for
+    from trainer.compare.checks import check  # pandas and SciPy take a second, which a mistyped flag need not wait for
 
     for plan in plans.values():
         check.check_report(plan.config, plan.everything())
@@ -158,7 +161,7 @@ def _compare(config: ml_collections.ConfigDict, argv: list[str], time_left: budg
         for line in [*unused.warnings(configs), hardware.slow_precision(config.base.precision)]:
             warn(line)
     if _PLAN.value:
-        from trainer.compare import planning
+        from trainer.compare.allocation import planning
 
         for line in planning.lines(plans, _ENGINE.value, _WORKERS.value):
             print(line)
@@ -196,7 +199,7 @@ def _one(plan: study.Plan, about: 'reporting.About') -> list[RunSpec]:
 
     dashboard = None
     if plan.config.base.tensorboard.enabled is not False:
-        from trainer.compare.analysis.replicates import replicate_of
+        from trainer.compare.analysis.tuning.replicates import replicate_of
         from trainer.compare.dashboard import Dashboard
 
         replicates = replicate_of(plan.config)

@@ -31,14 +31,15 @@ from tensorboard.plugins.custom_scalar.layout_pb2 import (
 from tensorboard.plugins.hparams import api_pb2
 
 from seedwise.errors import CannotWrite, writing
-from trainer import events, images, metrics, results
+from trainer import metrics, results
 from trainer.compare.analysis.metrics import range_of
-from trainer.compare.analysis.replicates import means_of
 from trainer.compare.analysis.statistics import CONFIDENCE, cut, estimate, mean_intervals
+from trainer.compare.analysis.tuning.replicates import means_of
 from trainer.compare.analysis.words import count
 from trainer.compare.grid import RunSpec, Variant, runs_of
-from trainer.progress import warn
-from trainer.report import tensorboard_command
+from trainer.output import events, images
+from trainer.output.progress import warn
+from trainer.output.report import tensorboard_command
 from trainer.results import metrics_of
 
 #: Folders below the study's; no variant may have their name.

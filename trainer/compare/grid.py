@@ -16,10 +16,10 @@ from seedwise import dotted, references
 from seedwise.commands import KINDS, unknown_field
 from seedwise.errors import UserError, unknown
 from trainer import metrics, results
-from trainer.check import check, check_complete
-from trainer.compare.analysis.selection import says_little
+from trainer.compare.analysis.claims.selection import says_little
 from trainer.compare.normalize import file_name, normalize
-from trainer.numbers import known_fields, of_field, offer_arguments, settle_numbers, settle_optimizer
+from trainer.config.check import check, check_complete
+from trainer.config.numbers import known_fields, of_field, offer_arguments, settle_numbers, settle_optimizer
 
 #: What a study may hold besides the runs: what a paper says of them, claims of our own, and what must hold if all is well.
 FIELDS = ('base', 'axes', 'variants', 'seeds', 'tune', 'paper', 'claims', 'checks', 'margins')

@@ -15,7 +15,7 @@ from ml_collections import FieldReference
 from seedwise.dotted import types
 from seedwise.errors import UserError
 from trainer import optimizers
-from trainer.numbers import of_field, offer_arguments
+from trainer.config.numbers import of_field, offer_arguments
 
 #: Longest name of a file or folder, in bytes.
 LONGEST_NAME = 255

@@ -17,13 +17,13 @@ from trainer.compare import grid
 from trainer.compare.analysis.words import count
 from trainer.compare.grid import RunSpec
 from trainer.metrics import of
-from trainer.progress import warn
+from trainer.output.progress import warn
 from trainer.results import best_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from trainer.compare.report.questions import Standing
+    from trainer.compare.report.text.questions import Standing
     from trainer.compare.study import Plan
 
 #: The parts of a study's time that may go into looks at it: into where its questions stand, and into its page.
@@ -166,7 +166,7 @@ class Watch:
             return  # a claim may name what has not been run yet; the report at the end says what is wrong
 
     def _show(self, board: Board) -> None:
-        from trainer.compare.report.questions import OPEN, standings
+        from trainer.compare.report.text.questions import OPEN, standings
 
         frame, _ = self._frame()
         if len(frame) == self._seen:
@@ -184,7 +184,7 @@ class Watch:
     def _frame(self) -> 'tuple[pd.DataFrame, int]':
         """Returns the runs that count so far, and how many are to go; reads each result once."""
         from trainer.compare import runs
-        from trainer.compare.rounds import finished_seeds
+        from trainer.compare.allocation.rounds import finished_seeds
 
         for spec in self._specs:
             key = spec.variant.name, spec.seed

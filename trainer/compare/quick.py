@@ -20,7 +20,7 @@ from seedwise import config_files, dotted
 from seedwise.commands import KINDS, option_value
 from seedwise.errors import UserError, unknown, writing
 from trainer import metrics
-from trainer.numbers import known_fields, of_field
+from trainer.config.numbers import known_fields, of_field
 
 #: 'first:last:log5'.
 RANGE = re.compile(r'([-+.\deE]+):([-+.\deE]+):(log|lin)(\d+)')

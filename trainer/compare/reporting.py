@@ -9,7 +9,8 @@ import pandas as pd
 
 from seedwise.errors import UserError
 from trainer import results
-from trainer.compare import grid, records, rounds, runs, study
+from trainer.compare import grid, records, runs, study
+from trainer.compare.allocation import rounds
 from trainer.compare.grid import RunSpec
 from trainer.compare.report.contents import Page
 from trainer.compare.report.over_datasets import write_over_datasets

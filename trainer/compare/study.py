@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 import filelock
 import ml_collections
 
-from data_pipeline import builders, sources
+from data_pipeline import sources
+from data_pipeline.from_tfds import builders
 from seedwise.errors import CannotWrite, UserError, is_of_file_system, writing
 from trainer import results
-from trainer.check import check_data
-from trainer.compare import engines, folder, grid
-from trainer.compare.budget import Budget
+from trainer.compare import engines, grid
+from trainer.compare.allocation.budget import Budget
+from trainer.compare.checks import folder
 from trainer.compare.engines.base import NO_LIMITS, Engine, Event, Limits
 from trainer.compare.engines.worker import program_key
 from trainer.compare.grid import RunSpec, Variant
@@ -24,7 +25,8 @@ from trainer.compare.progress import Board, Watch
 from trainer.compare.tuning import search
 from trainer.compare.tuning.check import check_rungs, check_tune
 from trainer.compare.tuning.space import untuned
-from trainer.progress import warn
+from trainer.config.check import check_data
+from trainer.output.progress import warn
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from data_pipeline import known
+from data_pipeline.from_tfds import known
 from seedwise import paths, references
 from seedwise.errors import UserError, unknown
 from trainer import results

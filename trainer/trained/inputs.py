@@ -21,7 +21,7 @@ ARRAYS = ('.npy', '.npz', '.csv')
 #: What may be named, for errors.
 ACCEPTED = f'an image ({", ".join(image_files.SUFFIXES)}), a folder of images, .npy, .npz or .csv'
 
-#: An image whose outermost pixels have a median above this has a bright background (`data_pipeline/known.py`).
+#: An image whose outermost pixels have a median above this has a bright background (`data_pipeline/from_tfds/known.py`).
 BRIGHT = 127
 
 

@@ -60,7 +60,7 @@ def test_what_is_wrong_is_one_line(tmp_path):
 
 def test_the_hash_counts_the_content(tmp_path):
     from configs import default
-    from trainer.check import check
+    from trainer.config.check import check
 
     def hashed(folder):
         config = default.get_config()

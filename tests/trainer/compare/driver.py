@@ -54,9 +54,11 @@ class Driver:
 def main() -> None:
     import trainer.compare.__main__ as command
     from seedwise import commands
-    from trainer.compare import check, dashboard, runs  # noqa: F401
+    from trainer.compare import dashboard, runs  # noqa: F401
+    from trainer.compare.checks import check  # noqa: F401
     from trainer.compare.engines import local  # noqa: F401
-    from trainer.compare.report import page, plots, screen, tuning_plots, write  # noqa: F401
+    from trainer.compare.report import page, screen, write  # noqa: F401
+    from trainer.compare.report.charts import plots, tuning_plots  # noqa: F401
 
     for line in sys.stdin:
         task = json.loads(line)

@@ -10,7 +10,8 @@ import pandas as pd
 from configs import default
 from seedwise.config_files import load
 from tests.helpers import study_text
-from trainer.compare import grid, seeds
+from trainer.compare import grid
+from trainer.compare.allocation import seeds
 
 NOISE = np.random.default_rng(0).normal(0, 0.01, (40, 4))
 

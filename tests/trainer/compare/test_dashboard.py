@@ -18,11 +18,11 @@ from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.util import tensor_util
 
 from tests.helpers import ROOT, study_text
-from trainer import events
 from trainer.compare import grid, runs
-from trainer.compare.analysis.replicates import by_replicate
 from trainer.compare.analysis.statistics import mean_interval
+from trainer.compare.analysis.tuning.replicates import by_replicate
 from trainer.compare.dashboard import FRONT, MEAN, MOST_SHOWN, Dashboard
+from trainer.output import events
 
 STUDY = study_text(
     'config.base.data.validation = 200',

@@ -11,7 +11,7 @@ from seedwise.errors import UserError
 from tests.helpers import ROOT
 from tests.trainer.compare.report.test_page import load, made_up, made_up_trials
 from trainer.compare import records
-from trainer.compare.report.figures import STYLE
+from trainer.compare.report.charts.figures import STYLE
 from trainer.compare.report.page import page_of
 from trainer.compare.report.write import write_report
 

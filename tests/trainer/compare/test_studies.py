@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from configs.studies import keras_2019
-from trainer.check import check
 from trainer.compare.analysis.claims import Claim, parse
-from trainer.compare.analysis.verdicts import verdict
+from trainer.compare.analysis.claims.verdicts import verdict
+from trainer.config.check import check
 from trainer.optimizers import ARGUMENTS
 
 #: Study -> its number of variants.

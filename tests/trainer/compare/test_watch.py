@@ -12,13 +12,13 @@ from rich.console import Console
 
 from tests.trainer.compare.pretended import ACCURACY, NOISE, claim, pretend, small, study, table
 from trainer.compare import progress
+from trainer.compare.allocation.rounds import Rounds
 from trainer.compare.analysis.comparisons import compare
 from trainer.compare.report import looks
 from trainer.compare.report.over_datasets import write_over_datasets
 from trainer.compare.report.page import page_of
-from trainer.compare.report.questions import Standing, standings
+from trainer.compare.report.text.questions import Standing, standings
 from trainer.compare.report.write import write_report
-from trainer.compare.rounds import Rounds
 
 
 def test_where_questions_stand():

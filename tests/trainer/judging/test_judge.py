@@ -145,8 +145,8 @@ def test_tensorboard_folders_written_by_tensorboard(tmp_path):
 def test_event_files_that_are_damaged_large_or_take_too_long(tmp_path):
     from tensorboard.compat.proto.summary_pb2 import Summary
 
-    from trainer import events
     from trainer.judging.event_files import Reader
+    from trainer.output import events
 
     values = [events.scalar('val/acc', 0.25), Summary.Value(tag='old', simple_value=0.5)]
     events.replace(
@@ -351,7 +351,7 @@ def test_it_needs_no_tensorflow(tmp_path):
         "import sys; [sys.modules.__setitem__(name, None) for name in ('tensorflow', 'keras', 'tensorflow_datasets')]\n"
         'from trainer import judge; sys.exit(judge.run())'
     )
-    from trainer import events
+    from trainer.output import events
 
     for name in ('Nadam', 'SGD'):
         for seed in (0, 1):

@@ -20,9 +20,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from trainer.compare.analysis.profiles import profile_score, ratios
 from trainer.compare.analysis.ranking import BEHIND, BEST, LEADS, UNDECIDED, corrected_for
 from trainer.compare.analysis.statistics import ALPHA, Estimate, estimate
+from trainer.compare.analysis.tuning.profiles import profile_score, ratios
 
 #: How much larger than the smallest error or loss on a data set is still near to it.
 NEAR = 1.1

@@ -18,11 +18,11 @@ from data_pipeline.sources import Location
 from seedwise.errors import Interrupted, UserError
 from seedwise.shadowing import python_module
 from seedwise.signals import stop_requests
-from trainer.compare import capacity
+from trainer.compare.allocation import capacity
 from trainer.compare.engines.base import NO_LIMITS, Event, Limits, MayStart, always
 from trainer.compare.engines.worker import SAVE_SECONDS, WITHOUT_GPUS, program_key
 from trainer.compare.grid import RunSpec
-from trainer.hardware import Gpus
+from trainer.machine.hardware import Gpus
 
 POLL_SECONDS = 0.5
 TAIL_BYTES = 4000

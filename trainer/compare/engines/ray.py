@@ -17,7 +17,7 @@ from pathlib import Path
 from data_pipeline.sources import Location
 from seedwise.errors import Interrupted, UserError
 from seedwise.signals import stop_requests
-from trainer.compare import capacity
+from trainer.compare.allocation import capacity
 from trainer.compare.engines import local
 from trainer.compare.engines.base import NO_LIMITS, Event, Limits
 from trainer.compare.engines.worker import SAVE_SECONDS, program_key

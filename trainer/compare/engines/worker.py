@@ -20,7 +20,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data_pipeline import prepared, sources
+from data_pipeline import sources
+from data_pipeline.from_tfds import prepared
 from seedwise import signals, tensorflow_import
 from seedwise.commands import STOPPED
 from seedwise.errors import Interrupted, UserError, is_of_file_system
@@ -102,7 +103,8 @@ class Trainer:
           test: whether to open the test set at the end.
           rungs: as `RunSpec.rungs`.
         """
-        from trainer import strategy, usage
+        from trainer import strategy
+        from trainer.machine import usage
         from trainer.train import Run
 
         started = time.perf_counter()

@@ -12,24 +12,25 @@ import pandas as pd
 from markupsafe import Markup
 
 from trainer.compare.analysis.claims import Claim, parse
+from trainer.compare.analysis.claims.verdicts import FAILS, HOLDS, UNDECIDED, Verdict
 from trainer.compare.analysis.factorial import Effect
-from trainer.compare.analysis.replicates import by_replicate, replicate_of
 from trainer.compare.analysis.rules import ANYTIME
-from trainer.compare.analysis.verdicts import FAILS, HOLDS, UNDECIDED, Verdict
+from trainer.compare.analysis.tuning.replicates import by_replicate, replicate_of
 from trainer.compare.analysis.words import count, listed
-from trainer.compare.report import questions, sentences, stopping, tables, tuned
+from trainer.compare.report import tables
 from trainer.compare.report.layout import (
     Layout,
     name_of,
     words_of,
 )
 from trainer.compare.report.looks import Course
-from trainer.compare.report.questions import Question, claims_of
-from trainer.compare.report.sentences import Ranked
-from trainer.compare.report.stopping import Stopping
+from trainer.compare.report.text import questions, sentences, stopping, tuned
+from trainer.compare.report.text.questions import Question, claims_of
+from trainer.compare.report.text.sentences import Ranked
+from trainer.compare.report.text.stopping import Stopping
 
 if TYPE_CHECKING:
-    from trainer.compare.report.figures import Plot
+    from trainer.compare.report.charts.figures import Plot
 
 
 #: What figures there can be. `overview` is for other people's pages: it repeats what `results` shows.

@@ -9,8 +9,8 @@ import ml_collections
 import numpy as np
 import pandas as pd
 
-from trainer.compare.analysis.selection import label
-from trainer.progress import warn
+from trainer.compare.analysis.claims.selection import label
+from trainer.output.progress import warn
 
 #: The axis that makes workloads: accuracies of different models are not put on one scale.
 WORKLOAD = 'model'

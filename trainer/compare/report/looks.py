@@ -14,12 +14,12 @@ import pandas as pd
 from seedwise.errors import UserError
 from trainer.compare.analysis.anytime import Look, confidence_sequence, t_reach
 from trainer.compare.analysis.claims import Claim, parse
-from trainer.compare.analysis.evidence import Verdict, by_seed, rivals_of, settings_of
+from trainer.compare.analysis.claims.evidence import Verdict, by_seed, rivals_of, settings_of
+from trainer.compare.analysis.claims.selection import apart, label, select
 from trainer.compare.analysis.metrics import range_of
 from trainer.compare.analysis.ranking import corrected_for
-from trainer.compare.analysis.selection import apart, label, select
 from trainer.compare.analysis.statistics import ALPHA, cut
-from trainer.compare.report.sentences import Ranked
+from trainer.compare.report.text.sentences import Ranked
 
 #: Kinds of claims that are about the advantage of one over another.
 ADVANTAGES = ('better', 'best', 'mostly', 'equal')

@@ -14,20 +14,22 @@ import pandas as pd
 from markupsafe import Markup
 
 from seedwise.errors import writing
+from trainer.compare.analysis.claims.selection import select
 from trainer.compare.analysis.metrics import range_of
 from trainer.compare.analysis.over_datasets import NEAR, OverDatasets, over_datasets
 from trainer.compare.analysis.ranking import BEHIND, BEST
-from trainer.compare.analysis.replicates import by_replicate, replicate_of, several_seeds
-from trainer.compare.analysis.selection import select
 from trainer.compare.analysis.statistics import estimate
+from trainer.compare.analysis.tuning.replicates import by_replicate, replicate_of, several_seeds
 from trainer.compare.analysis.words import count, listed
 from trainer.compare.normalize import file_name
-from trainer.compare.report import figures, reproduce, tables
+from trainer.compare.report import tables
+from trainer.compare.report.charts import figures
 from trainer.compare.report.contents import Page
 from trainer.compare.report.layout import by_seed
-from trainer.compare.report.questions import order_of
 from trainer.compare.report.screen import WIDTH
-from trainer.compare.report.sentences import Ranked
+from trainer.compare.report.text import reproduce
+from trainer.compare.report.text.questions import order_of
+from trainer.compare.report.text.sentences import Ranked
 from trainer.compare.report.write import environment
 from trainer.results import write_json
 

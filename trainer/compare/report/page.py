@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 import ml_collections
 import pandas as pd
 
-from data_pipeline import known
-from trainer.compare.analysis import factorial, pooling
+from data_pipeline.from_tfds import known
+from trainer.compare.analysis import factorial
+from trainer.compare.analysis.claims import pooling
+from trainer.compare.analysis.claims.selection import select
+from trainer.compare.analysis.claims.verdicts import verdicts
 from trainer.compare.analysis.factorial import Effect
-from trainer.compare.analysis.replicates import by_replicate, replicate_of
 from trainer.compare.analysis.rules import ANYTIME
-from trainer.compare.analysis.selection import select
-from trainer.compare.analysis.verdicts import verdicts
+from trainer.compare.analysis.tuning.replicates import by_replicate, replicate_of
 from trainer.compare.analysis.words import count, listed
-from trainer.compare.report import looks, sentences, tables, tuned
+from trainer.compare.report import looks, tables
 from trainer.compare.report.contents import FIGURES, Figures, Page
 from trainer.compare.report.layout import (
     METRICS,
@@ -27,12 +28,13 @@ from trainer.compare.report.layout import (
     with_numbers,
 )
 from trainer.compare.report.looks import Course
-from trainer.compare.report.questions import claims_of, order_of
-from trainer.compare.report.sentences import Ranked
-from trainer.compare.report.stopping import Stopping
+from trainer.compare.report.text import sentences, tuned
+from trainer.compare.report.text.questions import claims_of, order_of
+from trainer.compare.report.text.sentences import Ranked
+from trainer.compare.report.text.stopping import Stopping
 
 if TYPE_CHECKING:
-    from trainer.compare.report.figures import Plot
+    from trainer.compare.report.charts.figures import Plot
 
 
 #: What the papers' numbers are of, if a study's `paper` does not say it (`dataset`).
@@ -187,10 +189,8 @@ def _figures(
     running: bool,
 ) -> Figures:
     """Draws the figures; while the study runs, those alone that say where it stands: each takes time from the runs."""
-    from trainer.compare.report import (  # matplotlib takes half a second: not for an answer on the screen
-        plots,
-        tuning_plots,
-    )
+    # matplotlib takes half a second: not for an answer on the screen
+    from trainer.compare.report.charts import plots, tuning_plots
 
     claims = claims_of(study)
     drawn: dict[str, Sequence[Plot]] = dict.fromkeys(FIGURES, ())

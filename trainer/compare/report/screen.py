@@ -4,11 +4,11 @@ import textwrap
 
 from rich.console import Console
 
+from trainer.compare.analysis.claims.verdicts import Verdict
 from trainer.compare.analysis.self_check import against_itself
-from trainer.compare.analysis.verdicts import Verdict
 from trainer.compare.report import tables
 from trainer.compare.report.contents import Page
-from trainer.compare.report.sentences import Ranked
+from trainer.compare.report.text.sentences import Ranked
 
 #: Columns that the answer fits in.
 WIDTH = 80

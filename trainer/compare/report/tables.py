@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trainer.compare.analysis.evidence import CORRECT, OF_EXAMPLES
+from trainer.compare.analysis.claims.evidence import CORRECT, OF_EXAMPLES
+from trainer.compare.analysis.claims.selection import select
 from trainer.compare.analysis.examples import crossed
 from trainer.compare.analysis.metrics import range_of
-from trainer.compare.analysis.selection import select
 from trainer.compare.analysis.statistics import CONFIDENCE, cut, estimate, prediction_reach
 from trainer.compare.report.layout import Layout, in_order
 

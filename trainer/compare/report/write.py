@@ -20,10 +20,12 @@ from markupsafe import Markup
 
 from seedwise.errors import writing
 from trainer.compare.analysis.words import count
-from trainer.compare.report import figures, reproduce, tables
+from trainer.compare.report import tables
+from trainer.compare.report.charts import figures
 from trainer.compare.report.contents import Page
 from trainer.compare.report.layout import METRICS
 from trainer.compare.report.page import page_of
+from trainer.compare.report.text import reproduce
 from trainer.results import write_bytes, write_json
 
 

@@ -14,9 +14,9 @@ import ml_collections
 
 from seedwise import dotted
 from seedwise.errors import UserError, unknown
-from trainer.check import check
 from trainer.compare.grid import RunSpec, Variant, overridden
 from trainer.compare.normalize import shortened
+from trainer.config.check import check
 
 AXIS, UNTUNED = 'tuning', 'default'
 

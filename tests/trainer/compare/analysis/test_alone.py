@@ -7,12 +7,13 @@ from tests.helpers import ROOT
 
 CODE = """
 import importlib, pkgutil, sys
-for name in ('tensorflow', 'keras', 'absl', 'ml_collections', 'configs', 'launch', 'trainer.results', 'trainer.check'):
+ours = ('configs', 'launch', 'trainer.results', 'trainer.config.check')
+for name in ('tensorflow', 'keras', 'absl', 'ml_collections', *ours):
     sys.modules[name] = None
 import trainer.compare.analysis as analysis
-for module in pkgutil.iter_modules(analysis.__path__):
-    importlib.import_module(f'trainer.compare.analysis.{module.name}')
-    print(module.name)
+for module in pkgutil.walk_packages(analysis.__path__, 'trainer.compare.analysis.'):
+    importlib.import_module(module.name)
+    print(module.name.rsplit('.', 1)[1])
 """
 
 

@@ -9,10 +9,10 @@ from scipy import integrate, stats
 
 from benchmarks.anytime import TESTS, draws
 from trainer.compare.analysis import anytime
+from trainer.compare.analysis.claims.verdicts import verdict
 from trainer.compare.analysis.comparisons import BETTER, SAME, UNDECIDED, WORSE, above, compare
 from trainer.compare.analysis.ranking import BEHIND, BEST, rank
 from trainer.compare.analysis.rules import ANYTIME, FIXED
-from trainer.compare.analysis.verdicts import verdict
 
 
 @pytest.mark.parametrize(('t', 'n'), [(3, 5), (-1.5, 4), (6, 3), (2, 30), (0, 10)])

@@ -10,8 +10,8 @@ import pytest
 
 from seedwise.errors import UserError
 from trainer.compare.analysis.claims import NEEDS, parse
-from trainer.compare.analysis.selection import column, label
-from trainer.compare.analysis.verdicts import KINDS, verdict, verdicts
+from trainer.compare.analysis.claims.selection import column, label
+from trainer.compare.analysis.claims.verdicts import KINDS, verdict, verdicts
 
 NOISE = 0.001 * np.array([0.3, -0.5, 0.2, 0.6, -0.4, -0.2, 0.5, -0.3, 0.1, -0.3])  # ten seeds, mean 0
 

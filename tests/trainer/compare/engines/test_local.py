@@ -18,9 +18,10 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 
 from data_pipeline import sources
 from tests.helpers import STUDY, command, compare, finish, hashes, results_of, wait_for
-from trainer.compare import capacity, grid
+from trainer.compare import grid
+from trainer.compare.allocation import capacity
 from trainer.compare.engines import local
-from trainer.hardware import Gpus
+from trainer.machine.hardware import Gpus
 
 #: Events of each run: they tell when it is under way.
 BOARDS = '--study.base.tensorboard.enabled=true'

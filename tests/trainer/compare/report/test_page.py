@@ -14,13 +14,15 @@ import pytest
 from seedwise.errors import CannotWrite
 from tests.helpers import ROOT
 from tests.trainer.disks import mounted
+from trainer.compare.analysis.claims.verdicts import verdict
 from trainer.compare.analysis.factorial import Effect
-from trainer.compare.analysis.verdicts import verdict
-from trainer.compare.report import plots, reproduce, screen, tables
-from trainer.compare.report.figures import DARK, STYLE
+from trainer.compare.report import screen, tables
+from trainer.compare.report.charts import plots
+from trainer.compare.report.charts.figures import DARK, STYLE
 from trainer.compare.report.layout import layout_of
 from trainer.compare.report.page import page_of
-from trainer.compare.report.sentences import to_decide, what_matters
+from trainer.compare.report.text import reproduce
+from trainer.compare.report.text.sentences import to_decide, what_matters
 from trainer.compare.report.write import write_report
 
 STUDIES = tuple(

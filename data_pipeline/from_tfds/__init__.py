@@ -1,0 +1,1 @@
+"""Datasets that TFDS knows: downloaded, prepared, checked and read."""

@@ -1,0 +1,92 @@
+"""Each dataset is what its name says, whatever was prepared before it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from data_pipeline import sources
+from data_pipeline.from_tfds import identity, prepared
+from seedwise.errors import UserError
+from tests.helpers import NO_TEST_DATA, TEST_DATA
+from trainer import results
+
+NAMES = ('mnist', 'fashion_mnist')
+pytestmark = pytest.mark.skipif(
+    not all((TEST_DATA / name).is_dir() for name in NAMES), reason=f'{NO_TEST_DATA}mnist/ and fashion_mnist/'
+)
+
+
+def prepare(name: str, data_dir: Path, files: str = '') -> sources.Dataset:
+    return sources.load(sources.locate(name, str(data_dir), str(TEST_DATA / (files or name))))
+
+
+@pytest.fixture(scope='module')
+def both(tmp_path_factory) -> Path:
+    """A folder in which MNIST, and then Fashion-MNIST, was prepared, next to what an earlier version left of MNIST."""
+    data_dir = tmp_path_factory.mktemp('data')
+    for file in (TEST_DATA / 'mnist').iterdir():
+        left = data_dir / 'downloads' / 'extracted' / f'GZIP.{file.name}'
+        left.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, left)
+    for name in NAMES:
+        prepare(name, data_dir)
+    return data_dir
+
+
+def test_two_datasets_whose_files_have_the_same_names_are_prepared_in_one_folder(both):
+    for name in NAMES:
+        assert sources.load(sources.locate(name, str(both))).fingerprint == identity.KNOWN[name][1]
+
+
+def swapped(both: Path, tmp_path: Path) -> Path:
+    """Returns a folder in which Fashion-MNIST is MNIST, as an earlier version prepared it."""
+    wrong = tmp_path / 'fashion_mnist' / '3.0.1'
+    shutil.copytree(both / 'mnist' / '3.0.1', wrong, ignore=shutil.ignore_patterns('.*'))
+    for file in wrong.glob('mnist-*'):
+        file.rename(wrong / f'fashion_{file.name}')
+    info = json.loads((wrong / 'dataset_info.json').read_text(encoding='utf-8'))
+    (wrong / 'dataset_info.json').write_text(json.dumps(info | {'name': 'fashion_mnist'}), encoding='utf-8')
+    return wrong
+
+
+@pytest.mark.parametrize(
+    'memory_limit_mb', [0, pytest.param(4096, marks=pytest.mark.slow)], ids=['streamed', 'in memory']
+)
+def test_what_was_prepared_from_the_wrong_files_is_noticed_when_it_is_read(both, tmp_path, memory_limit_mb):
+    """Slow in memory: 70,000 images are decoded once more to reach the same check."""
+    wrong = swapped(both, tmp_path)
+    for _ in range(2):  # the second time there is a decoded copy, or a stamp
+        location = sources.locate('fashion_mnist', str(tmp_path))
+        with pytest.raises(UserError) as caught, prepared.errors_explained(location):
+            sources.load(location, memory_limit_mb=memory_limit_mb)
+        assert f"{wrong} does not hold 'fashion_mnist' but 'mnist'" in str(caught.value)
+        assert 'delete that folder and prepare it again' in str(caught.value)
+
+
+def test_a_result_of_the_wrong_data_is_not_taken_for_one(tmp_path):
+    dataset = {'name': 'fashion_mnist', 'fingerprint': identity.KNOWN['mnist'][1]}
+    (tmp_path / 'result.json').write_text(json.dumps({'dataset': dataset}), encoding='utf-8')
+    with pytest.raises(UserError, match="was trained on 'mnist' under the name 'fashion_mnist'"):
+        results.read_result(tmp_path)
+
+
+def test_other_content_under_a_known_name_is_noticed_and_a_copy_under_an_own_name_is_not(both):
+    folder = both / 'mnist' / '3.0.1'
+    with pytest.raises(UserError, match='its fingerprint is 000000000000 and should be bd58c4704eea'):
+        identity.check('mnist', folder, '0' * 64)
+    identity.check('mnist', folder, identity.KNOWN['mnist'][1])
+    identity.check('my_mnist', folder, identity.KNOWN['mnist'][1])
+
+
+def test_two_unknown_datasets_with_the_same_examples_are_noticed(both, tmp_path):
+    """KMNIST's files have the names of MNIST's too, and so have those of others; their fingerprints are not known here."""
+    for name in ('kmnist', 'qmnist'):
+        folder = tmp_path / name / '3.0.1'
+        shutil.copytree(both / 'mnist' / '3.0.1', folder, ignore=shutil.ignore_patterns('.*'))
+    monkey = {'kmnist', 'emnist'}
+    (tmp_path / 'qmnist').rename(tmp_path / 'emnist')
+    for name in monkey:
+        with pytest.raises(UserError, match='hold the same examples'):
+            identity.check_twins(name, tmp_path / name / '3.0.1', str(tmp_path))

@@ -1,0 +1,1 @@
+"""What tuning trials say, and how sure results over searches are."""

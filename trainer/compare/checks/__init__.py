@@ -1,0 +1,1 @@
+"""Can this study be run, judged and reported on? Answered before its first run trains."""

@@ -1,0 +1,1 @@
+"""What the training and evaluation steps are built from."""

@@ -1,0 +1,1 @@
+"""What this machine's hardware can do, and what a run takes of it."""
