@@ -40,6 +40,8 @@ def axis(text: str) -> tuple[str, dict[str, Any]]:
         raise UserError(f"--vary is '{text}': it must be FIELD=A,B,C or FIELD=1e-3:1e-1:log5")
     if field not in known and not dotted.is_option(field):
         raise unknown('field of --vary', field, known)
+    if field == 'seed':
+        raise UserError("--vary cannot be 'seed': --seeds=N trains every variant with N seeds")
     match = RANGE.fullmatch(values)
     if match:
         first, last, count = float(match[1]), float(match[2]), int(match[4])
@@ -150,9 +152,14 @@ def _key(name: str, value: Any) -> str:
     return repr(value) if isinstance(value, float) else repr(name)
 
 
+#: What the axis of a field is called whose own name is a column of the results.
+OTHER_NAMES = {'steps': 'training_steps'}
+
+
 def _names(fields: Sequence[str]) -> dict[str, str]:
     """Names axes by what they vary: 'optimizer' for optimizer.name, 'learning_rate' for optimizer.learning_rate."""
     short = {field: field.split('.')[-2] if field.endswith('.name') else field.split('.')[-1] for field in fields}
+    short = {field: OTHER_NAMES.get(name, name) for field, name in short.items()}
     taken = list(short.values())
     return {field: name if taken.count(name) == 1 else field.replace('.', '_') for field, name in short.items()}
 

@@ -7,6 +7,7 @@ import pytest
 from seedwise.errors import UserError
 from tests.helpers import ROOT
 from trainer.compare import grid, quick
+from trainer.compare.checks import check
 
 CONFIG = f'--config={ROOT}/configs/mlp_adam.py'
 
@@ -55,6 +56,12 @@ def test_arguments_of_an_optimizer_are_set_and_varied(tmp_path):
     assert all(v.config.optimizer.options.amsgrad is True for v in variants)
 
 
+def test_the_length_of_training_is_varied(tmp_path):
+    study = made(tmp_path, '--vary=steps=10,20', '--config.data.name=digits')
+    check.check_report(study, grid.variants_of(study))
+    assert list(study.axes) == ['training_steps']
+
+
 def test_options_are_set_and_varied(tmp_path):
     (tmp_path / 'wine.csv').write_text('a,way\n1,0\n')
     (tmp_path / 'own.py').write_text("def f_beta(labels, logits, beta, kind): return 1\nf_beta.goal = 'max'\n")
@@ -93,6 +100,7 @@ def test_other_commands_stay_as_they_are():
         (['--vary=optimizer.nam=Adam,SGD'], "unknown field of --vary 'optimizer.nam'.*Did you mean 'optimizer.name'"),
         (['--vary=optimizer.name'], 'it must be FIELD=A,B,C'),
         (['--vary=optimizer.name=Adam'], 'two values or more'),
+        (['--vary=seed=1,2'], '--seeds=N'),
         (['--vary=epochs=1,many'], 'many is not a whole number'),
         (['--vary=optimizer.learning_rate=-1:1:log3'], 'must be above 0'),
         (['--vary=optimizer.name=Adam,SGD', '--claim=Adm > SGD'], "unknown value in --claim 'Adm'.*'Adam'"),
