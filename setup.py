@@ -15,7 +15,11 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.11',
     packages=find_packages(include=[pattern for name in PACKAGES for pattern in (name, f'{name}.*')]),
-    package_data={'trainer.compare.report': ['templates/*'], 'trainer.trained': ['page/*']},
+    package_data={
+        'data_pipeline': ['digits.npz'],
+        'trainer.compare.report': ['templates/*'],
+        'trainer.trained': ['page/*'],
+    },
     entry_points={'console_scripts': ['seedwise = seedwise.__main__:main']},
     install_requires=[
         'tensorflow>=2.20,<2.22',
@@ -26,7 +30,7 @@ setup(
         'pyyaml',
         'absl-py',
         'tensorboard',
-        'scikit-learn',  # brings the digits that need no network
+        'scikit-learn',
         'scipy',
         'rich',
         'filelock',

@@ -27,6 +27,20 @@ def test_digits_are_bundled_and_split_evenly():
     assert dataset.fingerprint == sources.load(sources.locate('digits')).fingerprint
 
 
+def test_digits_are_scikit_learns_and_its_split():
+    """Their file was made so."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    x, y = load_digits(return_X_y=True)
+    order = np.concatenate(
+        train_test_split(np.arange(len(y)), test_size=sources.DIGITS_TEST, stratify=y, random_state=0)
+    )
+    with np.load(Path(sources.__file__).with_name('digits.npz')) as file:
+        np.testing.assert_array_equal(file['images'].reshape(-1, 64), x[order])
+        np.testing.assert_array_equal(file['labels'], y[order])
+
+
 @needs_files
 def test_the_order_of_sources_is_prepared_then_manual_then_download(tmp_path, mnist):
     assert sources.locate('mnist', mnist['TFDS_DATA_DIR'], '/nowhere').source == 'prepared'
