@@ -5,7 +5,10 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+
+from tests import forks
 
 ROOT = Path(__file__).parent.parent
 
@@ -32,14 +35,42 @@ def command(*arguments: str, launch: int = 0, **options) -> subprocess.Popen:
     return subprocess.Popen(trainer, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
 
 
-def run(workdir: Path, *arguments: str, launch: int = 0, code: int = 0, timeout: float = 300, **options) -> dict:
-    """Runs the command to its end and returns the result; fails where the exit code is not `code`."""
-    process = command(*arguments, f'--workdir={workdir}', launch=launch, **options)
-    out, err = process.communicate(timeout=timeout)
-    assert process.returncode == code, f'exit code {process.returncode}\n{out}\n{err}'
+#: Environment variables that nothing reads before a command has begun.
+READ_LATE = {'TFDS_DATA_DIR', *(f'{what}_proxy' for what in ('all', 'http', 'https', 'no'))}
+READ_LATE |= {name.upper() for name in READ_LATE}
+
+
+def run(
+    workdir: Path,
+    *arguments: str,
+    launch: int = 0,
+    code: int = 0,
+    timeout: float = 300,
+    env: Mapping[str, str] = os.environ,
+    fork: bool = True,
+) -> dict:
+    """Runs the command to its end and returns the result; fails where the exit code is not `code`.
+
+    In a fork of a process that has imported TensorFlow, which saves seconds, unless `fork` is false, the environment is
+    another than that process's, or there are several workers.
+    """
+    words = [*arguments, f'--workdir={workdir}']
+    if fork and not launch and read_late(env):
+        ended = forks.with_tensorflow().run('trainer.main', *words, environ=env, seconds=timeout)
+        ended_with, out, err = ended.code, ended.out, ended.err
+    else:
+        process = command(*words, launch=launch, env=env)
+        out, err = process.communicate(timeout=timeout)
+        ended_with = process.returncode
+    assert ended_with == code, f'exit code {ended_with}\n{out}\n{err}'
     path = workdir / 'result.json'
     result = json.loads(path.read_text()) if path.exists() else {}
     return result | {'stdout': out, 'stderr': err}
+
+
+def read_late(environ: Mapping[str, str]) -> bool:
+    """Returns whether an environment differs from that of this process only in what nothing reads at its start."""
+    return {name for name, _ in environ.items() ^ os.environ.items()} <= READ_LATE
 
 
 def study_text(*lines: str) -> str:
@@ -87,11 +118,15 @@ def compare(*arguments: str, **options) -> subprocess.Popen:
     return subprocess.Popen(words, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
 
 
-def finish(*arguments: str, code: int = 0, seconds: float = 300, **options) -> str:
-    """Runs a study to its end and returns what it printed; fails where the exit code is not `code`."""
-    out, err = (process := compare(*arguments, **options)).communicate(timeout=seconds)
-    assert process.returncode == code, f'exit code {process.returncode}\n{out}\n{err}'
-    return out + err
+def finish(*arguments: str, code: int = 0, seconds: float = 300, env: Mapping[str, str] = os.environ) -> str:
+    """Runs a study to its end and returns what it printed; fails where the exit code is not `code`.
+
+    In a fork, as `run`; its workers are processes of their own.
+    """
+    assert read_late(env)
+    ended = forks.with_tensorflow().run('trainer.compare', *arguments, environ=env, seconds=seconds)
+    assert ended.code == code, f'exit code {ended.code}\n{ended.out}\n{ended.err}'
+    return ended.out + ended.err
 
 
 def results_of(workdir: Path) -> dict[str, dict]:

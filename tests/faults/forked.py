@@ -107,6 +107,7 @@ def _child(
         os.chdir(folder or '.')
         os.setsid()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _hear_signals()
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
         os.dup2(out.fileno(), 1)
         os.dup2(err.fileno(), 2)
@@ -126,6 +127,14 @@ def _child(
         os._exit(code)
 
 
+def _hear_signals() -> None:
+    """The thread that waits for signals has stayed in the parent: as a process of its own would, the fork starts one."""
+    from seedwise import signals
+
+    signals._waiting.clear()
+    signals.unblock()
+
+
 def main_of(module: str) -> Callable[[], int]:
     """Returns what `python -m module` calls."""
     from seedwise import commands
@@ -140,7 +149,17 @@ def imported() -> None:
     from seedwise import tensorflow_import
 
     tensorflow_import.import_tensorflow()
-    import trainer.compare.allocation.rounds
-    import trainer.compare.report.write
-    import trainer.judging.read
-    import trainer.train  # noqa: F401
+    _import(
+        'trainer.compare.report.write', 'trainer.compare.allocation.rounds', 'trainer.judging.read', 'trainer.train'
+    )
+    _import('scipy.ndimage')  # by which the bundled digits are scaled
+
+
+def imported_without_tensorflow() -> None:
+    """Imports what `trainer.main` and `data_pipeline.prepare` import before TensorFlow."""
+    _import('seedwise.commands', 'trainer.config.check', 'trainer.config.unused', 'trainer.results')
+
+
+def _import(*modules: str) -> None:
+    for module in modules:
+        importlib.import_module(module)

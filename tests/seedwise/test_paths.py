@@ -1,13 +1,12 @@
 """Each way in which a path that a user gives can be odd: it works, or one line says why not."""
 
 import os
-import subprocess
-import sys
 
 import pytest
 
 from seedwise import paths
 from seedwise.errors import UserError
+from tests.forks import without_tensorflow
 from tests.helpers import ROOT, run
 
 RUN = ('--config=configs/mlp_adam.py', '--config.data.name=digits', '--config.epochs=0')
@@ -80,9 +79,7 @@ def test_every_command_refuses_such_places_before_tensorflow_starts(tmp_path):
         ('trainer.compare', study, '--study.base.data.data_dir=gs://b/data', f'--workdir={tmp_path}'),
         ('data_pipeline.prepare', '--dataset=mnist', '--data_dir=gs://b/data'),
     ):
-        done = subprocess.run(
-            [sys.executable, '-m', module, *words], cwd=ROOT, capture_output=True, text=True, timeout=60
-        )
-        assert (done.returncode, done.stderr.count('\n')) == (2, 1), done.stderr
-        assert '://b' in done.stderr
+        ended = without_tensorflow().run(module, *words, environ=os.environ)
+        assert (ended.code, ended.err.count('\n')) == (2, 1), ended.err
+        assert '://b' in ended.err
     assert not os.path.exists(ROOT / 'gs:')

@@ -1,6 +1,6 @@
 """Every optimizer with every option, trained step by step on one strategy.
 
-python -m tests.trainer.optimizer_cases CASES FOLDER STRATEGY..., with CASES 'default' or 'all', and STRATEGY of
+python -m tests.trainer.optimizer_cases CASES FOLDER STRATEGY..., with CASES 'few', 'default' or 'all', and STRATEGY of
 one_device, mirrored and multi_worker (that one alone, with the cluster in the environment). For each strategy it writes
 FOLDER/<strategy>.npz (multi_worker: with the worker's index), with two arrays for each case, each of shape
 [steps + 1, weights]: what was trained and what would be evaluated before the first step and after each.
@@ -70,6 +70,10 @@ def value(optimizer: str, argument: str):
     return False if (optimizer, argument) == ('Muon', 'nesterov') else VALUES[argument]
 
 
+#: Those that look at whole gradients, or keep state of their own; the others treat each weight by itself.
+FEW = ('SGD clipnorm', 'SGD clipvalue', 'Adam averaged', 'Lamb with all', 'Muon with all', 'ScheduleFreeAdamW with all')
+
+
 def cases(which: str) -> dict[str, dict]:
     """Returns name -> fields of config.optimizer."""
     found: dict[str, dict] = {}
@@ -89,7 +93,7 @@ def cases(which: str) -> dict[str, dict]:
             if name != 'ScheduleFreeAdamW':
                 found[f'{name} averaged'] = {'name': name} | AVERAGED
                 found[f'{name} overwritten'] = {'name': name} | OVERWRITTEN
-    return found
+    return {name: found[name] for name in FEW} if which == 'few' else found
 
 
 def config_of(fields: dict, **more):

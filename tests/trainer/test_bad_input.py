@@ -1,7 +1,7 @@
 """Promise 7: a mistake is told in one line, exit code 2, before TensorFlow is imported where that is possible.
 
-Real processes. Where TensorFlow is not needed to know, a package of its name that cannot be imported proves that it
-was not asked for.
+Real commands, in forks. Where TensorFlow is not needed to know, a package of its name that cannot be imported proves that
+it was not asked for.
 """
 
 import json
@@ -15,7 +15,8 @@ from pathlib import Path
 import filelock
 import pytest
 
-from tests.helpers import NO_TEST_DATA, ROOT, TEST_DATA, run
+from tests.forks import no_tensorflow, with_tensorflow, without_tensorflow
+from tests.helpers import NO_TEST_DATA, TEST_DATA, run
 
 MANUAL = TEST_DATA / 'mnist'
 needs_files = pytest.mark.skipif(not MANUAL.is_dir(), reason=f'{NO_TEST_DATA}mnist/')
@@ -25,38 +26,36 @@ RUN = ('--config=configs/mlp_sgd.py', '--config.data.name=digits')
 OFFLINE = dict.fromkeys(('http_proxy', 'https_proxy', 'HTTP_PROXY', 'HTTPS_PROXY'), 'http://127.0.0.1:1')
 
 
-@pytest.fixture(scope='session')
-def no_tensorflow(tmp_path_factory) -> Path:
-    """A folder for PYTHONPATH in which TensorFlow cannot be imported."""
-    folder = tmp_path_factory.mktemp('no_tensorflow')
-    (folder / 'tensorflow').mkdir()
-    (folder / 'tensorflow' / '__init__.py').write_text("raise RuntimeError('TensorFlow was imported')")
-    return folder
+def line_of(code: int | None, out: str, err: str) -> str:
+    """Returns the line that a command printed which must have failed as promised."""
+    assert code == 2, err
+    assert out == ''
+    lines = err.splitlines()
+    assert len(lines) == 1, err
+    assert lines[0].startswith('error: ')
+    assert len(lines[0]) < 700
+    return lines[0]
 
 
 @pytest.fixture
-def error(no_tensorflow, tmp_path):
+def error(tmp_path):
     """A function that runs a command which must fail as promised, and returns the line it prints."""
 
     def fail(*arguments: str, module: str = 'trainer.main', tensorflow: bool = False, **variables: str) -> str:
-        path = os.pathsep.join(map(str, [ROOT] if tensorflow else [no_tensorflow, ROOT]))
-        process = subprocess.run(
-            [sys.executable, '-m', module, *arguments],
-            cwd=tmp_path,  # so that nothing is left in the checkout should a command not fail
-            env=os.environ | {'PYTHONPATH': path} | variables,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert process.returncode == 2, process.stderr
-        assert process.stdout == ''
-        lines = process.stderr.splitlines()
-        assert len(lines) == 1, process.stderr
-        assert lines[0].startswith('error: ')
-        assert len(lines[0]) < 700
-        return lines[0]
+        forks = with_tensorflow() if tensorflow else without_tensorflow()
+        # In a folder of its own, so that nothing is left in the checkout should a command not fail.
+        ended = forks.run(module, *arguments, environ=os.environ | variables, folder=tmp_path)
+        return line_of(ended.code, ended.out, ended.err)
 
     return fail
+
+
+def test_a_process_of_its_own_says_it_too(tmp_path):
+    done = subprocess.run(
+        [sys.executable, '-m', 'trainer.main', *RUN, '--config.epoch=3'],
+        cwd=tmp_path, env=os.environ | {'PYTHONPATH': no_tensorflow()}, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert "Did you mean 'epochs'?" in line_of(done.returncode, done.stdout, done.stderr)
 
 
 OVERRIDES = [

@@ -33,9 +33,9 @@ def trainable(model):
     return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
 
 
-@pytest.mark.parametrize(('depth', 'parameters'), [(20, 269_722), (32, 464_154), (44, 658_586), (56, 853_018)])
+@pytest.mark.parametrize(('depth', 'parameters'), [(20, 269_722), (32, 464_154)])
 def test_resnet_has_the_parameters_of_the_paper(depth, parameters):
-    assert trainable(build('resnet', depth=depth)) == parameters  # table 6: 0.27, 0.46, 0.66 and 0.85 million
+    assert trainable(build('resnet', depth=depth)) == parameters  # table 6: 0.27 and 0.46 million
 
 
 @pytest.mark.parametrize('name', ['resnet', 'vit', 'keras.applications.MobileNetV2'])

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,10 +15,30 @@ from tests.helpers import ROOT, command, last_checkpoint, run
 
 DIGITS = ('--config.data.name=digits', '--config.checkpoint.every_seconds=0', '--config.checkpoint.every_steps=7')
 CNN = ('--config=configs/cnn_nadam.py', *DIGITS, '--config.data.validation=100', '--config.epochs=20')
-MLP = ('--config=configs/mlp_dropout.py', *DIGITS, '--config.data.validation=100', '--config.epochs=30')
+MLP = (
+    '--config=configs/mlp_dropout.py',
+    '--config.model.hidden=(64, 64)',
+    *DIGITS,
+    '--config.data.validation=100',
+    '--config.epochs=20',
+)
 MLP += ('--config.metrics=macro_f1,auc', '--config.monitor=macro_f1')
 AUGMENT = ('--config.data.augment.flip', '--config.data.augment.crop=2', '--config.data.augment.mixup=1.0')
-SHORT = ('--config=configs/mlp_adam.py', *DIGITS, '--config.epochs=4')
+SHORT = ('--config=configs/mlp_adam.py', '--config.data.name=digits', '--config.epochs=1')
+SHORT += ('--config.checkpoint.every_seconds=0', '--config.checkpoint.every_steps=3', '--config.checkpoint.keep=3')
+
+
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory):
+    """The MLP with augmentation, undisturbed."""
+    return run(tmp_path_factory.mktemp('whole') / 'run', *MLP, *AUGMENT)
+
+
+@pytest.fixture(scope='module')
+def short(tmp_path_factory):
+    """A finished run, and its folder, which is not to be changed."""
+    folder = tmp_path_factory.mktemp('short') / 'run'
+    return run(folder, *SHORT), folder
 
 
 def kill_after_progress(workdir, arguments, launch, chance) -> None:
@@ -33,21 +54,7 @@ def kill_after_progress(workdir, arguments, launch, chance) -> None:
     process.communicate()
 
 
-@pytest.mark.parametrize(
-    ('arguments', 'launch', 'kills'),
-    [
-        ((*MLP, *AUGMENT), 0, 1),
-        *(pytest.param(*case, 5, marks=pytest.mark.slow) for case in ((CNN, 0), (MLP, 0), (MLP, 2))),
-    ],
-    ids=['once', 'cnn', 'mlp with dropout and batch normalisation', 'two workers'],
-)
-def test_killed_at_random_moments_ends_with_the_same_weights(tmp_path, arguments, launch, kills):
-    """Slow where killed five times: each start imports TensorFlow."""
-    whole = run(tmp_path / 'whole', *arguments, launch=launch)
-    chance = random.Random()  # another one each time: any moment must do
-    for _ in range(kills):
-        kill_after_progress(tmp_path / 'killed', arguments, launch, chance)
-    killed = run(tmp_path / 'killed', *arguments, launch=launch)
+def check_same(killed: dict, whole: dict) -> None:
     assert killed['weights_sha256'] == whole['weights_sha256']
     assert killed['test'] == whole['test']
     without_times = [
@@ -56,20 +63,39 @@ def test_killed_at_random_moments_ends_with_the_same_weights(tmp_path, arguments
     assert without_times[0] == without_times[1]
 
 
-def test_the_same_config_twice_gives_the_same_weights_and_another_seed_others(tmp_path):
-    first, second = (run(tmp_path / name, *SHORT) for name in 'ab')
-    other = run(tmp_path / 'c', *SHORT, '--config.seed=1')
-    assert first['weights_sha256'] == second['weights_sha256'] != other['weights_sha256']
+def test_killed_at_a_random_moment_ends_with_the_same_weights(tmp_path, whole):
+    kill_after_progress(tmp_path / 'killed', (*MLP, *AUGMENT), 0, random.Random())  # another one each time
+    check_same(run(tmp_path / 'killed', *MLP, *AUGMENT), whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('arguments', 'launch'),
+    [(CNN, 0), (MLP, 0), (MLP, 2)],
+    ids=['cnn', 'mlp with dropout and batch normalisation', 'two workers'],
+)
+def test_killed_five_times_ends_with_the_same_weights(tmp_path, arguments, launch):
+    """Slow: each start imports TensorFlow."""
+    whole = run(tmp_path / 'whole', *arguments, launch=launch)
+    chance = random.Random()  # another one each time: any moment must do
+    for _ in range(5):
+        kill_after_progress(tmp_path / 'killed', arguments, launch, chance)
+    check_same(run(tmp_path / 'killed', *arguments, launch=launch), whole)
+
+
+def test_the_same_config_twice_gives_the_same_weights_and_another_seed_others(tmp_path, short):
+    again, other = run(tmp_path / 'again', *SHORT), run(tmp_path / 'other', *SHORT, '--config.seed=1')
+    assert short[0]['weights_sha256'] == again['weights_sha256'] != other['weights_sha256']
 
 
 @pytest.mark.parametrize('launch', [0, pytest.param(2, marks=pytest.mark.slow)], ids=['one process', 'two workers'])
-def test_sigterm_saves_and_the_same_command_continues(tmp_path, launch):
+def test_sigterm_saves_and_the_same_command_continues(tmp_path, request, launch):
     """Slow with two workers: four processes that import TensorFlow and compile, two at a time."""
-    arguments = [*(a for a in MLP if 'every_steps' not in a), '--config.epochs=50']  # long enough to be stopped
+    arguments = [*(a for a in MLP if 'every_steps' not in a), *AUGMENT]
     process = command(*arguments, f'--workdir={tmp_path / "run"}', launch=launch)
     while not (tmp_path / 'run' / 'tensorboard' / 'validation').exists():
         assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
+        time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 75, err
@@ -80,27 +106,28 @@ def test_sigterm_saves_and_the_same_command_continues(tmp_path, launch):
     result = run(tmp_path / 'run', *arguments, launch=launch)
     assert f'continuing at step {stopped_at:,}' in result['stderr']
     if not launch:  # of two workers, the test above says it
-        assert result['weights_sha256'] == run(tmp_path / 'whole', *arguments)['weights_sha256']
+        check_same(result, request.getfixturevalue('whole'))
 
 
-def test_a_finished_run_is_reported_not_trained_again(tmp_path):
-    first = run(tmp_path / 'run', *SHORT)
-    written = (tmp_path / 'run' / 'result.json').stat().st_mtime_ns
+def test_a_finished_run_is_reported_not_trained_again(short):
+    first, folder = short
+    written = (folder / 'result.json').stat().st_mtime_ns
     started = time.monotonic()
-    again = run(tmp_path / 'run', *SHORT)
+    again = run(folder, *SHORT, fork=False)
     assert time.monotonic() - started < 3, 'TensorFlow must not be needed to report'
-    assert (tmp_path / 'run' / 'result.json').stat().st_mtime_ns == written
+    assert (folder / 'result.json').stat().st_mtime_ns == written
     assert again['stdout'] == first['stdout']
 
 
-def test_only_the_last_checkpoints_are_kept(tmp_path):
-    run(tmp_path / 'run', *SHORT, '--config.checkpoint.keep=3')
-    assert len(list((tmp_path / 'run' / 'checkpoints').glob('*.index'))) == 3
+def test_only_the_last_checkpoints_are_kept(short):
+    """Of four: after 3, 6, 9 and all 12 steps."""
+    steps = [int(path.stem.rpartition('-')[2]) for path in (short[1] / 'checkpoints').glob('*.index')]
+    assert sorted(steps) == [6, 9, 12]
 
 
-def test_a_torn_result_is_not_read_as_one(tmp_path):
-    result = run(tmp_path / 'run', *SHORT)
-    path = tmp_path / 'run' / 'result.json'
+def test_a_torn_result_is_not_read_as_one(tmp_path, short):
+    result, folder = short
+    path = shutil.copytree(folder, tmp_path / 'run') / 'result.json'
     partial = path.with_name('.result.json.partial')
     partial.write_text(path.read_text()[:100])
     path.unlink()

@@ -4,14 +4,13 @@ import contextlib
 import http.server
 import os
 import socket
-import subprocess
-import sys
 import threading
 
 import pytest
 
 from data_pipeline.from_tfds import download
-from tests.helpers import ROOT, run
+from tests.forks import with_tensorflow
+from tests.helpers import run
 
 PAGE = b'<html>log in to the network of the hotel</html>'
 
@@ -113,12 +112,12 @@ def environment(data_dir, proxy: str) -> dict[str, str]:
     ],
 )
 def test_prepare_ends_in_one_line_behind_a_proxy_that_does_not_deliver(server, tmp_path, proxy, reason):
-    words = [sys.executable, '-m', 'data_pipeline.prepare', '--dataset=kmnist', f'--data_dir={tmp_path}']
     env = environment(tmp_path, proxy.replace('SERVER', server))
-    done = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
-    assert (done.returncode, done.stderr.count('\n')) == (2, 1), done.stderr
-    assert "dataset 'kmnist' is not available here; it needs one of" in done.stderr
-    assert reason in done.stderr
+    words = ('data_pipeline.prepare', '--dataset=kmnist', f'--data_dir={tmp_path}')
+    done = with_tensorflow().run(*words, environ=env)
+    assert (done.code, done.err.count('\n')) == (2, 1), done.err
+    assert "dataset 'kmnist' is not available here; it needs one of" in done.err
+    assert reason in done.err
 
 
 def test_a_run_falls_back_loudly_behind_such_a_proxy_or_ends_if_it_may_not(server, tmp_path):

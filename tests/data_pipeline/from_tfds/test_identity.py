@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from data_pipeline import sources
-from data_pipeline.from_tfds import identity, prepared
+from data_pipeline.from_tfds import builders, identity, prepared
 from seedwise.errors import UserError
 from tests.helpers import NO_TEST_DATA, TEST_DATA
 from trainer import results
@@ -23,27 +23,49 @@ def prepare(name: str, data_dir: Path, files: str = '') -> sources.Dataset:
 
 
 @pytest.fixture(scope='module')
-def both(tmp_path_factory) -> Path:
-    """A folder in which MNIST, and then Fashion-MNIST, was prepared, next to what an earlier version left of MNIST."""
-    data_dir = tmp_path_factory.mktemp('data')
+def of_mnist(mnist) -> Path:
+    """The folder of prepared MNIST."""
+    return next(Path(mnist['TFDS_DATA_DIR'], 'mnist').glob('*/dataset_info.json')).parent
+
+
+@pytest.mark.slow
+def test_two_datasets_whose_files_have_the_same_names_are_prepared_in_one_folder(tmp_path):
+    """Next to what an earlier version left of MNIST. Slow: two data sets are prepared."""
     for file in (TEST_DATA / 'mnist').iterdir():
-        left = data_dir / 'downloads' / 'extracted' / f'GZIP.{file.name}'
+        left = tmp_path / 'downloads' / 'extracted' / f'GZIP.{file.name}'
         left.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, left)
     for name in NAMES:
-        prepare(name, data_dir)
-    return data_dir
-
-
-def test_two_datasets_whose_files_have_the_same_names_are_prepared_in_one_folder(both):
+        prepare(name, tmp_path)
     for name in NAMES:
-        assert sources.load(sources.locate(name, str(both))).fingerprint == identity.KNOWN[name][1]
+        assert sources.load(sources.locate(name, str(tmp_path))).fingerprint == identity.KNOWN[name][1]
 
 
-def swapped(both: Path, tmp_path: Path) -> Path:
+def test_each_is_extracted_into_an_empty_folder_of_its_own(tmp_path, monkeypatch):
+    """TFDS takes an extracted file for that of the archive of the same name, whichever data set's it is."""
+    found = []
+
+    class Builder:
+        def __init__(self, name, data_dir):
+            self.data_dir = data_dir
+
+        def download_and_prepare(self, download_config):
+            folder = Path(download_config.extract_dir)
+            found.append((folder, folder.exists()))
+            (folder / 'left').mkdir(parents=True)
+
+    monkeypatch.setattr('tensorflow_datasets.builder', Builder)
+    for name in (*NAMES, NAMES[0]):
+        builders.prepare(sources.locate(name, str(tmp_path), str(TEST_DATA / name)))
+    assert [there for _, there in found] == [False] * 3
+    assert len({folder for folder, _ in found}) == 2
+    assert not any(folder.exists() for folder, _ in found)
+
+
+def swapped(of_mnist: Path, tmp_path: Path) -> Path:
     """Returns a folder in which Fashion-MNIST is MNIST, as an earlier version prepared it."""
     wrong = tmp_path / 'fashion_mnist' / '3.0.1'
-    shutil.copytree(both / 'mnist' / '3.0.1', wrong, ignore=shutil.ignore_patterns('.*'))
+    shutil.copytree(of_mnist, wrong, ignore=shutil.ignore_patterns('.*'))
     for file in wrong.glob('mnist-*'):
         file.rename(wrong / f'fashion_{file.name}')
     info = json.loads((wrong / 'dataset_info.json').read_text(encoding='utf-8'))
@@ -54,9 +76,9 @@ def swapped(both: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     'memory_limit_mb', [0, pytest.param(4096, marks=pytest.mark.slow)], ids=['streamed', 'in memory']
 )
-def test_what_was_prepared_from_the_wrong_files_is_noticed_when_it_is_read(both, tmp_path, memory_limit_mb):
+def test_what_was_prepared_from_the_wrong_files_is_noticed_when_it_is_read(of_mnist, tmp_path, memory_limit_mb):
     """Slow in memory: 70,000 images are decoded once more to reach the same check."""
-    wrong = swapped(both, tmp_path)
+    wrong = swapped(of_mnist, tmp_path)
     for _ in range(2):  # the second time there is a decoded copy, or a stamp
         location = sources.locate('fashion_mnist', str(tmp_path))
         with pytest.raises(UserError) as caught, prepared.errors_explained(location):
@@ -72,19 +94,18 @@ def test_a_result_of_the_wrong_data_is_not_taken_for_one(tmp_path):
         results.read_result(tmp_path)
 
 
-def test_other_content_under_a_known_name_is_noticed_and_a_copy_under_an_own_name_is_not(both):
-    folder = both / 'mnist' / '3.0.1'
+def test_other_content_under_a_known_name_is_noticed_and_a_copy_under_an_own_name_is_not(of_mnist):
     with pytest.raises(UserError, match='its fingerprint is 000000000000 and should be bd58c4704eea'):
-        identity.check('mnist', folder, '0' * 64)
-    identity.check('mnist', folder, identity.KNOWN['mnist'][1])
-    identity.check('my_mnist', folder, identity.KNOWN['mnist'][1])
+        identity.check('mnist', of_mnist, '0' * 64)
+    identity.check('mnist', of_mnist, identity.KNOWN['mnist'][1])
+    identity.check('my_mnist', of_mnist, identity.KNOWN['mnist'][1])
 
 
-def test_two_unknown_datasets_with_the_same_examples_are_noticed(both, tmp_path):
+def test_two_unknown_datasets_with_the_same_examples_are_noticed(of_mnist, tmp_path):
     """KMNIST's files have the names of MNIST's too, and so have those of others; their fingerprints are not known here."""
     for name in ('kmnist', 'qmnist'):
         folder = tmp_path / name / '3.0.1'
-        shutil.copytree(both / 'mnist' / '3.0.1', folder, ignore=shutil.ignore_patterns('.*'))
+        shutil.copytree(of_mnist, folder, ignore=shutil.ignore_patterns('.*'))
     monkey = {'kmnist', 'emnist'}
     (tmp_path / 'qmnist').rename(tmp_path / 'emnist')
     for name in monkey:

@@ -17,7 +17,7 @@ from tensorboard.backend.event_processing.plugin_event_accumulator import EventA
 from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.util import tensor_util
 
-from tests.helpers import ROOT, study_text
+from tests.helpers import finish, study_text
 from trainer.compare import grid, runs
 from trainer.compare.analysis.statistics import mean_interval
 from trainer.compare.analysis.tuning.replicates import by_replicate
@@ -41,10 +41,8 @@ def workdir(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp('study')
     (folder / 'small.py').write_text(STUDY)
     arguments = [f'--study={folder / "small.py"}', f'--workdir={folder / "w"}', '--study.base.tensorboard.enabled=true']
-    command = [sys.executable, '-m', 'trainer.compare', *arguments]
-    done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert f'tensorboard --logdir={folder / "w"}, then http://localhost:6006/{FRONT}' in done.stdout
+    said = finish(*arguments, '--workers=1')
+    assert f'tensorboard --logdir={folder / "w"}, then http://localhost:6006/{FRONT}' in said
     return folder / 'w'
 
 
