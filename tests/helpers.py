@@ -36,7 +36,7 @@ def command(*arguments: str, launch: int = 0, **options) -> subprocess.Popen:
 
 
 #: Environment variables that nothing reads before a command has begun.
-READ_LATE = {'TFDS_DATA_DIR', *(f'{what}_proxy' for what in ('all', 'http', 'https', 'no'))}
+READ_LATE = {'PYTEST_CURRENT_TEST', 'TFDS_DATA_DIR', *(f'{what}_proxy' for what in ('all', 'http', 'https', 'no'))}
 READ_LATE |= {name.upper() for name in READ_LATE}
 
 
@@ -123,10 +123,14 @@ def finish(*arguments: str, code: int = 0, seconds: float = 300, env: Mapping[st
 
     In a fork, as `run`; its workers are processes of their own.
     """
-    assert read_late(env)
-    ended = forks.with_tensorflow().run('trainer.compare', *arguments, environ=env, seconds=seconds)
-    assert ended.code == code, f'exit code {ended.code}\n{ended.out}\n{ended.err}'
-    return ended.out + ended.err
+    if read_late(env):
+        ended = forks.with_tensorflow().run('trainer.compare', *arguments, environ=env, seconds=seconds)
+        ended_with, out, err = ended.code, ended.out, ended.err
+    else:
+        out, err = (process := compare(*arguments, env=env)).communicate(timeout=seconds)
+        ended_with = process.returncode
+    assert ended_with == code, f'exit code {ended_with}\n{out}\n{err}'
+    return out + err
 
 
 def results_of(workdir: Path) -> dict[str, dict]:

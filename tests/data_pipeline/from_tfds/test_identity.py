@@ -23,9 +23,9 @@ def prepare(name: str, data_dir: Path, files: str = '') -> sources.Dataset:
 
 
 @pytest.fixture(scope='module')
-def of_mnist(mnist) -> Path:
+def of_mnist(mnist_folder) -> Path:
     """The folder of prepared MNIST."""
-    return next(Path(mnist['TFDS_DATA_DIR'], 'mnist').glob('*/dataset_info.json')).parent
+    return next(Path(mnist_folder, 'mnist').glob('*/dataset_info.json')).parent
 
 
 @pytest.mark.slow
