@@ -24,7 +24,8 @@ import hypothesis
 from hypothesis import strategies as st
 
 from seedwise.errors import UserError
-from tests.faults import disk, figures, files, forked, hostile, inputs, kills, sittings, small, surroundings, together
+from tests.faults import figures, files, forked, hostile, inputs, kills, sittings, small
+from tests.faults.machine import disk, surroundings, together
 from tests.helpers import ROOT
 
 #: What is tried once: an own folder and a source of chance -> (how many faults were made, what is wrong with what came of
@@ -132,7 +133,7 @@ def main() -> int:
     except UserError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
-    if {'disk', 'surroundings'} & set(names):
+    if {'disk', 'together', 'surroundings'} & set(names):
         disk.preloaded()
     os.chdir(ROOT)
     forked.imported()
@@ -149,6 +150,7 @@ def main() -> int:
     finally:
         kills.forget()
         small.forget()
+        disk.forget()
     print('', *state.summary(), sep='\n')
     return 1 if state.found else 0
 

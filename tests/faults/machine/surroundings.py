@@ -3,7 +3,6 @@
 A run either ends with its weights, or says in a line what it lacks, or is killed by the kernel and goes on afterwards.
 """
 
-import ctypes
 import json
 import os
 import random
@@ -11,7 +10,8 @@ import resource
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.faults import disk, small
+from tests.faults import small
+from tests.faults.machine import disk, mounts
 from tests.helpers import ROOT
 
 #: Where Linux keeps control groups of memory, version 1 and 2.
@@ -19,13 +19,7 @@ GROUPS = (Path('/sys/fs/cgroup/memory'), Path('/sys/fs/cgroup'))
 
 GROUP = 'seedwise-fault'
 
-#: Exit code of a process that may not change its surroundings here: nothing was tried.
-NOT_ALLOWED = 77
-
 DAY = 86400
-
-#: Of <sched.h> and <sys/mount.h>.
-NEW_MOUNTS, READ_ONLY, REMOUNT, BIND, RECURSIVE, PRIVATE = 0x20000, 1, 32, 4096, 16384, 1 << 18
 
 
 def act(folder: Path, rng: random.Random) -> tuple[int, str]:
@@ -49,7 +43,7 @@ def act(folder: Path, rng: random.Random) -> tuple[int, str]:
     what = rng.choice([*ways])
     workdir = folder / 'run'
     ended = small.train(workdir, before=ways[what])
-    if ended.code == NOT_ALLOWED:
+    if ended.code == mounts.NOT_ALLOWED:
         return 0, ''
     what += {
         'few open files': f' ({files})',
@@ -68,28 +62,15 @@ def act(folder: Path, rng: random.Random) -> tuple[int, str]:
     return 1, f'{what}: {fault}' if fault else ''
 
 
-def _mounted(source: str, place: str, kind: str | None, flags: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    encoded = kind.encode() if kind else None
-    if libc.mount(source.encode(), place.encode(), encoded, ctypes.c_ulong(flags), None):
-        raise SystemExit(NOT_ALLOWED)
-
-
-def _own_mounts() -> None:
-    if ctypes.CDLL(None, use_errno=True).unshare(NEW_MOUNTS):
-        raise SystemExit(NOT_ALLOWED)
-    _mounted('none', '/', None, RECURSIVE | PRIVATE)
-
-
 def no_shared_memory() -> None:
-    _own_mounts()
-    _mounted('none', '/dev/shm', 'tmpfs', READ_ONLY)
+    mounts.own()
+    mounts.mount('none', '/dev/shm', 'tmpfs', mounts.READ_ONLY)
 
 
 def read_only_install() -> None:
-    _own_mounts()
-    _mounted(str(ROOT), str(ROOT), None, BIND)
-    _mounted('none', str(ROOT), None, BIND | REMOUNT | READ_ONLY)
+    mounts.own()
+    mounts.mount(str(ROOT), str(ROOT), None, mounts.BIND)
+    mounts.mount('none', str(ROOT), None, mounts.BIND | mounts.REMOUNT | mounts.READ_ONLY)
 
 
 def little_memory(root: Path, limit: int) -> None:

@@ -1,5 +1,6 @@
-/* Makes the n-th operation on files below a folder fail, in the process that calls fault_set (see disk.py), and lets the
-   clock jump in one that calls clock_set (see surroundings.py). */
+/* Makes the n-th operation on files below a folder fail, or all of them slow, in the process that calls fault_set (see
+   disk.py); lets the clock jump in one that calls clock_set (see surroundings.py); and takes away file locks, in one that
+   calls locks_set and in all that it starts with the variable SEEDWISE_FAULTS_LOCKS (see together.py). */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,7 +27,9 @@ void fault_set(const char *below, int which, int error, long nth, int for_good) 
 
 long fault_left(void) { return left; }
 
+/* Of an error number 0, an operation is not to fail, but to take `left` microseconds longer. */
 static int hit(void) {
+    if (!number) return usleep(left), 0;
     long now = __sync_sub_and_fetch(&left, 1);
     return now == 0 || (lasting && now < 0);
 }
@@ -127,3 +131,35 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
     if (clock == CLOCK_REALTIME && calls >= 0 && __sync_sub_and_fetch(&calls, calls > 0) == 0) now->tv_sec += seconds;
     return code;
 }
+
+static int locks = -1; /* -1: as they are; 0: each is had at once, by anybody; else the error of each */
+
+void locks_set(int error) { locks = error; }
+
+__attribute__((constructor)) static void from_environment(void) {
+    const char *given = getenv("SEEDWISE_FAULTS_LOCKS");
+    if (given) locks = atoi(given);
+}
+
+static int without_lock(void) {
+    if (locks) errno = locks;
+    return locks ? -1 : 0;
+}
+
+int flock(int fd, int operation) {
+    REAL(int, flock, int, int);
+    return locks >= 0 ? without_lock() : real(fd, operation);
+}
+
+#define CONTROLLING(name) \
+    int name(int fd, int command, ...) { \
+        REAL(int, name, int, int, ...); \
+        va_list rest; \
+        va_start(rest, command); \
+        void *argument = va_arg(rest, void *); \
+        va_end(rest); \
+        int sets = command == F_SETLK || command == F_SETLKW || command == F_OFD_SETLK || command == F_OFD_SETLKW; \
+        return sets && locks >= 0 ? without_lock() : real(fd, command, argument); \
+    }
+CONTROLLING(fcntl)
+CONTROLLING(fcntl64)
