@@ -73,6 +73,7 @@ def parts() -> Mapping[str, Act]:
         'tables': drawn(tables, lambda pair, folder: inputs.check_table(*pair, folder)),
         'hostile': drawn(hostile.tables(), hostile.check),
         'disk': disk.act,
+        'growing': disk.growing,
         'files': files.act,
         'together': together.act,
         'surroundings': surroundings.act,

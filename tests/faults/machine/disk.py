@@ -37,7 +37,7 @@ FAULTS = {
     'slow': (READ | WRITE | OPEN, 0, True),
 }
 
-#: Operations on its folder that the small run makes; more is harmless.
+#: Operations on its folder that the small run makes, or pages that it fills; more is harmless.
 MOST = 400
 
 
@@ -87,6 +87,36 @@ def act(folder: Path, rng: random.Random) -> tuple[int, str]:
     way = rng.choice(ways)
     what, fault = way(folder, rng)
     return 1, f'{what}: {fault}' if fault else ''
+
+
+def growing(folder: Path, rng: random.Random) -> tuple[int, str]:
+    """A file system that is full, and one step larger for each try: every write in turn is the one that finds no room.
+
+    The same command goes on from what the last try left, and ends with the same weights. The step is a page (4 KiB) or
+    more, and where it begins is drawn, so that turns differ. Returns (tries, the fault).
+    """
+    place, study = folder / 'disk', rng.random() < 0.3
+    step = rng.choice([64, 128, 256]) if study else rng.choice([4, 8, 16])
+    size, tries = 4 * rng.randint(1, step // 4), 0
+    what = f'{"study" if study else "run"} on a disk of {size} KiB, and {step} more each time'
+    place.mkdir()
+    command = ['mount', '-t', 'tmpfs', '-o', f'size={size}k', 'none', str(place)]
+    if os.geteuid() or subprocess.run(command, capture_output=True).returncode:
+        return 0, ''
+    try:
+        while True:
+            ended = small.compare(folder, place / 'work') if study else small.train(place / 'run')
+            tries += 1
+            if (fault := ended.fault((0, 1) if study else (0,))) or tries == MOST:
+                return tries, f'{what}, at {size} KiB: {fault or "no end"}: {(ended.out + ended.err)[-2500:]}'
+            if not ended.code:
+                break
+            size += step
+            Disk(place).remount(f'size={size}k')
+        fault = small.continued_study(folder, place / 'work') if study else small.continued(place / 'run')
+        return tries, f'{what}: {fault}' if fault else ''
+    finally:
+        subprocess.run(['umount', '--lazy', str(place)], check=False)
 
 
 def shimmed(folder: Path, rng: random.Random) -> tuple[str, str]:

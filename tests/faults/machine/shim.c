@@ -1,6 +1,6 @@
 /* Makes the n-th operation on files below a folder fail, or all of them slow, in the process that calls fault_set (see
-   disk.py); lets the clock jump in one that calls clock_set (see surroundings.py); and takes away file locks, in one that
-   calls locks_set and in all that it starts with the variable SEEDWISE_FAULTS_LOCKS (see together.py). */
+   disk.py); lets the clock jump in one that calls clock_set (see surroundings.py); and takes away file locks in one that calls
+   locks_set (see together.py). Processes that these start do the same, for variables SEEDWISE_FAULTS_CLOCK and _LOCKS. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/time.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -121,15 +122,28 @@ FILE *fopen(const char *path, const char *mode) {
 OPENING(open)
 OPENING(open64)
 
-static long seconds, calls = -1;
+static volatile long seconds, calls = -1;
 
 void clock_set(long jump, long after) { seconds = jump, calls = after; }
+
+static long jumped(void) { return calls >= 0 && __sync_sub_and_fetch(&calls, calls > 0) == 0 ? seconds : 0; }
 
 int clock_gettime(clockid_t clock, struct timespec *now) {
     REAL(int, clock_gettime, clockid_t, struct timespec *);
     int code = real(clock, now);
-    if (clock == CLOCK_REALTIME && calls >= 0 && __sync_sub_and_fetch(&calls, calls > 0) == 0) now->tv_sec += seconds;
+    if (clock == CLOCK_REALTIME) now->tv_sec += jumped();
     return code;
+}
+int gettimeofday(struct timeval *now, void *zone) {
+    REAL(int, gettimeofday, struct timeval *, void *);
+    int code = real(now, zone);
+    now->tv_sec += jumped();
+    return code;
+}
+time_t time(time_t *to) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return to ? *to = now.tv_sec : now.tv_sec;
 }
 
 static int locks = -1; /* -1: as they are; 0: each is had at once, by anybody; else the error of each */
@@ -137,8 +151,9 @@ static int locks = -1; /* -1: as they are; 0: each is had at once, by anybody; e
 void locks_set(int error) { locks = error; }
 
 __attribute__((constructor)) static void from_environment(void) {
-    const char *given = getenv("SEEDWISE_FAULTS_LOCKS");
+    const char *given = getenv("SEEDWISE_FAULTS_LOCKS"), *jump = getenv("SEEDWISE_FAULTS_CLOCK");
     if (given) locks = atoi(given);
+    if (jump) sscanf(jump, "%ld,%ld", &seconds, &calls);
 }
 
 static int without_lock(void) {
