@@ -29,7 +29,7 @@ setup(
         'scikit-learn',  # brings the digits that need no network
         'scipy',
         'rich',
-        'filelock',
+        'filelock>=4',  # where a file system has no locks: fallback_to_soft
         'portpicker',
         'statsmodels',
         'matplotlib',
