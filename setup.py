@@ -33,7 +33,7 @@ setup(
         'scikit-learn',
         'scipy',
         'rich',
-        'filelock',
+        'filelock>=4',  # where a file system has no locks: fallback_to_soft
         'portpicker',
         'statsmodels',
         'matplotlib',

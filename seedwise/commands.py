@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 import ml_collections
@@ -108,6 +109,11 @@ def run(
         print(f'error: {file}: {error.strerror}', file=sys.stderr)
         _discard_output()
         return 2
+    except (MemoryError, ImportError) as error:
+        if isinstance(error, ImportError) and 'failed to map segment' not in str(error):
+            raise
+        print(f'error: there is not enough memory{_limit_of_memory()}', file=sys.stderr)
+        return 2
     except Interrupted as error:
         print(f'{error}; all is saved: the same command continues', file=sys.stderr)
         return STOPPED
@@ -116,9 +122,21 @@ def run(
         return 130
 
 
+def _resource() -> ModuleType | None:
+    """Returns the module `resource`, which Windows does not have."""
+    return importlib.import_module('resource') if importlib.util.find_spec('resource') else None
+
+
+def _limit_of_memory() -> str:
+    """Returns words on how much memory this process may take, if that is limited."""
+    resource = _resource()
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0] if resource else -1
+    return f': this process may take {limit >> 20:,} MiB (ulimit -v {limit >> 10})' if limit >= 0 else ''
+
+
 def _check_open_files() -> None:
     """Raises `UserError` where so few files may be open that TensorFlow does not start."""
-    resource = importlib.import_module('resource') if importlib.util.find_spec('resource') else None  # not on Windows
+    resource = _resource()
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if resource else LEAST_OPEN
     if 0 <= limit < LEAST_OPEN:
         raise UserError(f'this process may open {limit} files, and {LEAST_OPEN} are required: ulimit -n {LEAST_OPEN}')

@@ -18,7 +18,7 @@ import filelock
 
 from data_pipeline.from_tfds import identity
 from data_pipeline.own import names
-from seedwise import dotted, machine, references
+from seedwise import dotted, locks, machine, references
 from seedwise.errors import CannotWrite, UserError, writing
 from trainer import models, optimizers
 
@@ -284,30 +284,24 @@ def locked(workdir: Path):
       CannotWrite: it cannot be made, or nothing can be written in it.
     """
     check_path(workdir)
-    lock = filelock.FileLock(workdir / '.lock', timeout=0)
-    with writing(f'workdir {workdir}', 'choose another --workdir'):
-        workdir.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire()
-        except filelock.Timeout as error:
-            raise InUse(f'workdir {workdir} is in use by another process: wait for it or choose another') from error
-    try:
+    with contextlib.ExitStack() as stack:
+        with writing(f'workdir {workdir}', 'choose another --workdir'):
+            workdir.mkdir(parents=True, exist_ok=True)
+            try:
+                stack.enter_context(locks.held(workdir / '.lock', timeout=0))
+            except filelock.Timeout as error:
+                raise InUse(f'workdir {workdir} is in use by another process: wait for it or choose another') from error
         yield
-    finally:
-        lock.release()
 
 
 @contextlib.contextmanager
 def locked_file(path: Path):
     """Holds a lock file for this process, after waiting for who has it. Raises `CannotWrite` if it cannot be made."""
-    lock = filelock.FileLock(path)
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    try:
+    with contextlib.ExitStack() as stack:
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locks.held(path))
         yield
-    finally:
-        lock.release()
 
 
 def write_json(path: Path, content: str | Mapping[str, Any]) -> None:

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import io
 import logging
-import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from data_pipeline.dataset import Location
 from data_pipeline.from_tfds import decoded, download, folders
 from data_pipeline.own import assemble
+from seedwise import locks
 from seedwise.errors import UserError
 from seedwise.shadowing import python_module
 
@@ -36,7 +36,6 @@ def prepare(location: Location) -> Path:
     """
     if folder := folders.find(location.name, location.data_dir):
         return folder
-    import filelock
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.download import downloader
 
@@ -47,7 +46,7 @@ def prepare(location: Location) -> Path:
     logging.getLogger('urllib3').setLevel(logging.ERROR)  # it warns of each try
     path = location.name.partition(':')[0].replace('/', '.')
     try:
-        with filelock.FileLock(os.path.join(location.data_dir, f'.{path}.lock')):
+        with locks.held(Path(location.data_dir, f'.{path}.lock')):
             if folder := folders.find(location.name, location.data_dir):
                 return folder
             print(f'preparing {location.name} in {location.data_dir} (once)', file=sys.stderr)

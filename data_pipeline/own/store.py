@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from data_pipeline.own.raw import Raw
+from seedwise import locks
 from seedwise.errors import writing
 
 #: What was stored by another version is made again.
@@ -40,16 +41,13 @@ def stored(data_dir: str, digest: str, options: Mapping[str, Any], read: Callabl
     Raises:
       CannotWrite: the store cannot be written.
     """
-    import filelock
-
     folder = _folder(data_dir, digest, options)
     if (kept := _load(folder)) is not None:
         return kept
-    with writing(folder, ADVICE):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder.with_name(f'.{folder.name}.lock'))
-        lock.acquire()
-    try:
+    with contextlib.ExitStack() as stack:
+        with writing(folder, ADVICE):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locks.held(folder.with_name(f'.{folder.name}.lock')))
         if (kept := _load(folder)) is not None:
             return kept
         with _partial(folder) as partial:
@@ -77,8 +75,6 @@ def stored(data_dir: str, digest: str, options: Mapping[str, Any], read: Callabl
                 (partial / _FACTS).write_text(json.dumps(noted), encoding='utf-8')
                 shutil.rmtree(folder, ignore_errors=True)  # damaged, or it would have been loaded
                 partial.rename(folder)
-    finally:
-        lock.release()
     kept = _load(folder)
     assert kept is not None
     return kept

@@ -1,9 +1,11 @@
 """Tries to break the commands for a given time, and reports what was tried and what was found:
 
-python -m tests.faults.campaign --minutes=30 --seed=1 [--only=runs,kills,...] [--examples=N]
+python -m tests.faults.campaign --minutes=180 --seed=1 [--only=runs,kills,...] [--state=FILE]
+python -m tests.faults.campaign --seed=1 --only=kills --turn=12
 
 Parts: what a command is given (`runs`, `studies`, `tables`, `hostile`) is drawn by hypothesis; the others act on a command
-or on its folder (`kills`, ...). Parts take turns, a share of the time each. Exit codes: 0 nothing was found, 1 some fault.
+or on its folder (`kills`, ...). Parts take turns, a share of the time each. With --state the same command goes on where it
+was ended or killed. --turn makes one turn again, to reproduce what it found. Exit codes: 0 nothing was found, 1 some fault.
 """
 
 import argparse
@@ -14,14 +16,16 @@ import signal
 import sys
 import tempfile
 import time
-from collections import Counter
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import hypothesis
 from hypothesis import strategies as st
 
-from tests.faults import disk, figures, files, forked, hostile, inputs, kills, small, surroundings, together
+from seedwise.errors import UserError
+from tests.faults import figures, files, forked, hostile, inputs, kills, sittings, small
+from tests.faults.machine import disk, surroundings, together
 from tests.helpers import ROOT
 
 #: What is tried once: an own folder and a source of chance -> (how many faults were made, what is wrong with what came of
@@ -69,6 +73,7 @@ def parts() -> Mapping[str, Act]:
         'tables': drawn(tables, lambda pair, folder: inputs.check_table(*pair, folder)),
         'hostile': drawn(hostile.tables(), hostile.check),
         'disk': disk.act,
+        'growing': disk.growing,
         'files': files.act,
         'together': together.act,
         'surroundings': surroundings.act,
@@ -77,62 +82,78 @@ def parts() -> Mapping[str, Act]:
     }
 
 
-def campaign(
-    names: list[str], minutes: float, seed: int, examples: int, tried: Counter, found: dict[str, list[str]]
-) -> None:
-    """Lets parts take turns until the time is over; notes how much each tried, and what it found.
+def turn_of(name: str, number: int, seed: int) -> tuple[int, str]:
+    """Makes one turn of a part, the same for the same seed; returns how much it tried, and the fault."""
+    where = f'{name}, seed {seed}, turn {number}'
+    with tempfile.TemporaryDirectory(prefix='seedwise-fault-', ignore_cleanup_errors=True) as folder:
+        try:
+            return parts()[name](Path(folder), random.Random(where))
+        except Exception:
+            return 1, traceback.format_exc()  # of the campaign itself, or of a command that it gave up
+
+
+def campaign(state: sittings.Sittings, minutes: float, examples: int) -> None:
+    """Lets parts take turns until so many minutes are over, those of earlier sittings included.
 
     The part that has had the least time is next, so that each has the same share of it.
     """
-    known = parts()
-    started, spent, turns = time.monotonic(), dict.fromkeys(names, 0.0), Counter()
-    while time.monotonic() - started < 60 * minutes:
-        left = [name for name in names if tried[name] < examples]
+    while state.seconds < 60 * minutes:
+        left = [name for name, part in state.parts.items() if part['tried'] < examples]
         if not left:
             break
-        name = min(left, key=lambda one: spent[one])
-        began, where = time.monotonic(), f'{name}, seed {seed}, turn {turns[name]}'
-        with tempfile.TemporaryDirectory(prefix='seedwise-fault-', ignore_cleanup_errors=True) as folder:
-            made, fault = known[name](Path(folder), random.Random(where))
-        turns[name] += 1
-        tried[name] += made
-        spent[name] += time.monotonic() - began
-        if fault:
-            found[name].append(f'{where}: {fault}')
-            print(found[name][-1], flush=True)
+        name = min(left, key=lambda one: state.parts[one]['seconds'])
+        number, began, load = state.parts[name]['turns'], time.monotonic(), sittings.load()
+        kills.SENT.clear()
+        tried, text = turn_of(name, number, state.seed)
+        seconds = time.monotonic() - began
+        if text:
+            fault = {'turn': number, 'text': text, 'seconds': seconds, 'load': max(load, sittings.load())}
+            state.parts[name]['found'].append(fault)
+            print(f'{name}, turn {number} ({sittings.surroundings(fault)}): {text}', flush=True)
+        state.note(name, tried, seconds, kills.SENT)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--minutes', type=float, default=60)
+    parser.add_argument('--minutes', type=float, default=60, help='in all, earlier sittings included')
     parser.add_argument('--examples', type=int, default=10**9, help='of each part, after which it ends')
-    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--seed', type=int, help='0, or that of --state')
     parser.add_argument('--only', default='', help=f'parts, with commas between; of {", ".join(parts())}; all')
+    parser.add_argument('--state', type=Path, help='file that keeps what was done, to be continued')
+    parser.add_argument('--turn', type=int, help='make only this turn, of the part of --only')
     flags = parser.parse_args()
     names = flags.only.split(',') if flags.only else [*parts()]
-    if unknown := set(names) - parts().keys():
-        parser.error(f'unknown part {", ".join(sorted(unknown))}: accepted are {", ".join(parts())}')
-    if {'disk', 'surroundings'} & set(names):
+    try:
+        if unknown := set(names) - parts().keys():
+            raise UserError(f'unknown part {", ".join(sorted(unknown))}: accepted are {", ".join(parts())}')
+        if flags.turn is not None and len(names) != 1:
+            raise UserError('--turn is of one part: name it with --only')
+        if flags.turn is not None and flags.state:
+            raise UserError('--turn takes no --state: give --seed')
+        state = sittings.Sittings(flags.state.resolve() if flags.state else None, flags.seed, names)
+    except UserError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2
+    if {'disk', 'together', 'surroundings'} & set(names):
         disk.preloaded()
     os.chdir(ROOT)
     forked.imported()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the summary is printed
-    started, tried, found = time.monotonic(), Counter(), {name: [] for name in names}
     try:
-        campaign(names, flags.minutes, flags.seed, flags.examples, tried, found)
+        if flags.turn is not None:
+            tried, text = turn_of(names[0], flags.turn, state.seed)
+            print(f'{names[0]}, turn {flags.turn}: {tried} tried: {text or "nothing was found"}')
+            return 1 if text else 0
+        state.begin()
+        campaign(state, flags.minutes, flags.examples)
     except KeyboardInterrupt:
         print('interrupted')
     finally:
         kills.forget()
         small.forget()
-    minutes = (time.monotonic() - started) / 60
-    print(
-        f'\nseed {flags.seed}, {minutes:.0f} minutes\n\n| part | tried | survived | found |\n| --- | --- | --- | --- |'
-    )
-    for name in names:
-        print(f'| {name} | {tried[name]:,} | {tried[name] - len(found[name]):,} | {len(found[name])} |')
-    print(f'\nfound: {sum(map(len, found.values()))}')
-    return 1 if any(found.values()) else 0
+        disk.forget()
+    print('', *state.summary(), sep='\n')
+    return 1 if state.found else 0
 
 
 if __name__ == '__main__':

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,9 @@ RUN = (
     '--config.checkpoint.every_seconds=0', '--config.checkpoint.every_steps=7', '--config.threads=1',
     '--config.epochs=8', '--config.steps_per_call=5',
 )  # fmt: skip
+
+#: Scenario -> signal -> how many times it was sent; the campaign reads and empties it.
+SENT: defaultdict[str, Counter[str]] = defaultdict(Counter)
 
 #: Folder of what some commands start from, made once: a finished run and a finished study.
 GIVEN: dict[str, Path] = {}
@@ -209,6 +213,7 @@ def disturb(scenario: Scenario, folder: Path, rng: random.Random) -> tuple[str, 
     whom = members if rng.random() < 0.5 else [rng.choice(members)] if members else []
     for pid in whom:
         kill(pid, sent)
+    SENT[scenario.name][sent.name] += bool(whom)
     if sent == signal.SIGSTOP:
         time.sleep(rng.choice(STOPPED))
         for pid in whom:

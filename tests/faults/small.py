@@ -38,11 +38,13 @@ def train(workdir: Path, seed: int = 0, wait: float = 120, **options) -> forked.
     return forked.run('trainer.main', [*RUN, f'--config.seed={seed}', f'--workdir={workdir}'], seconds=wait, **options)
 
 
-def compare(folder: Path, workdir: Path | None = None, shard: str = '') -> forked.Ended:
+def compare(folder: Path, workdir: Path | None = None, shard: str = '', flags: tuple = (), **options) -> forked.Ended:
     """Trains the small study, or a shard of it, in folder/work or in another folder."""
     (folder / 'study.py').write_text(STUDY)
     arguments = [f'--study={folder}/study.py', f'--workdir={workdir or folder / "work"}', '--workers=1']
-    return forked.run('trainer.compare', [*arguments, *([f'--shard={shard}'] if shard else [])], seconds=600)
+    return forked.run(
+        'trainer.compare', [*arguments, *flags, *([f'--shard={shard}'] if shard else [])], seconds=600, **options
+    )
 
 
 def sha(workdir: Path) -> str:

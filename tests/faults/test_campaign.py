@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from tests.faults import hostile
+from seedwise.errors import UserError
+from tests.faults import hostile, sittings
 from tests.helpers import ROOT
 
 
@@ -29,7 +30,7 @@ def test_nothing_is_lost_and_nothing_of_a_stranger_s_is_run(part):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('part', ['disk', 'files', 'together', 'surroundings', 'figures'])
+@pytest.mark.parametrize('part', ['disk', 'growing', 'files', 'together', 'surroundings', 'figures'])
 def test_each_part_of_the_campaign_runs(part):
     said = campaign('--examples=1', '--seed=0', f'--only={part}')
     assert 'found: 0' in said
@@ -42,3 +43,23 @@ def test_what_would_run_is_found(html):
     head = """<meta http-equiv="Content-Security-Policy" content="default-src 'none'"><a href="#x">"""
     assert hostile.faults_of(head) == []
     assert hostile.faults_of(head + html)
+
+
+def test_a_campaign_goes_on_where_it_was_killed(tmp_path):
+    file = tmp_path / 'state.json'
+    for turn, name in enumerate(['kills', 'kills', 'files']):
+        state = sittings.Sittings(file, 7, ['kills', 'files'])
+        state.begin()
+        if turn == 1:
+            fault = {'turn': 1, 'text': 'study: it hung for 300 s', 'seconds': 310.0, 'load': 4.5}
+            state.parts[name]['found'].append(fault)
+        state.note(name, 2, 60.0, {'study': {'SIGKILL': 1, 'SIGTERM': 1}} if name == 'kills' else {})
+    state = sittings.Sittings(file, None, ['files', 'kills'])
+    assert (state.seed, state.seconds, state.found) == (7, 180.0, 1)
+    said = '\n'.join(state.summary())
+    assert '| kills | 2 | 2 | 4 | 3 | 1 | 1 |\n| files | 1 | 1 | 2 | 2 | 0 | 0 |' in said
+    assert '| kills | SIGKILL | SIGTERM |\n| --- | --- | --- |\n| study | 2 | 2 |' in said
+    assert 'kills, turn 1 (310 s, load 4.5 a core: overloaded, try it again)' in said
+    for seed, names in ((8, ['kills', 'files']), (7, ['kills'])):
+        with pytest.raises(UserError, match='name another --state'):
+            sittings.Sittings(file, seed, names)

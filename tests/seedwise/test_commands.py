@@ -1,6 +1,7 @@
 """What a command line makes of a config. Its mistakes: tests/trainer/test_bad_input.py."""
 
 import json
+import resource
 import subprocess
 import sys
 
@@ -177,3 +178,15 @@ def test_other_errors_are_not_hidden():
 
     with pytest.raises(ValueError, match='a bug'):
         commands.run(main)
+
+
+def test_a_process_that_may_take_too_little_memory_says_so():
+    def limit():
+        resource.setrlimit(resource.RLIMIT_AS, (10**9, 10**9))
+
+    command = [sys.executable, '-m', 'trainer.main', '--config=configs/mlp_adam.py', '--config.data.name=digits']
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, preexec_fn=limit)
+    assert done.returncode == 2, done.stderr
+    assert 'Traceback' not in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last == 'error: there is not enough memory: this process may take 953 MiB (ulimit -v 976562)'

@@ -13,6 +13,7 @@ import ml_collections
 
 from data_pipeline import sources
 from data_pipeline.from_tfds import builders
+from seedwise import locks
 from seedwise.errors import CannotWrite, UserError, is_of_file_system, writing
 from trainer import results
 from trainer.compare import engines, grid
@@ -368,7 +369,7 @@ def _ready(
 
 def _in_use(spec: RunSpec) -> bool:
     try:
-        with filelock.FileLock(spec.workdir / '.lock', timeout=0):
+        with locks.held(spec.workdir / '.lock', timeout=0):
             return False
     except filelock.Timeout:
         return True

@@ -1,5 +1,6 @@
-/* Makes the n-th operation on files below a folder fail, in the process that calls fault_set (see disk.py), and lets the
-   clock jump in one that calls clock_set (see surroundings.py). */
+/* Makes the n-th operation on files below a folder fail, or all of them slow, in the process that calls fault_set (see
+   disk.py); lets the clock jump in one that calls clock_set (see surroundings.py); and takes away file locks in one that calls
+   locks_set (see together.py). Processes that these start do the same, for variables SEEDWISE_FAULTS_CLOCK and _LOCKS. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -8,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/time.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,7 +28,9 @@ void fault_set(const char *below, int which, int error, long nth, int for_good) 
 
 long fault_left(void) { return left; }
 
+/* Of an error number 0, an operation is not to fail, but to take `left` microseconds longer. */
 static int hit(void) {
+    if (!number) return usleep(left), 0;
     long now = __sync_sub_and_fetch(&left, 1);
     return now == 0 || (lasting && now < 0);
 }
@@ -117,13 +122,59 @@ FILE *fopen(const char *path, const char *mode) {
 OPENING(open)
 OPENING(open64)
 
-static long seconds, calls = -1;
+static volatile long seconds, calls = -1;
 
 void clock_set(long jump, long after) { seconds = jump, calls = after; }
+
+static long jumped(void) { return calls >= 0 && __sync_sub_and_fetch(&calls, calls > 0) == 0 ? seconds : 0; }
 
 int clock_gettime(clockid_t clock, struct timespec *now) {
     REAL(int, clock_gettime, clockid_t, struct timespec *);
     int code = real(clock, now);
-    if (clock == CLOCK_REALTIME && calls >= 0 && __sync_sub_and_fetch(&calls, calls > 0) == 0) now->tv_sec += seconds;
+    if (clock == CLOCK_REALTIME) now->tv_sec += jumped();
     return code;
 }
+int gettimeofday(struct timeval *now, void *zone) {
+    REAL(int, gettimeofday, struct timeval *, void *);
+    int code = real(now, zone);
+    now->tv_sec += jumped();
+    return code;
+}
+time_t time(time_t *to) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return to ? *to = now.tv_sec : now.tv_sec;
+}
+
+static int locks = -1; /* -1: as they are; 0: each is had at once, by anybody; else the error of each */
+
+void locks_set(int error) { locks = error; }
+
+__attribute__((constructor)) static void from_environment(void) {
+    const char *given = getenv("SEEDWISE_FAULTS_LOCKS"), *jump = getenv("SEEDWISE_FAULTS_CLOCK");
+    if (given) locks = atoi(given);
+    if (jump) sscanf(jump, "%ld,%ld", &seconds, &calls);
+}
+
+static int without_lock(void) {
+    if (locks) errno = locks;
+    return locks ? -1 : 0;
+}
+
+int flock(int fd, int operation) {
+    REAL(int, flock, int, int);
+    return locks >= 0 ? without_lock() : real(fd, operation);
+}
+
+#define CONTROLLING(name) \
+    int name(int fd, int command, ...) { \
+        REAL(int, name, int, int, ...); \
+        va_list rest; \
+        va_start(rest, command); \
+        void *argument = va_arg(rest, void *); \
+        va_end(rest); \
+        int sets = command == F_SETLK || command == F_SETLKW || command == F_OFD_SETLK || command == F_OFD_SETLKW; \
+        return sets && locks >= 0 ? without_lock() : real(fd, command, argument); \
+    }
+CONTROLLING(fcntl)
+CONTROLLING(fcntl64)

@@ -34,20 +34,41 @@ FAULTS = {
     'read-only from then on': (WRITE | OPEN, errno.EROFS, True),
     'broken for reading': (READ, errno.EIO, True),
     'one read fails': (READ, errno.EIO, False),
+    'slow': (READ | WRITE | OPEN, 0, True),
 }
 
-#: Operations on its folder that the small run makes; more is harmless.
+#: Operations on its folder that the small run makes, or pages that it fills; more is harmless.
 MOST = 400
 
 
 def preloaded() -> None:
-    """Starts this process again with the shim, if there is a C compiler; returns where that has been done, or cannot be."""
-    if os.environ.pop('LD_PRELOAD', None) or not shutil.which('cc'):
+    """Starts this process again with the shim, if there is a C compiler; returns where that has been done, or cannot be.
+
+    It is loaded before what LD_PRELOAD names already. What this process starts gets LD_PRELOAD as it was.
+    """
+    if library := os.environ.get(LOADED):
+        if others := os.environ['LD_PRELOAD'].removeprefix(library).lstrip(':'):
+            os.environ['LD_PRELOAD'] = others
+        else:
+            del os.environ['LD_PRELOAD']
+        return
+    if not shutil.which('cc'):
         return
     library = Path(tempfile.mkdtemp(prefix='seedwise-fault-shim-')) / 'shim.so'
     source = Path(__file__).with_name('shim.c')
     subprocess.run(['cc', '-shared', '-fPIC', '-O1', '-o', str(library), str(source), '-ldl'], check=True)
-    os.execve(sys.executable, sys.orig_argv, os.environ | {'LD_PRELOAD': str(library), LOADED: str(library)})
+    os.execve(sys.executable, sys.orig_argv, os.environ | {'LD_PRELOAD': with_shim(str(library)), LOADED: str(library)})
+
+
+def with_shim(library: str) -> str:
+    """Returns LD_PRELOAD for a process that is to load the shim."""
+    return ':'.join(filter(None, [library, os.environ.get('LD_PRELOAD')]))
+
+
+def forget() -> None:
+    """Deletes the shim."""
+    if library := os.environ.pop(LOADED, None):
+        shutil.rmtree(Path(library).parent, ignore_errors=True)
 
 
 def shim() -> ctypes.CDLL:
@@ -55,9 +76,9 @@ def shim() -> ctypes.CDLL:
 
 
 def failing(folder: Path, kind: str, nth: int) -> None:
-    """Makes the n-th operation of a kind on a folder fail, in this process."""
+    """Makes the n-th operation of a kind on a folder fail, in this process; `slow`: each takes n tenths of a ms longer."""
     which, number, lasting = FAULTS[kind]
-    shim().fault_set(os.fsencode(folder), which, number, ctypes.c_long(nth), int(lasting))
+    shim().fault_set(os.fsencode(folder), which, number, ctypes.c_long(nth if number else 100 * nth), int(lasting))
 
 
 def act(folder: Path, rng: random.Random) -> tuple[int, str]:
@@ -68,6 +89,36 @@ def act(folder: Path, rng: random.Random) -> tuple[int, str]:
     return 1, f'{what}: {fault}' if fault else ''
 
 
+def growing(folder: Path, rng: random.Random) -> tuple[int, str]:
+    """A file system that is full, and one step larger for each try: every write in turn is the one that finds no room.
+
+    The same command goes on from what the last try left, and ends with the same weights. The step is a page (4 KiB) or
+    more, and where it begins is drawn, so that turns differ. Returns (tries, the fault).
+    """
+    place, study = folder / 'disk', rng.random() < 0.3
+    step = rng.choice([64, 128, 256]) if study else rng.choice([4, 8, 16])
+    size, tries = 4 * rng.randint(1, step // 4), 0
+    what = f'{"study" if study else "run"} on a disk of {size} KiB, and {step} more each time'
+    place.mkdir()
+    command = ['mount', '-t', 'tmpfs', '-o', f'size={size}k', 'none', str(place)]
+    if os.geteuid() or subprocess.run(command, capture_output=True).returncode:
+        return 0, ''
+    try:
+        while True:
+            ended = small.compare(folder, place / 'work') if study else small.train(place / 'run')
+            tries += 1
+            if (fault := ended.fault((0, 1) if study else (0,))) or tries == MOST:
+                return tries, f'{what}, at {size} KiB: {fault or "no end"}: {(ended.out + ended.err)[-2500:]}'
+            if not ended.code:
+                break
+            size += step
+            Disk(place).remount(f'size={size}k')
+        fault = small.continued_study(folder, place / 'work') if study else small.continued(place / 'run')
+        return tries, f'{what}: {fault}' if fault else ''
+    finally:
+        subprocess.run(['umount', '--lazy', str(place)], check=False)
+
+
 def shimmed(folder: Path, rng: random.Random) -> tuple[str, str]:
     kind, nth = rng.choice([*FAULTS]), int(MOST ** rng.random())
     workdir = folder / 'run'
@@ -75,7 +126,7 @@ def shimmed(folder: Path, rng: random.Random) -> tuple[str, str]:
         shutil.copytree(small.unfinished(), workdir)
         nth = int(40 ** rng.random())
     ended = small.train(workdir, before=lambda: failing(folder, kind, nth))
-    what = f'{kind} at operation {nth}'
+    what = f'slow by {nth / 10} ms' if kind == 'slow' else f'{kind} at operation {nth}'
     if ended.code == -signal.SIGSEGV and kind == 'one read fails':
         pass  # TensorFlow 2.21 does that where it opens a checkpoint (py_checkpoint_reader.NewCheckpointReader)
     elif fault := ended.fault((0,)):
