@@ -21,7 +21,19 @@ from pathlib import Path
 import hypothesis
 from hypothesis import strategies as st
 
-from tests.faults import disk, figures, files, forked, hostile, inputs, kills, small, surroundings, together
+from tests.faults import (
+    differential,
+    disk,
+    figures,
+    files,
+    forked,
+    hostile,
+    inputs,
+    kills,
+    small,
+    surroundings,
+    together,
+)
 from tests.helpers import ROOT
 
 #: What is tried once: an own folder and a source of chance -> (how many faults were made, what is wrong with what came of
@@ -67,6 +79,7 @@ def parts() -> Mapping[str, Act]:
         'runs': drawn(inputs.run_arguments(), inputs.check_run),
         'studies': drawn(inputs.study_files(), inputs.check_study),
         'tables': drawn(tables, lambda pair, folder: inputs.check_table(*pair, folder)),
+        'differential': drawn(differential.runs(), differential.check),
         'hostile': drawn(hostile.tables(), hostile.check),
         'disk': disk.act,
         'files': files.act,

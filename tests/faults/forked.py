@@ -14,6 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+#: What commands import besides TensorFlow; the digits are in scikit-learn.
+IMPORTED = (
+    *('sklearn.datasets', 'sklearn.model_selection', 'scipy.ndimage'),
+    *('trainer.compare.report.write', 'trainer.compare.allocation.rounds', 'trainer.judging.read', 'trainer.train'),
+)
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -132,6 +138,8 @@ def main_of(module: str) -> Callable[[], int]:
 
     name = {'trainer.compare': 'trainer.compare.__main__'}.get(module, module)
     command = importlib.import_module(name)
+    if module.startswith('tests.'):
+        return lambda: command.main(sys.argv)
     return command.run if module == 'trainer.judge' else lambda: commands.run(command.main)
 
 
@@ -140,7 +148,5 @@ def imported() -> None:
     from seedwise import tensorflow_import
 
     tensorflow_import.import_tensorflow()
-    import trainer.compare.allocation.rounds
-    import trainer.compare.report.write
-    import trainer.judging.read
-    import trainer.train  # noqa: F401
+    for name in IMPORTED:
+        importlib.import_module(name)
