@@ -26,7 +26,7 @@ from trainer.numbers import settle_numbers
 OPTIONS = (0.0, 1e-7, 1e-3, 0.1, 0.5, 0.9, 0.999, 1.0, 2.0, -0.5, -0.8)
 
 #: How many times as far from the plain program a run may be as that is from itself.
-FACTOR = 50
+FACTOR = 1000
 
 #: How often the plain program is trained again.
 AGAIN = 2
