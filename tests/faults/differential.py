@@ -20,7 +20,7 @@ from configs import default
 from seedwise import dotted
 from tests.faults import forked
 from trainer import losses, models, optimizers
-from trainer.numbers import settle_numbers
+from trainer.config.numbers import settle_numbers
 
 #: Values of an optimizer's arguments, of which each takes those that its rule allows.
 OPTIONS = (0.0, 1e-7, 1e-3, 0.1, 0.5, 0.9, 0.999, 1.0, 2.0, -0.5, -0.8)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.faults import forked, inputs, small
 from tests.helpers import ROOT
 from tests.trainer.judging import test_trackers as trackers
-from trainer import events
+from trainer.output import events
 
 #: Values that few flags take.
 ODD = ('', ' ', '-1', '0', 'x', 'nan', '1e99', 'ä', '--', '/nowhere', '/dev/null', 'a=b', '\n', 'x' * 3000, '%s', '..')
