@@ -1,7 +1,7 @@
 """What is accepted gives the numbers of plain Keras: one to four steps of a run, and the same by `train_on_batch`.
 
 The plain program takes its initial weights and batches from the run's config; network, loss, optimizer, rates,
-normalisation and evaluation are written here anew. How close the two have to be is measured: the plain program is trained
+normalisation and evaluation are written here without trainer/. How close both must be is measured: the plain program is trained
 again from weights that differ in the last bit, on batches whose examples are in another order.
 """
 
