@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 #: Types of images as they are stored.
 DTYPES = ('uint8', 'uint16', 'float32')
 
+#: Examples of a split, whose order is an array of int32.
+MOST_EXAMPLES = 2**31 - 1
+
 #: Marks what the graph says about an example that cannot be used.
 _BAD_LABEL, _BAD_PIXELS = 'label out of range', 'pixels out of range'
 
@@ -115,9 +118,13 @@ def check_classes(name: str, classes: int | None) -> None:
 
 
 def check_count(name: str, split: str, count: int) -> None:
-    """Raises `UserError` if a split is empty."""
+    """Raises `UserError` if a split is empty, or has more examples than an order of 32-bit numbers holds."""
     if not count:
         raise UserError(f"dataset '{name}' has no examples in its {split} split: at least 1 is needed")
+    if count > MOST_EXAMPLES:
+        raise UserError(
+            f"dataset '{name}' has {count:,} examples in its {split} split: at most {MOST_EXAMPLES:,} are possible"
+        )
 
 
 def check_dtype(name: str, dtype: str) -> None:

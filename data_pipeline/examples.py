@@ -38,10 +38,19 @@ def permutation(n, key):
     return tf.random.experimental.stateless_shuffle(tf.range(n), key)
 
 
-@functools.lru_cache(maxsize=256)  # the variants of a study have the same seeds
-def _order(count: int, seed: int, epoch: int) -> np.ndarray:
+def _drawn(count: int, seed: int, epoch: int) -> np.ndarray:
     with tf.device('CPU:0'):
         return permutation(count, draw_seed(seed, _ORDER, epoch)).numpy()
+
+
+#: Splits up to this size keep the orders of many epochs: the variants of a study have the same seeds. Of a larger one, a
+#: batch may span two epochs.
+_FEW = 100_000
+_of_few, _of_many = functools.lru_cache(maxsize=256)(_drawn), functools.lru_cache(maxsize=2)(_drawn)
+
+
+def _order(count: int, seed: int, epoch: int) -> np.ndarray:
+    return (_of_few if count <= _FEW else _of_many)(count, seed, epoch)
 
 
 class InMemory:

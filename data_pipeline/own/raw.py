@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from data_pipeline import checks
 from seedwise.errors import UserError
 
 
@@ -31,6 +32,13 @@ class Raw:
     weights: np.ndarray | None = None
     extent: tuple[float, float] | None = None
     content: str = ''
+
+    def __post_init__(self) -> None:
+        """Raises `UserError` if there are more than can be ordered."""
+        if len(self.labels) > checks.MOST_EXAMPLES:
+            raise UserError(
+                f'the data have {len(self.labels):,} examples: at most {checks.MOST_EXAMPLES:,} are possible'
+            )
 
 
 class Cast:

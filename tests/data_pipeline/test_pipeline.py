@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
-from data_pipeline import pipeline
+from data_pipeline import checks, pipeline
 from data_pipeline.augment import Augment
 from data_pipeline.examples import InMemory
+from data_pipeline.own.raw import Raw
 from data_pipeline.pipeline import Part
+from seedwise.errors import UserError
 
 COUNT = 103
 
@@ -140,3 +142,38 @@ def test_augmentation_is_the_same_for_any_split_and_start():
     assert np.array_equal(np.concatenate(halves, axis=1), whole)
     assert np.array_equal(augmented(part=Part(2, 0, 2), **amounts), whole)
     assert np.array_equal(augmented(start=2, **amounts), whole[2:])
+
+
+class Most:
+    """A split of as many examples as are possible, in the order in which they are stored, without the memory for it."""
+
+    count = checks.MOST_EXAMPLES
+
+    def order(self, seed: int, epoch: int) -> 'Most':
+        return self
+
+    def __getitem__(self, some: slice) -> np.ndarray:
+        return np.arange(some.start, min(some.stop, self.count), dtype=np.int32)
+
+    def fetch(self, keys):
+        return keys, keys
+
+    def fetch_weights(self, keys, dtype: str) -> tuple:
+        return ()
+
+
+def test_the_most_examples_that_are_possible_are_each_trained_once_an_epoch():
+    start, batch = 3 * Most.count // 1000, 1000  # the last step of the third epoch, in which the fourth begins
+    (block,) = pipeline.train_blocks_at_once(Most(), seed=0, batch=batch, start=start, blocks=[2])
+    expected = (start * batch + np.arange(2 * batch)) % Most.count
+    assert np.array_equal(block[1].numpy().ravel(), expected)
+    assert {0, Most.count - 1} <= {*expected.tolist()}
+    assert pipeline.eval_block_count(Most(), batch=1000, steps=7) == 306_784
+
+
+def test_one_example_more_is_refused():
+    many = np.broadcast_to(np.zeros((), np.int8), Most.count + 1)
+    with pytest.raises(UserError, match='2,147,483,648 examples in its train split: at most 2,147,483,647'):
+        checks.check_count('mine', 'train', len(many))
+    with pytest.raises(UserError, match='2,147,483,648 examples: at most 2,147,483,647'):
+        Raw(many[:, np.newaxis], many, None)

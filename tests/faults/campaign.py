@@ -24,7 +24,7 @@ import hypothesis
 from hypothesis import strategies as st
 
 from seedwise.errors import UserError
-from tests.faults import figures, files, forked, hostile, inputs, kills, sittings, small
+from tests.faults import differential, figures, files, forked, hostile, inputs, kills, lines, sittings, small
 from tests.faults.machine import disk, surroundings, together
 from tests.helpers import ROOT
 
@@ -71,6 +71,9 @@ def parts() -> Mapping[str, Act]:
         'runs': drawn(inputs.run_arguments(), inputs.check_run),
         'studies': drawn(inputs.study_files(), inputs.check_study),
         'tables': drawn(tables, lambda pair, folder: inputs.check_table(*pair, folder)),
+        'differential': drawn(differential.runs(), differential.check),
+        'lines': drawn(lines.lines(), lines.check_line),
+        'readers': lines.read,
         'hostile': drawn(hostile.tables(), hostile.check),
         'disk': disk.act,
         'growing': disk.growing,

@@ -139,8 +139,12 @@ def main_of(module: str) -> Callable[[], int]:
     """Returns what `python -m module` calls."""
     from seedwise import commands
 
-    name = {'trainer.compare': 'trainer.compare.__main__'}.get(module, module)
+    name = {'trainer.compare': 'trainer.compare.__main__', 'launch': 'launch.__main__'}.get(module, module)
     command = importlib.import_module(name)
+    if module.startswith('tests.'):
+        return lambda: command.main(sys.argv)
+    if module == 'launch':
+        return lambda: command.main(sys.argv[1:])
     return command.run if module == 'trainer.judge' else lambda: commands.run(command.main)
 
 

@@ -12,7 +12,14 @@ from tests.faults import forked
 from trainer import losses, models, optimizers
 from trainer.config import numbers
 
-FIELDS = numbers.known_fields()
+#: Path -> type, also of some options that only an own file or some models have.
+FIELDS = numbers.known_fields() | {
+    **{f'model.options.{name}': int for name in ('depth', 'filters', 'patch_size', 'width', 'heads', 'mlp_width')},
+    **{f'optimizer.options.{name}': float for name in ('beta_1', 'momentum', 'nothing')},
+    **{'model.options.dropout': float, 'model.options.weights': str, 'data.options.test_share': float},
+    **{'loss.options.x': float, 'schedule.options.x': float, 'metric_options.auc.x': float, 'metric_options.auc': str},
+    **{'data.augment.options.x': float, 'model.options': str, 'optimizer': str, 'nothing': str},
+}
 
 #: Fields that decide how long a run takes, or where it looks for data: their values are drawn from these.
 KEPT_SHORT = {
@@ -48,6 +55,8 @@ WORDS = {
     'schedule.name': (*optimizers.SCHEDULES, 'linear'),
     'precision': ('float32', 'float64', 'mixed_bfloat16', 'mixed_float16', 'float16'),
     'jit': ('auto', 'on', 'off', 'true'),
+    'data.normalize': ('auto', 'standard', 'none', 'batch'),
+    'data.fallback': ('', 'digits', 'mnist', 'digit'),
     'monitor': ('loss', 'accuracy', 'auc', 'acc'),
     'metrics': (
         "('accuracy',)",
@@ -94,7 +103,7 @@ def run_arguments(draw) -> list[str]:
 
 KINDS = ('better', 'best', 'equal', 'at_least', 'fails', 'mostly', 'faster', 'less_sensitive', 'worse')
 SELECTORS = ({'optimizer': 'Adam'}, {'optimizer': 'SGD'}, {'optimizer': 'Sgd'}, {'loss': 'x'}, {}, None, 'Adam', [1], 3)
-PLACES = ('axes', 'variants', 'seeds', 'claims', 'checks', 'paper', 'margins', 'tune', 'base', 'repeats')
+PLACES = ('axes', 'variants', 'seeds', 'claims', 'checks', 'paper', 'margins', 'tune', 'base', 'repeats', 'seed')
 THINGS = (
     *(None, 0, 1, 2, -1, 1.5, True, 'x', '', (), (0, 0), (0, 1), ('a',), {}, {'x': 1}, {'x': {}}, {'x': {'y': {}}}),
     *({'optimizer': {'Adam': {}, 'SGD': {'optimizer': {'name': 'SGD'}}}}, {'o/p': {'a/b': {}}}, {'seed': {'1': {}}}),
@@ -125,9 +134,50 @@ def claims(draw) -> dict:
         'alpha': draw(st.sampled_from((0.05, 0.05, 0, 1, 'x'))),
         'unit': draw(st.sampled_from(('epoch', 'step', 'seconds', 'hours'))),
         'reduce': draw(st.sampled_from(('mean', 'best', 'median'))),
+        'where': draw(st.sampled_from(SELECTORS)),
+        'matched': draw(st.sampled_from(((), ('optimizer',), ('x',), 'optimizer', (1,)))),
+        'goal': draw(st.sampled_from((None, 'max', 'min', 'more'))),
+        'paired': draw(st.sampled_from((True, False, 1))),
+        'select_by': draw(st.sampled_from(('validation_loss', 'test_accuracy', 'x', None))),
+        'quote': draw(st.sampled_from(('Adam is better', '', 1))),
     }
     kept = draw(st.lists(st.sampled_from(sorted(whole)), max_size=5, unique=True))
     return {key: whole[key] for key in {'id', 'kind', 'a', *kept}}
+
+
+def space(low: object, high: object, scale: object = 'log', field: str = 'learning_rate') -> dict:
+    """Returns a tier in which a number of both optimizers is tried."""
+    return {'rate': {name: {'optimizer': {field: (scale, low, high)}} for name in ('Adam', 'SGD')}}
+
+
+#: Field of tune -> values.
+TUNE = {
+    'trials': (2, 2, 1, 0, -1, 1.5, None),
+    'metric': ('validation_loss', 'validation_loss', 'validation_accuracy', 'test_loss', ''),
+    'tiers': (
+        *(space(1e-3, 0.1), space(1e-3, 0.1), space(0, 1), space(1, 0), space('a', 1), space(0.1, 0.2, 'linear')),
+        *(
+            space(0.5, 0.9, 'log_1m', 'beta_1'),
+            space(1e-3, 0.1, 'lin'),
+            space(float('nan'), 1),
+            space(1, 2, 'log', 'name'),
+        ),
+        *({'rate': {'Adam': {}}}, {'rate': {}}, {}, None, 'x', {'a/b': {}}, {'rate': {'Adm': {'optimizer': {}}}}),
+    ),
+    'replicates': (1, 2, 3, 0),
+    'sampler': ('halton', 'tpe', 'cmaes', 'random', 1),
+    'batch': (1, 2, 0, 'x'),
+    'halving': ({'eta': 2, 'rungs': 2}, {'eta': 1, 'rungs': 2}, {'eta': 2}, {}, 'x', {'eta': 2, 'rungs': 99}),
+}
+
+
+@st.composite
+def tunes(draw) -> dict:
+    """Draws how a study is tuned, mostly with all that is required."""
+    kept = draw(st.lists(st.sampled_from(sorted(TUNE)), max_size=3, unique=True))
+    required = ('trials', 'metric', 'tiers') if draw(st.integers(0, 5)) else ()
+    right = {key: TUNE[key][0] for key in required}
+    return right | {key: draw(st.sampled_from(TUNE[key])) for key in kept}
 
 
 @st.composite
@@ -141,6 +191,8 @@ def study_files(draw) -> str:
     ]
     for place in draw(st.lists(st.sampled_from(PLACES), max_size=2, unique=True)):
         lines.append(f'config.{place} = {draw(st.sampled_from(THINGS))!r}')
+    if draw(st.integers(0, 3)) == 0:
+        lines += ['config.base.data.validation, config.base.steps = 100, 4', f'config.tune = {draw(tunes())!r}']
     made = draw(st.lists(claims(), max_size=2))
     if made:
         lines.append(f'config.claims = {tuple(made)!r}')

@@ -247,6 +247,11 @@ def _check_together(config: ml_collections.ConfigDict) -> None:
     several = config.replicas > 1 or config.strategy in ('mirrored', 'multi_worker')
     if config.jit == 'on' and several and not has_gpu():
         raise jit_needs_one_device()
+    if config.jit == 'on' and config.model.name == 'cnn' and config.model.filters and config.strategy != 'tpu':
+        raise UserError(
+            "jit is 'on', but XLA has no deterministic gradient of max pooling, which model.name 'cnn' has: use "
+            '--config.jit=auto'
+        )
     if config.optimizer.use_ema and optimizers.canonical_name(config.optimizer.name) == 'ScheduleFreeAdamW':
         raise UserError('optimizer.use_ema is for other optimizers: ScheduleFreeAdamW averages its weights itself')
     schedule = config.schedule

@@ -44,11 +44,11 @@ def read_runs(paths: Sequence[Path], metrics: Sequence[str], goals: Mapping[str,
         try:
             result = json.loads(file.read_text(encoding='utf-8'))
             test, best, own = result['test'], best_of(result), metrics_of(result)
-            row: dict[str, Any] = {'seed': result['seed'], 'status': result['status'], 'row': str(file.parent)}
-            row |= {f'test_{name}': test.get(name) for name in own}
-            row |= {f'validation_{name}': best.get(f'validation_{name}') for name in own}
+            row: dict[str, Any] = {'seed': int(result['seed']), 'status': result['status'], 'row': str(file.parent)}
+            row |= {f'test_{name}': _number(test.get(name)) for name in own}
+            row |= {f'validation_{name}': _number(best.get(f'validation_{name}')) for name in own}
             known |= {f'{split}_{name}': goal for split in ('test', 'validation') for name, goal in own.items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise UserError(f'{file} is not a result of seedwise: {type(error).__name__}: {error}') from error
         parts = file.parent.relative_to(path).parts
         name = '/'.join(parts[:-1]) if len(parts) > 1 else parts[0] if parts else path.name
@@ -65,6 +65,10 @@ def read_runs(paths: Sequence[Path], metrics: Sequence[str], goals: Mapping[str,
     frame[kept] = frame[kept].astype(float)
     guess = [f'{len(frame)} finished runs of seedwise; variants by folder. Metrics: {", ".join(kept)}.']
     return finish(frame, kept, {metric: known[metric] for metric in kept} | dict(goals), 'runs', guess)
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def read_tensorboard(paths: Sequence[Path], metrics: Sequence[str], goals: Mapping[str, str], step: str) -> Results:
@@ -119,17 +123,26 @@ def read_keras(paths: Sequence[Path], metrics: Sequence[str], goals: Mapping[str
     files = [(path, file) for path in paths for file in ([path] if path.is_file() else sorted(path.rglob('*.csv')))]
     rows, chosen = [], list(metrics)
     for path, file in files:
-        frame = pd.read_csv(file)
+        try:
+            frame = pd.read_csv(file)
+        except (OSError, ValueError) as error:  # of pandas: no text, or rows of different lengths
+            raise UserError(f"{file} is not a log of Keras's CSVLogger: {' '.join(str(error).split())}") from error
         if 'epoch' not in frame or len(frame.columns) < 2:
             raise UserError(f"{file} is not a log of Keras's CSVLogger: it has no column epoch")
         chosen = chosen or [c for c in frame.columns if c != 'epoch' and (direction(c) or c in goals)]
         missing = [metric for metric in chosen if metric not in frame]
         if missing:
             raise unknown(f'column of {file}', missing[0], frame.columns)
+        try:
+            numbers = frame[['epoch', *chosen]].astype(float)
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{file} is not a log of Keras's CSVLogger: {error}") from error
+        if numbers.empty:
+            raise UserError(f'{file} has no epoch: remove it, or train its run')
         parts = file.relative_to(path).with_suffix('').parts if path.is_dir() else (file.stem,)
         variant, seed = named(parts)
         row = {'variant': variant, 'row': str(file)} | ({} if seed is None else {'seed': seed})
-        points = {metric: list(zip(frame['epoch'], frame[metric].astype(float), strict=True)) for metric in chosen}
+        points = {metric: list(zip(numbers['epoch'], numbers[metric], strict=True)) for metric in chosen}
         rows.append(row | {m: at(points[m], step, goals.get(m) or direction(m), file) for m in chosen})
     what = f"{len(rows)} logs of Keras's CSVLogger, variants and seeds by file name"
     guess = [f'{what}; value: {step}. Columns: {", ".join(chosen)}.']

@@ -228,6 +228,24 @@ def test_what_is_no_result_is_named_by_row_and_column(tmp_path, capsys, name):
 
 
 @pytest.mark.parametrize(
+    'content', [b'epoch,lo\x9d\n0,1\n', b'', b'epoch,loss\n', b'epoch,loss\n0,x\n', b'epoch,loss\nx,1\n']
+)
+def test_a_damaged_log_of_keras_is_named(tmp_path, content):
+    (tmp_path / '0.csv').write_bytes(b'epoch,loss\n0,1\n')
+    (tmp_path / '1.csv').write_bytes(content)
+    with pytest.raises(UserError, match=r'1\.csv (is not a log of Keras|has no epoch)'):
+        read([tmp_path])
+
+
+@pytest.mark.parametrize('changed', [{'seed': [1]}, {'test': {'accuracy': 'high'}}, {'test': {'accuracy': 10**400}}])
+def test_a_damaged_result_is_named(tmp_path, changed):
+    result = {'seed': 0, 'status': 'completed', 'test': {'accuracy': 0.5}, 'history': []} | changed
+    (tmp_path / 'result.json').write_text(json.dumps(result), encoding='utf-8')
+    with pytest.raises(UserError, match='result.json is not a result of seedwise'):
+        read([tmp_path])
+
+
+@pytest.mark.parametrize(
     ('arguments', 'words'),
     [
         (['nowhere.csv'], 'nowhere.csv does not exist'),
