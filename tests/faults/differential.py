@@ -70,7 +70,7 @@ def runs(draw) -> dict[str, Any]:
         fields['model.filters'], fields['model.kernel_size'] = draw(one(((2,), (3, 2)))), draw(one((2, 3)))
         fields['jit'] = 'off' if fields['jit'] == 'on' else fields['jit']  # XLA has no gradient of max pooling
     chosen = draw(optimizer_fields())
-    # Gradients that are 0 except for rounding, such as those of a bias before batch normalisation, become steps of full length.
+    # Gradients that are 0 except for rounding (of a bias before batch normalisation) become steps of full length.
     by_sign = chosen['optimizer.name'] == 'Lion' or any('epsilon' in key and not value for key, value in chosen.items())
     if fields['model.hidden'] or fields['model.name'] == 'cnn':
         fields['model.activation'] = draw(one(models.ACTIVATIONS))
