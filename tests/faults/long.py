@@ -34,7 +34,7 @@ STEPS = 11
 SAMPLES, ROWS = 80, 20
 
 #: Quantity -> what may be its growth from the first to the last sample, as a part of its median.
-TOLERANCES = {'main MiB': 0.1, 'workers MiB': 0.1, 'open files': 0.1, 'files': 0.1, 'seconds each': 0.2}
+TOLERANCES = {'main MiB': 0.1, 'workers MiB': 0.1, 'open files': 0.1, 'files': 0.1, 'CPU s each': 0.2}
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def sampled(words: list[str], folder: Path, done: Callable[[], int], total: int,
     with open(folder / 'said', 'w', encoding='utf-8') as said:
         process = psutil.Popen([sys.executable, *words], cwd=ROOT, stdout=said, stderr=subprocess.STDOUT)
     last, began, step = 0, time.monotonic(), max(1, total // SAMPLES)
-    then = began
+    then = 0.0
     try:
         while process.poll() is None:
             if (now_done := done()) < last + step:
@@ -91,17 +91,18 @@ def sampled(words: list[str], folder: Path, done: Callable[[], int], total: int,
             files = sum(len(names) for _, _, names in os.walk(folder / 'work'))
             try:
                 workers = process.children(recursive=True)
+                cpu = cpu_seconds([process, *workers])
                 values = {
                     'main MiB': process.memory_info().rss / 2**20,
                     'workers MiB': max([worker.memory_info().rss / 2**20 for worker in workers], default=0),
                     'open files': process.num_fds() + sum(worker.num_fds() for worker in workers),
                     'files': files / now_done if each else files,
-                    'seconds each': (now - then) / (now_done - last),
+                    'CPU s each': (cpu - then) / (now_done - last),
                 }
             except (psutil.NoSuchProcess, psutil.AccessDenied):
                 continue  # one of them has just ended
             yield Sample(now_done, now - began, values)
-            last, then = now_done, now
+            last, then = now_done, cpu
     finally:
         if process.poll() is None:
             process.terminate()
@@ -109,6 +110,11 @@ def sampled(words: list[str], folder: Path, done: Callable[[], int], total: int,
     if process.returncode:
         print((folder / 'said').read_text(encoding='utf-8')[-3000:])
         raise SystemExit(1)
+
+
+def cpu_seconds(processes: list[psutil.Process]) -> float:
+    """Returns the CPU time of processes, and of those that they waited for: a busy machine changes it less than the clock."""
+    return sum(sum(process.cpu_times()[:4]) for process in processes)
 
 
 def growth(samples: list[Sample], name: str) -> tuple[float, float, float]:

@@ -92,11 +92,11 @@ def act(folder: Path, rng: random.Random) -> tuple[int, str]:
 def growing(folder: Path, rng: random.Random) -> tuple[int, str]:
     """A file system that is full, and one step larger for each try: every write in turn is the one that finds no room.
 
-    The same command goes on from what the last try left, and ends with the same weights. The step is a page (4 KiB) or
-    more, and where it begins is drawn, so that turns differ. Returns (tries, the fault).
+    The same command goes on from what the last try left, and ends with the same weights. A step is several pages of 4 KiB;
+    the page where it begins is drawn, so that many turns try each page. Returns (tries, the fault).
     """
     place, study = folder / 'disk', rng.random() < 0.3
-    step = rng.choice([64, 128, 256]) if study else rng.choice([4, 8, 16])
+    step = rng.choice([128, 256]) if study else rng.choice([16, 32, 64])
     size, tries = 4 * rng.randint(1, step // 4), 0
     what = f'{"study" if study else "run"} on a disk of {size} KiB, and {step} more each time'
     place.mkdir()
