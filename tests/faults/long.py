@@ -113,7 +113,7 @@ def sampled(words: list[str], folder: Path, done: Callable[[], int], total: int,
 
 
 def cpu_seconds(processes: list[psutil.Process]) -> float:
-    """Returns the CPU time of processes, and of those that they waited for: a busy machine changes it less than the clock."""
+    """Returns the CPU time of processes and of those that they waited for, which a busy machine changes little."""
     return sum(sum(process.cpu_times()[:4]) for process in processes)
 
 
