@@ -89,6 +89,10 @@ def act(folder: Path, rng: random.Random) -> tuple[int, str]:
     return 1, f'{what}: {fault}' if fault else ''
 
 
+#: Tries in which a disk grows to what a run or a study takes in the end; it takes more on the way.
+TRIES = 30
+
+
 def growing(folder: Path, rng: random.Random) -> tuple[int, str]:
     """A file system that is full, and one step larger for each try: every write in turn is the one that finds no room.
 
@@ -96,7 +100,8 @@ def growing(folder: Path, rng: random.Random) -> tuple[int, str]:
     the page where it begins is drawn, so that many turns try each page. Returns (tries, the fault).
     """
     place, study = folder / 'disk', rng.random() < 0.3
-    step = rng.choice([128, 256]) if study else rng.choice([16, 32, 64])
+    whole = small.study() / 'work' if study else small.finished()
+    step = max(4, sum(file.stat().st_size for file in whole.rglob('*') if file.is_file()) // 1024 // TRIES // 4 * 4)
     size, tries = 4 * rng.randint(1, step // 4), 0
     what = f'{"study" if study else "run"} on a disk of {size} KiB, and {step} more each time'
     place.mkdir()
