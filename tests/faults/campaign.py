@@ -62,6 +62,9 @@ def drawn(strategy: st.SearchStrategy, check: Callable[..., str]) -> Act:
 
 BATCH = 5
 
+#: Parts that have several shares of the time: each of theirs is one of very many.
+SHARES = {'runs': 3, 'studies': 3}
+
 
 def parts() -> Mapping[str, Act]:
     """Returns what there is to try."""
@@ -98,13 +101,13 @@ def turn_of(name: str, number: int, seed: int) -> tuple[int, str]:
 def campaign(state: sittings.Sittings, minutes: float, examples: int) -> None:
     """Lets parts take turns until so many minutes are over, those of earlier sittings included.
 
-    The part that has had the least time is next, so that each has the same share of it.
+    The part that has had the least time is next, so that each has the same share of it, or those of `SHARES`.
     """
     while state.seconds < 60 * minutes:
         left = [name for name, part in state.parts.items() if part['tried'] < examples]
         if not left:
             break
-        name = min(left, key=lambda one: state.parts[one]['seconds'])
+        name = min(left, key=lambda one: state.parts[one]['seconds'] / SHARES.get(one, 1))
         number, began, load = state.parts[name]['turns'], time.monotonic(), sittings.load()
         kills.SENT.clear()
         tried, text = turn_of(name, number, state.seed)

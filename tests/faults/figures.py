@@ -102,7 +102,7 @@ def act(folder: Path, rng: random.Random) -> tuple[int, str]:
         if kind == 'not finite':
             inputs[rng.randrange(count), rng.randrange(5)] = rng.choice([np.nan, np.inf, -np.inf])
         inputs = (
-            {'huge': inputs * np.float32(1e37), 'constant': inputs * 0}.get(kind, inputs)
+            {'huge': inputs * np.float32(1e37), 'constant': np.zeros_like(inputs)}.get(kind, inputs)
             if inputs.ndim == 2
             else inputs
         )
@@ -114,6 +114,8 @@ def act(folder: Path, rng: random.Random) -> tuple[int, str]:
     chosen = {path: rng.choice(FIELDS[path]) for path in rng.sample([*FIELDS], rng.randint(0, 3))}
     given = {'data.name': f'{folder}/data.npz', 'data.validation': '0', 'model.name': 'mlp'}
     given |= {'epochs': '2', 'threads': '1'} | chosen
+    if given.get('metrics') == EVERY_METRIC and given['data.validation'] != '0':
+        given['monitor'] = rng.choice(('auc', 'macro_f1', 'calibration_error', 'loss'))
     if given['model.name'] == 'mlp':
         given['model.hidden'] = '(4,)'
     what = f'{kind}, {train} and {test} examples, {classes} classes, {chosen}'

@@ -93,8 +93,9 @@ def value_of(path: str) -> st.SearchStrategy[str]:
 @st.composite
 def run_arguments(draw) -> list[str]:
     """Draws fields of a run on the digits, of two steps if nothing else is drawn."""
-    paths = draw(st.lists(st.sampled_from(sorted(FIELDS)), min_size=1, max_size=4, unique=True))
+    paths = draw(st.lists(st.sampled_from(sorted(FIELDS)), min_size=1, max_size=6, unique=True))
     given = {'data.name': 'digits', 'steps': '2', 'threads': '1', 'tensorboard.enabled': 'false'}
+    given['jit'] = draw(st.sampled_from(('off', 'off', 'auto')))  # to compile by XLA takes longer than to train
     given |= {path: draw(value_of(path)) for path in paths}
     if 'epochs' in paths and 'steps' not in paths:
         del given['steps']
@@ -189,11 +190,11 @@ def study_files(draw) -> str:
         "config.axes = {'optimizer': {name: {'optimizer': {'name': name}} for name in ('Adam', 'SGD')}}",
         'config.seeds = 2',
     ]
-    for place in draw(st.lists(st.sampled_from(PLACES), max_size=2, unique=True)):
+    for place in draw(st.lists(st.sampled_from(PLACES), max_size=3, unique=True)):
         lines.append(f'config.{place} = {draw(st.sampled_from(THINGS))!r}')
     if draw(st.integers(0, 3)) == 0:
         lines += ['config.base.data.validation, config.base.steps = 100, 4', f'config.tune = {draw(tunes())!r}']
-    made = draw(st.lists(claims(), max_size=2))
+    made = draw(st.lists(claims(), max_size=3))
     if made:
         lines.append(f'config.claims = {tuple(made)!r}')
     body = '\n'.join(f'    {line}' for line in lines).replace('nan', "float('nan')").replace('inf,', "float('inf'),")

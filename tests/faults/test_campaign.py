@@ -7,7 +7,7 @@ import pytest
 
 from seedwise.errors import UserError
 from tests.faults import hostile, sittings
-from tests.helpers import ROOT
+from tests.helpers import ROOT, run
 
 
 def campaign(*arguments: str) -> str:
@@ -30,10 +30,25 @@ def test_nothing_is_lost_and_nothing_of_a_stranger_s_is_run(part):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('part', ['disk', 'growing', 'files', 'together', 'surroundings', 'figures'])
+@pytest.mark.parametrize(
+    'part', ['disk', 'growing', 'files', 'together', 'surroundings', 'figures', 'lines', 'readers', 'differential']
+)
 def test_each_part_of_the_campaign_runs(part):
     said = campaign('--examples=1', '--seed=0', f'--only={part}')
     assert 'found: 0' in said
+
+
+@pytest.mark.slow
+def test_the_plain_program_tells_weights_that_are_trained_otherwise(tmp_path):
+    fields = {'data.name': 'digits', 'steps': 2, 'precision': 'float64', 'optimizer.weight_decay': 0.01}
+    words = ['--config=configs/default.py', *(f'--config.{path}={value}' for path, value in fields.items())]
+    run(tmp_path / 'run', *words)
+    for decay, found in ((0.01, False), (0.0101, True)):
+        code = 'import sys; from tests.faults import differential; differential.main(sys.argv)'
+        given = repr(fields | {'optimizer.weight_decay': decay})
+        command = [sys.executable, '-c', code, given, str(tmp_path / 'run')]
+        said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        assert ('kernel: it differs by' in said) == found, said
 
 
 @pytest.mark.parametrize(
