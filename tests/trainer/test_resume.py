@@ -21,6 +21,7 @@ MLP = (
     *DIGITS,
     '--config.data.validation=100',
     '--config.epochs=20',
+    '--config.eval_every_epochs=4',
 )
 MLP += ('--config.metrics=macro_f1,auc', '--config.monitor=macro_f1')
 AUGMENT = ('--config.data.augment.flip', '--config.data.augment.crop=2', '--config.data.augment.mixup=1.0')
