@@ -21,11 +21,13 @@ MLP = (
     *DIGITS,
     '--config.data.validation=100',
     '--config.epochs=20',
+    '--config.eval_every_epochs=4',
 )
 MLP += ('--config.metrics=macro_f1,auc', '--config.monitor=macro_f1')
 AUGMENT = ('--config.data.augment.flip', '--config.data.augment.crop=2', '--config.data.augment.mixup=1.0')
 SHORT = ('--config=configs/mlp_adam.py', '--config.data.name=digits', '--config.epochs=1')
 SHORT += ('--config.checkpoint.every_seconds=0', '--config.checkpoint.every_steps=3', '--config.checkpoint.keep=3')
+SHORT += ('--config.steps_per_call=3',)
 
 
 @pytest.fixture(scope='module')
