@@ -30,7 +30,7 @@ def test_nothing_is_lost_and_nothing_of_a_stranger_s_is_run(part):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('part', ['disk', 'growing', 'files', 'together', 'surroundings', 'figures'])
+@pytest.mark.parametrize('part', ['disk', 'growing', 'files', 'together', 'surroundings', 'figures', 'networks'])
 def test_each_part_of_the_campaign_runs(part):
     said = campaign('--examples=1', '--seed=0', f'--only={part}')
     assert 'found: 0' in said
