@@ -137,7 +137,8 @@ class SlurmStudy(Scenario):
             node = rng.choice(['node2', 'node2', 'node10'])  # the first is full before Slurm takes the second
             what = f'SIGKILL to {"slurmd" if way == "slurmd" else "all"} of {node}'
             gone = slurm_cluster.kill_node(self.environ(), node, everything=way == 'node')
-            time.sleep(seconds := rng.choice([0, 1, 5, 20]))
+            # When a node comes back, Slurm misses the jobs that it had, but for those that began less than 20 s ago.
+            time.sleep(seconds := rng.choice([0, 1, 5, 20]) if way == 'slurmd' else 30)
             slurm_cluster.start_node(self.environ(), node)
             what += f' ({gone} processes), which is back after {seconds} s'
         fault = self.ended()

@@ -34,7 +34,7 @@ def act(folder: Path, rng: random.Random, only: str = '') -> tuple[int, str]:
 def afterwards(pair: Pair) -> str:
     """Starts the same command again on an undisturbed network: it ends with the weights of a run that was not disturbed."""
     pair.end()
-    pair.wire.condition, pair.start_seconds = Condition(), 60
+    pair.wire.condition, pair.start_seconds, pair.near_the_end = Condition(), 60, False
     for index in (0, 1):
         pair.know(index, TRUE_HOSTS)
     pair.start()
@@ -73,9 +73,20 @@ def is_named(pair: Pair, index: int, lost: int, seconds: float, said: str = 'was
     started = time.monotonic()
     pair.wait(seconds + SLACK, index)
     words = rf'worker {lost} \({re.escape(ADDRESSES[lost])}\).*{said}'
-    if fault := pair.workers[index].fault((1,), words):
+    if fault := pair.workers[index].fault((0, 1) if pair.near_the_end else (1,), words):
         return f'after {time.monotonic() - started:.0f} s {fault}'
     return ''
+
+
+def in_the_middle(pair: Pair, rng: random.Random) -> bool:
+    """Starts the run and waits until it trains, or for some seconds more, when it may be about to end well."""
+    pair.wire.condition = USUAL
+    pair.start()
+    if not pair.trains():
+        return False
+    pair.near_the_end = rng.random() < 0.4
+    pair.wait(rng.uniform(0, 10 if pair.near_the_end else 0.5))
+    return True
 
 
 def slow_network(pair: Pair, rng: random.Random) -> tuple[str, str]:
@@ -109,11 +120,8 @@ def short_cut(pair: Pair, rng: random.Random) -> tuple[str, str]:
 def long_cut(pair: Pair, rng: random.Random) -> tuple[str, str]:
     """The network is gone in the middle of the run for ever, or for longer than it takes to give a worker up."""
     cut, seconds = rng.choice([(0, 1), (0, 1), (0,), (1,)]), rng.choice([float('inf'), 40])
-    pair.wire.condition = USUAL
-    pair.start()
-    if not pair.trains():
-        return 'start', completes(pair) or 'it was too fast'
-    time.sleep(rng.uniform(0, 0.5))
+    if not in_the_middle(pair, rng):
+        return 'nothing: it had ended', completes(pair)
     pair.wire.condition = Condition(delay=USUAL.delay, cut=cut)
     what = f'{pair.wire.condition} for {seconds} s'
     if seconds < HUNG:
@@ -147,10 +155,8 @@ def late_network(pair: Pair, rng: random.Random) -> tuple[str, str]:
 def killed(pair: Pair, rng: random.Random) -> tuple[str, str]:
     """A worker is killed in the middle of the run."""
     index = rng.choice([0, 1])
-    pair.wire.condition = USUAL
-    pair.start()
-    if not pair.trains():
-        return 'start', completes(pair) or 'it was too fast'
+    if not in_the_middle(pair, rng):
+        return 'nothing: it had ended', completes(pair)
     pair.workers[index].kill()
     return f'worker {index}', is_named(pair, 1 - index, index, LOST)
 
@@ -164,7 +170,7 @@ def restarted(pair: Pair, rng: random.Random) -> tuple[str, str]:
     pair.wire.condition = USUAL
     pair.start()
     if not pair.trains():
-        return 'start', completes(pair) or 'it was too fast'
+        return 'nothing: it had ended', completes(pair)
     pair.workers[index].kill()
     pause = rng.choice([0, 0, 3])
     time.sleep(pause)
@@ -190,10 +196,8 @@ def restarted(pair: Pair, rng: random.Random) -> tuple[str, str]:
 def stopped(pair: Pair, rng: random.Random) -> tuple[str, str]:
     """A worker stands still (SIGSTOP) for longer than it takes to give it up."""
     index = rng.choice([0, 1])
-    pair.wire.condition = USUAL
-    pair.start()
-    if not pair.trains():
-        return 'start', completes(pair) or 'it was too fast'
+    if not in_the_middle(pair, rng):
+        return 'nothing: it had ended', completes(pair)
     pair.workers[index].signal(signal.SIGSTOP)
     fault = is_named(pair, 1 - index, index, LOST)
     pair.workers[index].signal(signal.SIGCONT)

@@ -1,6 +1,5 @@
 """Two workers, each in a network namespace of its own, started as by hand on two machines: nobody ends or restarts them."""
 
-import contextlib
 import ctypes
 import json
 import os
@@ -83,7 +82,7 @@ class Worker:
             time.sleep(0.01)
 
     def signal(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
+        if self.poll():
             os.kill(self.pid, number)
 
     @property
@@ -117,6 +116,8 @@ class Pair:
     workers: dict[int, Worker] = field(default_factory=dict)
     #: Where names are asked for that are not in a worker's file of hosts: '' answers at once that there is nobody to ask.
     nameserver: str = ''
+    #: Whether it is only a matter of moments whether they still need each other.
+    near_the_end: bool = False
     #: For which they wait for each other: shorter where one waits in vain.
     start_seconds: int = 60
 
