@@ -157,6 +157,7 @@ class Scenario:
         with tempfile.TemporaryDirectory(prefix='seedwise-fault-') as name:
             folder = Path(name) / 'undisturbed'
             self.prepare(folder)
+            self.environ()  # starts what it runs on
             started = time.monotonic()
             fault = self.complete(folder)
             assert not fault, f'{self.name}: {fault}'

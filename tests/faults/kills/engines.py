@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.faults.kills.commands import SIGNALS, STOPPED, Scenario, family, kill, of_study
+from tests.faults.kills.commands import SENT, SIGNALS, STOPPED, Scenario, family, kill, of_study
 from tests.helpers import ROOT
 from tests.launch import slurm_cluster
 
@@ -121,6 +121,7 @@ class SlurmStudy(Scenario):
         if rng.random() < 0.2:
             seconds = rng.uniform(0, 2)
             self.submitted(folder, seconds)
+            SENT[self.name]['SIGKILL'] += 1
             return f'SIGKILL to the command that submits after {seconds:.1f} s', ''
         if fault := self.submitted(folder):
             return 'submission', fault
@@ -133,9 +134,11 @@ class SlurmStudy(Scenario):
             whom = members if rng.random() < 0.3 else [rng.choice(members)] if members else []
             what = f'{sent.name} to {len(whom)} of {len(members)} processes'
             _send(whom, sent, rng)
+            SENT[self.name][sent.name] += bool(whom)
         else:
             node = rng.choice(['node2', 'node2', 'node10'])  # the first is full before Slurm takes the second
             what = f'SIGKILL to {"slurmd" if way == "slurmd" else "all"} of {node}'
+            SENT[self.name]['SIGKILL'] += 1
             gone = slurm_cluster.kill_node(self.environ(), node, everything=way == 'node')
             # When a node comes back, Slurm misses the jobs that it had, but for those that began less than 20 s ago.
             time.sleep(seconds := rng.choice([0, 1, 5, 20]) if way == 'slurmd' else 30)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.faults.networks.wire import ENDS, NOBODY, Condition, joined, missing
+from tests.faults.networks.wire import ENDS, NOBODY, Condition, joined
 from tests.faults.networks.workers import ADDRESSES, HUNG, LOST, NAMES, SLACK, START, TRUE_HOSTS, Pair
 
 #: A network on which the run takes some seconds, so that something can happen in the middle of it.
@@ -18,8 +18,6 @@ USUAL = Condition(delay=0.01)
 
 def act(folder: Path, rng: random.Random, only: str = '') -> tuple[int, str]:
     """Tries one scenario, of those with `only` in their names; returns (1, the fault)."""
-    if missing():
-        return 0, ''
     name = rng.choice([name for name in SCENARIOS if only in name])
     with joined(rng) as wire:
         pair = Pair(folder, wire)
