@@ -140,7 +140,7 @@ class SlurmStudy(Scenario):
             what = f'SIGKILL to {"slurmd" if way == "slurmd" else "all"} of {node}'
             SENT[self.name]['SIGKILL'] += 1
             gone = slurm_cluster.kill_node(self.environ(), node, everything=way == 'node')
-            # When a node comes back, Slurm misses the jobs that it had, but for those that began less than 20 s ago.
+            # When a node comes back, Slurm misses the jobs that it had, except for those that began less than 20 s ago.
             time.sleep(seconds := rng.choice([0, 1, 5, 20]) if way == 'slurmd' else 30)
             slurm_cluster.start_node(self.environ(), node)
             what += f' ({gone} processes), which is back after {seconds} s'
