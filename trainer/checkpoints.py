@@ -79,15 +79,17 @@ class Checkpoints:
           CannotWrite: the one before is still there.
         """
         self._progress.assign(json.dumps(progress))
-        prefix = self._folder / f'step-{progress["step"]}'
+        partial = self._folder / f'.step-{progress["step"]}'
         with tensorflow_writing(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
-            new = prefix not in self._saved()
+            self._delete_partial()
             try:
-                self._checkpoint.write(str(prefix))
-            except tf.errors.OpError:
-                if new:
-                    self._delete(prefix)  # on a full disk, its space is needed to continue
+                self._checkpoint.write(str(partial))
+                # TensorFlow writes the index in its place, where a kill leaves a torn one: it is there last, and whole.
+                for file in sorted(self._folder.glob(f'{partial.name}.*')):
+                    file.replace(self._folder / file.name.removeprefix('.'))
+            except (tf.errors.OpError, OSError):
+                self._delete_partial()  # on a full disk, its space is needed to continue
                 raise
             for path in self._saved()[self._keep :]:
                 self._delete(path)
@@ -95,10 +97,17 @@ class Checkpoints:
         self._saved_at = time.monotonic()
 
     def _delete(self, prefix: Path) -> None:
-        """Deletes a checkpoint, or what there is of one."""
-        shutil.rmtree(f'{prefix}_temp', ignore_errors=True)
+        """Deletes a checkpoint."""
         for file in self._folder.glob(f'{prefix.name}.*'):
             file.unlink()
+
+    def _delete_partial(self) -> None:
+        """Deletes what there is of checkpoints that were not written to their end."""
+        for path in self._folder.glob('.step-*'):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ was ended or killed. --turn makes one turn again, to reproduce what it found. Ex
 """
 
 import argparse
+import functools
 import os
 import random
 import shutil
@@ -24,8 +25,12 @@ import hypothesis
 from hypothesis import strategies as st
 
 from seedwise.errors import UserError
-from tests.faults import differential, figures, files, forked, hostile, inputs, kills, lines, sittings, small
+from tests.faults import differential, figures, files, forked, hostile, inputs, lines, sittings, small
+from tests.faults.kills import commands as kills
+from tests.faults.kills import engines
 from tests.faults.machine import disk, surroundings, together
+from tests.faults.networks import scenarios as networks
+from tests.faults.networks import wire
 from tests.helpers import ROOT
 
 #: What is tried once: an own folder and a source of chance -> (how many faults were made, what is wrong with what came of
@@ -66,9 +71,14 @@ BATCH = 5
 SHARES = {'runs': 3, 'studies': 3}
 
 
-def parts() -> Mapping[str, Act]:
-    """Returns what there is to try."""
-    known = kills.scenarios()
+@functools.cache  # each learns once what comes of it undisturbed
+def scenarios(text: str = '') -> list[kills.Scenario]:
+    """Returns what `kills` tries, of which the name has the text."""
+    return [one for one in [*kills.scenarios(), *engines.scenarios()] if text in one.name]
+
+
+def parts(scenario: str = '') -> Mapping[str, Act]:
+    """Returns what there is to try. `scenario`: a part of the names of what `kills` and `networks` try, '' for all."""
     tables = st.tuples(inputs.tables(), st.sampled_from(inputs.JUDGE_FLAGS))
     return {
         'runs': drawn(inputs.run_arguments(), inputs.check_run),
@@ -84,21 +94,22 @@ def parts() -> Mapping[str, Act]:
         'together': together.act,
         'surroundings': surroundings.act,
         'figures': figures.act,
-        'kills': lambda folder, rng: kills.attack(rng.choice(known), folder / 'disturbed', rng),
+        **({} if wire.missing() else {'networks': lambda folder, rng: networks.act(folder, rng, scenario)}),
+        'kills': lambda folder, rng: kills.attack(rng.choice(scenarios(scenario)), folder / 'disturbed', rng),
     }
 
 
-def turn_of(name: str, number: int, seed: int) -> tuple[int, str]:
+def turn_of(name: str, number: int, seed: int, scenario: str = '') -> tuple[int, str]:
     """Makes one turn of a part, the same for the same seed; returns how much it tried, and the fault."""
     where = f'{name}, seed {seed}, turn {number}'
     with tempfile.TemporaryDirectory(prefix='seedwise-fault-', ignore_cleanup_errors=True) as folder:
         try:
-            return parts()[name](Path(folder), random.Random(where))
+            return parts(scenario)[name](Path(folder), random.Random(where))
         except Exception:
             return 1, traceback.format_exc()  # of the campaign itself, or of a command that it gave up
 
 
-def campaign(state: sittings.Sittings, minutes: float, examples: int) -> None:
+def campaign(state: sittings.Sittings, minutes: float, examples: int, scenario: str = '') -> None:
     """Lets parts take turns until so many minutes are over, those of earlier sittings included.
 
     The part that has had the least time is next, so that each has the same share of it, or those of `SHARES`.
@@ -110,7 +121,7 @@ def campaign(state: sittings.Sittings, minutes: float, examples: int) -> None:
         name = min(left, key=lambda one: state.parts[one]['seconds'] / SHARES.get(one, 1))
         number, began, load = state.parts[name]['turns'], time.monotonic(), sittings.load()
         kills.SENT.clear()
-        tried, text = turn_of(name, number, state.seed)
+        tried, text = turn_of(name, number, state.seed, scenario)
         seconds = time.monotonic() - began
         if text:
             fault = {'turn': number, 'text': text, 'seconds': seconds, 'load': max(load, sittings.load())}
@@ -125,6 +136,9 @@ def main() -> int:
     parser.add_argument('--examples', type=int, default=10**9, help='of each part, after which it ends')
     parser.add_argument('--seed', type=int, help='0, or that of --state')
     parser.add_argument('--only', default='', help=f'parts, with commas between; of {", ".join(parts())}; all')
+    parser.add_argument(
+        '--scenario', default='', help='of kills or networks (--only): a part of the names of what is tried'
+    )
     parser.add_argument('--state', type=Path, help='file that keeps what was done, to be continued')
     parser.add_argument('--turn', type=int, help='make only this turn, of the part of --only')
     flags = parser.parse_args()
@@ -132,6 +146,14 @@ def main() -> int:
     try:
         if unknown := set(names) - parts().keys():
             raise UserError(f'unknown part {", ".join(sorted(unknown))}: accepted are {", ".join(parts())}')
+        if flags.scenario and {*names} - {'kills', 'networks'}:
+            raise UserError('--scenario is of kills and networks: name one of them with --only')
+        if 'kills' in names and not scenarios(flags.scenario):
+            raise UserError(
+                f'--scenario={flags.scenario} is in no name of {", ".join(one.name for one in scenarios())}'
+            )
+        if 'networks' in names and not [name for name in networks.SCENARIOS if flags.scenario in name]:
+            raise UserError(f'--scenario={flags.scenario} is in no name of {", ".join(networks.SCENARIOS)}')
         if flags.turn is not None and len(names) != 1:
             raise UserError('--turn is of one part: name it with --only')
         if flags.turn is not None and flags.state:
@@ -147,15 +169,16 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the summary is printed
     try:
         if flags.turn is not None:
-            tried, text = turn_of(names[0], flags.turn, state.seed)
+            tried, text = turn_of(names[0], flags.turn, state.seed, flags.scenario)
             print(f'{names[0]}, turn {flags.turn}: {tried} tried: {text or "nothing was found"}')
             return 1 if text else 0
         state.begin()
-        campaign(state, flags.minutes, flags.examples)
+        campaign(state, flags.minutes, flags.examples, flags.scenario)
     except KeyboardInterrupt:
         print('interrupted')
     finally:
         kills.forget()
+        engines.forget()
         small.forget()
         disk.forget()
     print('', *state.summary(), sep='\n')

@@ -2,7 +2,6 @@
 
 import contextlib
 import importlib
-import io
 import os
 import resource
 import signal
@@ -13,6 +12,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, NoReturn
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def run(
         started = time.monotonic()
         pid = os.fork()
         if not pid:
-            _child(module, arguments, out, err, memory, folder, before)
+            child(module, arguments, out, err, memory, folder, before)
         code = _wait(pid, started + seconds, until)
         took = time.monotonic() - started
         texts = []
@@ -93,15 +93,16 @@ def _wait(pid: int, end: float, until: Callable[[], bool]) -> int | None:
     return None
 
 
-def _child(
+def child(
     module: str,
     arguments: list[str],
-    out: io.IOBase,
-    err: io.IOBase,
+    out: IO,
+    err: IO,
     memory: int,
     folder: Path | None,
     before: Callable[[], object],
-) -> None:
+) -> NoReturn:
+    """Runs the command in this process, which is a fresh fork and ends with it."""
     code = 1
     try:
         os.chdir(folder or '.')

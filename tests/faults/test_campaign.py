@@ -7,7 +7,10 @@ import pytest
 
 from seedwise.errors import UserError
 from tests.faults import hostile, sittings
+from tests.faults.networks.wire import missing
 from tests.helpers import ROOT, run
+
+NETWORKS = pytest.param('networks', marks=pytest.mark.skipif(bool(missing()), reason=missing() or 'there is all'))
 
 
 def campaign(*arguments: str) -> str:
@@ -31,7 +34,11 @@ def test_nothing_is_lost_and_nothing_of_a_stranger_s_is_run(part):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    'part', ['disk', 'growing', 'files', 'together', 'surroundings', 'figures', 'lines', 'readers', 'differential']
+    'part',
+    [
+        *('disk', 'growing', 'files', 'together', 'surroundings', 'figures', 'lines', 'readers', 'differential'),
+        NETWORKS,
+    ],
 )
 def test_each_part_of_the_campaign_runs(part):
     said = campaign('--examples=1', '--seed=0', f'--only={part}')

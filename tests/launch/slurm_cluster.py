@@ -8,10 +8,11 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import portpicker
+import psutil
 
 #: Both nodes are this machine: each has half of its two cores, or says so. Times in seconds.
 CONF = """
@@ -99,6 +100,40 @@ def cluster(folder: Path) -> Iterator[dict[str, str]]:
     finally:
         daemons.kill()  # and with it, the first process of their own space of processes, all that is in it
         daemons.wait()
+
+
+def _processes(environ: Mapping[str, str]) -> Iterator[tuple[psutil.Process, list[str], dict[str, str]]]:
+    """Yields the processes of the cluster and of its jobs, with their words and their environment."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            around = process.environ()
+            if around.get('SLURM_CONF') == environ['SLURM_CONF']:
+                yield process, process.cmdline(), around
+
+
+def kill_node(environ: Mapping[str, str], node: str, *, everything: bool) -> int:
+    """Kills a node's slurmd, or all that runs on the node, as a node that loses power; returns how many processes."""
+    gone: set[psutil.Process] = set()
+    for process, words, around in _processes(environ):
+        if 'slurmd' in words[0] and node in words:
+            gone.add(process)
+        elif everything and around.get('SLURMD_NODENAME') == node:
+            with contextlib.suppress(psutil.Error):  # a task, and the slurmstepd above it
+                gone |= {process, *(one for one in process.parents() if 'slurmstepd' in ' '.join(one.cmdline()))}
+    for process in gone:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    return len(gone)
+
+
+def start_node(environ: Mapping[str, str], node: str) -> None:
+    """Starts the slurmd of a node again, among the other daemons."""
+    beside = next(process for process, words, _ in _processes(environ) if words and 'slurmctld' in words[0])
+    with open(Path(environ['SLURM_CONF']).with_name('daemons.log'), 'ab') as log:
+        subprocess.Popen(
+            ['nsenter', f'--target={beside.pid}', '--mount', '--pid', 'slurmd', '-D', '-N', node],
+            env=dict(environ), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
 
 
 def _nodes(environ: dict[str, str]) -> list[str]:

@@ -1,5 +1,7 @@
 """A torn checkpoint is never read as one: the newest that is whole serves."""
 
+from pathlib import Path
+
 import pytest
 import tensorflow as tf
 
@@ -67,6 +69,26 @@ def test_all_damaged_is_told(saved):
         truncate(path)
     with pytest.raises(UserError, match='can be read: delete that folder to train from the start'):
         make(saved)[0].restore()
+
+
+def test_a_kill_in_the_middle_of_the_first_leaves_none(tmp_path, monkeypatch):
+    """TensorFlow writes the index in its place: for a moment it is there and empty."""
+    checkpoints, _ = make(tmp_path)
+
+    def killed(prefix):
+        Path(f'{prefix}.data-00000-of-00001').touch()
+        Path(f'{prefix}.index').touch()
+        raise SystemExit
+
+    monkeypatch.setattr(checkpoints._checkpoint, 'write', killed)
+    with pytest.raises(SystemExit):
+        checkpoints.save({'step': 1})
+    again, _ = make(tmp_path)
+    assert again.restore() is None
+    again.save({'step': 2})
+    assert make(tmp_path)[0].restore() == {'step': 2}
+    names = sorted(path.name for path in (tmp_path / 'checkpoints').iterdir())
+    assert names == ['step-2.data-00000-of-00001', 'step-2.index']
 
 
 def test_one_of_another_model_is_not_taken(saved):

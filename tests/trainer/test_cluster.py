@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 
 import portpicker
 import pytest
@@ -199,15 +200,66 @@ def test_workers_wait_for_each_other(monkeypatch):
     found = cluster.Cluster(addresses, 0, 'test')
     with pytest.raises(LostWorker, match=rf'within 1 s .*worker 1 \({addresses[1]}\): it does not listen yet'):
         cluster.wait_for_all(found)
-    with socket.create_server(('', int(addresses[1].partition(':')[2]))):
-        cluster.wait_for_all(found)
+    other = threading.Thread(target=cluster.wait_for_all, args=[cluster.Cluster(addresses, 1, 'test')])
+    monkeypatch.setenv('SEEDWISE_START_SECONDS', '20')
+    other.start()
+    cluster.wait_for_all(found)
+    other.join()
+
+
+@pytest.mark.parametrize(
+    ('said', 'told'),
+    [
+        (b'', 'it does not answer at 127.0.0.1'),
+        (b'{"worker": 0, "of": ["localhost:1", "localhost:PORT"]}\n', 'worker 0 answers at 127.0.0.1: its name leads'),
+        (
+            b'{"worker": 1, "of": ["other:1", "localhost:PORT"]}\n',
+            'who answers .* has another list of workers: other:1, ',
+        ),
+        (b'SSH-2.0-OpenSSH_9.2\r\n', 'something else than a worker answers at 127.0.0.1'),
+        (b'\0\0\x18\x04\0\0\0\0\0', ''),  # TensorFlow's server
+        (b'{"worker": 1, "of": ["localhost:1", "localhost:PORT"]}\n', ''),
+    ],
+)
+def test_a_name_that_leads_to_the_wrong_machine_or_to_one_that_stands_still(monkeypatch, said, told):
+    monkeypatch.setattr(cluster, 'ANSWER_SECONDS', 0.3)
+    with socket.create_server(('127.0.0.1', 0)) as server:
+        port = server.getsockname()[1]
+
+        def serve():
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(said.replace(b'PORT', str(port).encode()))
+                connection.recv(1)  # until the other end closes it
+
+        (thread := threading.Thread(target=serve)).start()
+        found = cluster.Cluster(('localhost:1', f'localhost:{port}'), 0, 'test')
+        assert re.match(told or '$', cluster._reach(found, 1))
+        thread.join()
+
+
+def test_a_worker_that_waits_answers_as_often_as_it_is_asked(monkeypatch):
+    """A thousand answers that nobody fetched would fill the queue of a port, and a late worker would never be let in."""
+    monkeypatch.setenv('SEEDWISE_START_SECONDS', '1')
+    addresses = tuple(f'localhost:{portpicker.pick_unused_port()}' for _ in range(2))
+    first, second = (cluster.Cluster(addresses, index, 'test') for index in range(2))
+    told: list[str] = []
+    with cluster._listen(first) as listener:
+        listener.listen(2)
+        monkeypatch.setattr(cluster, '_listen', lambda _: listener)
+        asking = threading.Thread(target=lambda: told.extend(cluster._reach(second, 0) for _ in range(20)))
+        asking.start()
+        with pytest.raises(LostWorker):
+            cluster.wait_for_all(first)
+        asking.join()
+    assert told == [''] * 20
 
 
 @pytest.mark.parametrize('index', [0, 1])
 def test_a_name_that_does_not_resolve_is_reported_and_ends_the_wait(monkeypatch, capsys, index):
     """Names of pods may appear late, and so they are waited for."""
     monkeypatch.setenv('SEEDWISE_START_SECONDS', '1')
-    monkeypatch.setattr(cluster, 'PATIENCE_SECONDS', 0.0)
+    monkeypatch.setattr(cluster, 'PATIENCE_SECONDS', 0.6)
     addresses = (f'nobody.invalid:{portpicker.pick_unused_port()}', f'localhost:{portpicker.pick_unused_port()}')
     whose = "its name, this worker's own, does not" if index == 0 else 'its name does not'
     with pytest.raises(LostWorker, match=rf'worker 0 \({addresses[0]}\): {whose} resolve'):

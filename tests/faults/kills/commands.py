@@ -94,8 +94,9 @@ class Scenario:
         """Runs it to its end and returns the fault; '' if there is none."""
         with tempfile.TemporaryFile('w+') as err:
             process = subprocess.Popen(
-                self.command(folder), cwd=ROOT, stdout=subprocess.PIPE, stderr=err, text=True, start_new_session=True
-            )
+                self.command(folder), cwd=ROOT, env=os.environ | self.environ(), stdout=subprocess.PIPE, stderr=err,
+                text=True, start_new_session=True,
+            )  # fmt: skip
             if self.serves and (fault := asked(process)):
                 return fault
             try:
@@ -107,11 +108,56 @@ class Scenario:
             said = err.read()
         return f'exit code {process.returncode}: {said[-1500:]}' if process.returncode or 'Traceback' in said else ''
 
+    def disturb(self, folder: Path, rng: random.Random) -> tuple[str, str]:
+        """Starts the command and sends one signal; returns what was sent and the fault, '' if there is none."""
+        process = subprocess.Popen(
+            self.command(folder),
+            cwd=ROOT,
+            env=os.environ | self.environ(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        wait, sent = rng.uniform(0, 1.1 * self.seconds), rng.choice(SIGNALS)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(wait)
+        whom, what = self.chosen(process, folder, rng)
+        what = f'{sent.name} to {what} after {wait:.1f} s'
+        for pid in whom:
+            kill(pid, sent)
+        SENT[self.name][sent.name] += bool(whom)
+        if sent == signal.SIGSTOP:
+            time.sleep(rng.choice(STOPPED))
+            for pid in whom:
+                kill(pid, signal.SIGCONT)
+            if self.serves:
+                process.terminate()
+        try:
+            _, err = process.communicate(timeout=HUNG)
+        except subprocess.TimeoutExpired:
+            end(process)
+            return what, f'it hung for {HUNG} s'
+        if 'Traceback' in err and sent not in (signal.SIGKILL,):
+            return what, f'a traceback, exit code {process.returncode}: {err[-1500:]}'
+        return what, ''
+
+    def chosen(self, process: subprocess.Popen, folder: Path, rng: random.Random) -> tuple[list[int], str]:
+        """Returns the processes that get a signal, and their description."""
+        members = family(process.pid)
+        whom = members if rng.random() < 0.5 else [rng.choice(members)] if members else []
+        return whom, f'{len(whom)} of {len(members)}'
+
+    def environ(self) -> dict[str, str]:
+        """Returns what is added to the environment of the command."""
+        return {}
+
     def learn(self) -> None:
         """Runs it undisturbed, to know what it ends with and how long it takes."""
         with tempfile.TemporaryDirectory(prefix='seedwise-fault-') as name:
             folder = Path(name) / 'undisturbed'
             self.prepare(folder)
+            self.environ()  # starts what it runs on
             started = time.monotonic()
             fault = self.complete(folder)
             assert not fault, f'{self.name}: {fault}'
@@ -196,41 +242,6 @@ def end(process: subprocess.Popen) -> None:
     process.communicate()
 
 
-def disturb(scenario: Scenario, folder: Path, rng: random.Random) -> tuple[str, str]:
-    """Starts the command and sends one signal; returns what was sent and the fault, '' if there is none."""
-    process = subprocess.Popen(
-        scenario.command(folder),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    wait, sent = rng.uniform(0, 1.1 * scenario.seconds), rng.choice(SIGNALS)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(wait)
-    members = family(process.pid)
-    whom = members if rng.random() < 0.5 else [rng.choice(members)] if members else []
-    for pid in whom:
-        kill(pid, sent)
-    SENT[scenario.name][sent.name] += bool(whom)
-    if sent == signal.SIGSTOP:
-        time.sleep(rng.choice(STOPPED))
-        for pid in whom:
-            kill(pid, signal.SIGCONT)
-        if scenario.serves:
-            process.terminate()
-    what = f'{sent.name} to {len(whom)} of {len(members)} after {wait:.1f} s'
-    try:
-        _, err = process.communicate(timeout=HUNG)
-    except subprocess.TimeoutExpired:
-        end(process)
-        return what, f'it hung for {HUNG} s'
-    if 'Traceback' in err and sent not in (signal.SIGKILL,):
-        return what, f'a traceback, exit code {process.returncode}: {err[-1500:]}'
-    return what, ''
-
-
 def kill(pid: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
@@ -244,7 +255,7 @@ def attack(scenario: Scenario, folder: Path, rng: random.Random, most: int = 4) 
     history: list[str] = []
     fault = ''
     for _ in range(rng.randint(1, most)):
-        what, fault = disturb(scenario, folder, rng)
+        what, fault = scenario.disturb(folder, rng)
         history.append(what)
         if fault:
             break
