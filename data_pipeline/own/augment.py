@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from seedwise import references
 from seedwise.errors import UserError
+from seedwise.references import running
 
 #: Images that a function is tried on before a run.
 _TRIED = 16
@@ -29,11 +30,11 @@ def build(name: str, options: Mapping[str, Any], shape: tuple[int, ...]) -> Call
       UserError: it raises, or returns something else, or images that depend on anything but themselves and their seeds.
     """
     reference = references.parse(name, 'data.augment.name')
-    function, what = references.load(reference), f'{reference.file}: {reference.name}'
+    function, what = running.load(reference), f'{reference.file}: {reference.name}'
 
     @tf.autograph.experimental.do_not_convert
     def own(images, seeds):
-        value = references.call(function, reference.file, images, seeds, **options)
+        value = running.call(function, reference.file, images, seeds, **options)
         if not tf.is_tensor(value) or value.dtype != tf.float32 or not value.shape.is_compatible_with(images.shape):
             kind = f'{value.dtype.name} {value.shape}' if tf.is_tensor(value) else type(value).__name__
             raise UserError(f'{what} returned {kind}: it must return images as it gets them, float32 {images.shape}')

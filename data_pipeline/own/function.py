@@ -16,6 +16,7 @@ from data_pipeline.own import arrays, store
 from data_pipeline.own.raw import Raw, weights_as_given
 from seedwise import references
 from seedwise.errors import UserError
+from seedwise.references import running
 
 #: Most examples, and about so many bytes of inputs, that are read at a time.
 AT_A_TIME, BYTES_AT_A_TIME = 1000, 16 * 2**20
@@ -51,10 +52,10 @@ def read(name: str, data_dir: str, options: Mapping[str, Any], memory_limit_mb: 
     """
     reference = references.parse(name, 'data.name')
     what = f'{reference.file}: {reference.name}'
-    function = references.load(reference)
+    function = running.load(reference)
 
     def call() -> list[_Split]:
-        return _splits(references.call(function, reference.file, data_dir, **options), what)
+        return _splits(running.call(function, reference.file, data_dir, **options), what)
 
     splits, limit = call(), memory_limit_mb * 2**20
     chunks = _chunks(splits)

@@ -8,6 +8,7 @@ import pytest
 from configs import default
 from seedwise import dotted, references
 from seedwise.errors import UserError
+from seedwise.references import running
 from trainer import results
 from trainer.config import check
 
@@ -123,27 +124,27 @@ def test_a_users_fault_is_shown_from_the_users_first_line_on(tmp_path, capsys):
     file.write_text(
         'def outer():\n    return inner()\n\n\ndef inner():\n    return 1 / 0\n\n\ndef leaves():\n    raise SystemExit(3)\n'
     )
-    function = references.load(references.Reference(file, 'outer'))
+    function = running.load(references.Reference(file, 'outer'))
     with pytest.raises(UserError, match=r'bad\.py, line 6: ZeroDivisionError'):
-        references.call(function, file)
+        running.call(function, file)
     shown = capsys.readouterr().err
     assert shown.splitlines()[0].strip().startswith(f'File "{file}", line 2, in outer')
     assert 'references.py' not in shown
     with pytest.raises(UserError, match=r'bad\.py, line 10: SystemExit'):
-        references.call(references.load(references.Reference(file, 'leaves')), file)
+        running.call(running.load(references.Reference(file, 'leaves')), file)
 
 
 def test_options_may_have_any_name(tmp_path):
-    assert references.call(lambda x, file, function: (x, file, function), tmp_path, 0, file=1, function=2) == (0, 1, 2)
+    assert running.call(lambda x, file, function: (x, file, function), tmp_path, 0, file=1, function=2) == (0, 1, 2)
 
 
 def test_a_file_that_raises_while_it_is_imported_can_be_mended(tmp_path):
     file = tmp_path / 'bad.py'
     file.write_text('1 / 0\n')
     with pytest.raises(UserError, match=r'bad\.py, line 1: ZeroDivisionError'):
-        references.load(references.Reference(file, 'x'))
+        running.load(references.Reference(file, 'x'))
     file.write_text('x = 3\n')
-    assert references.load(references.Reference(file, 'x')) == 3
+    assert running.load(references.Reference(file, 'x')) == 3
     assert not [
         name for name in sys.modules if name.endswith('_bad') and 'source' in name and sys.modules[name] is None
     ]
@@ -163,10 +164,10 @@ def test_a_module_of_an_installed_package(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="unknown option of model.name 'widht'.*width"):
         references.check(found, 'model.name', ('image_shape', 'classes'), {'widht': 4})
     with pytest.raises(UserError, match='not before it is needed'):
-        references.load(found)
+        running.load(found)
     (tmp_path / 'hers' / '__init__.py').write_text('')
     sys.modules.pop('hers', None)
-    assert references.load(found)((4, 4, 1), 10) == 3
+    assert running.load(found)((4, 4, 1), 10) == 3
     for text in ('hers.nets.large:net', 'nobodys.nets:net'):
         with pytest.raises(UserError, match='there is no module'):
             references.parse(text, 'model.name')

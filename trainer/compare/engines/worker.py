@@ -26,6 +26,7 @@ from seedwise import signals, tensorflow_import
 from seedwise.commands import STOPPED
 from seedwise.errors import Interrupted, UserError, is_of_file_system
 from seedwise.process import exit_now
+from seedwise.references import running
 from trainer import results
 
 if TYPE_CHECKING:
@@ -120,7 +121,8 @@ class Trainer:
             key = program_key(config)
             if key != self._program_key:
                 self.program = None  # let go of before the next one is made
-            with prepared.errors_explained(self._location), strategy.determinism_explained():
+            explained = running.explained(config), prepared.errors_explained(self._location)
+            with explained[0], explained[1], strategy.determinism_explained():
                 run = Run(config, self._strategy, dataset, workdir, program=self.program, rungs=rungs)
                 self.program, self._program_key = run.program, key
                 run.complete(started, show=False, test=test)
