@@ -122,6 +122,8 @@ class Program:
         self._seeds = StepSeeds(self.model)
         if references.is_reference(config.model.name) and self._replicas == 1:
             check_repeats(self.model, self._seeds, image_shape)
+        if tf.config.functions_run_eagerly():  # no step would be compiled
+            raise UserError('a file of yours calls tf.config.run_functions_eagerly(True): leave it out')
         # One device compiles the whole loop: entering a compiled step takes 30 us, and a small step 150. Several devices
         # cannot, since XLA does not compile what passes between them.
         jit = use_xla(config, devices, self.model) or None

@@ -49,7 +49,7 @@ def build(name: str, options: Mapping[str, Any], shape: tuple[int, ...]) -> Call
         whole = compiled(images, seeds).numpy()
         again = np.concatenate([compiled(images[part], seeds[part]).numpy() for part in parts])
     except tf.errors.OpError as error:
-        raise UserError(f'{what} fails: {" ".join(error.message.split())}') from error
+        raise running.explain(error, [reference.file]) or UserError(f'{what} fails: {running.words(error)}') from error
     if not np.allclose(whole, again, rtol=1e-4, atol=1e-4, equal_nan=True):
         raise UserError(
             f'{what} makes another image of the same image and seed when it is called with fewer of them, or again: the '

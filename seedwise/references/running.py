@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 import seedwise
-from seedwise.errors import Interrupted, LostWorker, UserError
+from seedwise.errors import CodeError, Interrupted, LostWorker, UserError
 from seedwise.references import Reference, digest, files, of_config
 
 #: Seconds after which a call is said to be still running, so that nobody takes our silence for a fault of ours.
@@ -23,6 +23,9 @@ PATIENCE = 10.0
 
 #: A longer message of an error is cut.
 _LONGEST = 600
+
+#: Errors of TensorFlow that can be of another worker's loss.
+_OF_PEERS = ('UnavailableError', 'AbortedError', 'DeadlineExceededError', 'CancelledError')
 
 #: Our own code: its frames are left out of a user's traceback.
 _OURS = tuple(
@@ -120,22 +123,28 @@ def explain(error: BaseException, own: Iterable[Path]) -> UserError | None:
     if not theirs:
         return None
     last = frames[theirs[-1]]
-    kept = [
-        frame
-        for frame in frames[theirs[0] :]
-        if not any(Path(frame.filename).is_relative_to(folder) for folder in _OURS)
-    ]
-    print(''.join(traceback.format_list(kept)), end='', file=sys.stderr)
-    return UserError(f'{shown[os.path.abspath(last.filename)]}, line {last.lineno}: {described(error)}')
+    kept = [frame for frame in frames[theirs[0] :] if not _is_ours(frame)]
+    text = ''.join(traceback.format_list(kept))
+    print(text, end='', file=sys.stderr)
+    return CodeError(f'{shown[os.path.abspath(last.filename)]}, line {last.lineno}: {described(error)}', text)
 
 
 def _frames_of_graph(error: BaseException) -> list[traceback.FrameSummary]:
-    """Returns the frames that made an operation which failed later, in a compiled step: TensorFlow has them in its words."""
-    if type(error).__name__ != 'InvalidArgumentError':  # others can be of another worker's loss
+    """Returns the frames that TensorFlow has in its words: those that made an operation which failed in a compiled step, or
+    of Python code that an operation called; from our own last one on."""
+    if type(error).__name__ in _OF_PEERS or 'Collective ops is aborted' in str(error):
         return []
     found = re.findall(r'^\s*File "(.+?)", line (\d+), in (\S+)', str(error), re.MULTILINE)
     places = [(f'/{file.lstrip("/")}', int(line), name) for file, line, name in found]  # XLA leaves the first slash out
-    return [traceback.FrameSummary(file, line, name, line=linecache.getline(file, line)) for file, line, name in places]
+    frames = [
+        traceback.FrameSummary(file, line, name, line=linecache.getline(file, line)) for file, line, name in places
+    ]
+    ours = [i for i, frame in enumerate(frames) if _is_ours(frame)]
+    return frames[ours[-1] + 1 if ours else 0 :]
+
+
+def _is_ours(frame: traceback.FrameSummary) -> bool:
+    return any(Path(frame.filename).is_relative_to(folder) for folder in _OURS)
 
 
 def described(error: BaseException) -> str:
@@ -149,7 +158,9 @@ def words(error: BaseException) -> str:
     text = re.sub(r'\x1b\[[\d;]*m|\{\{.*?\}\}|\[Op:.*', '', str(error))
     by_keras = re.match(r'Exception encountered when calling .*?\n\n(.*?)\n\nArguments received by', text, re.DOTALL)
     text = by_keras[1] if by_keras else text
-    if _frames_of_graph(error):
+    if 'Traceback (most recent call last)' in text:  # of Python code that an operation called
+        text = text.split('Traceback (most recent call last)')[0]
+    elif _frames_of_graph(error):
         text = re.sub(r'.*\bin \S+\s*\n', '', text, count=1, flags=re.DOTALL)  # to the last frame
         text = text.split('[[')[0]
     if 'Random ops require a seed' in text:

@@ -1,5 +1,6 @@
 """FILE.py:NAME: what is found without running the file, what counts for the hash, and what a user's fault looks like."""
 
+import contextlib
 import json
 import sys
 
@@ -117,6 +118,54 @@ def test_a_run_keeps_its_files_and_refuses_an_edit(mine):
     (mine / 'parts.py').write_text('WIDTH = 17\n')
     with pytest.raises(UserError, match=r'parts\.py was edited since the run in .*run began'):
         results.begin(folder, config())
+
+
+def test_packages_next_to_the_file_are_kept_and_in_the_hash(mine):
+    inner = mine / 'layers' / 'deep'
+    inner.mkdir(parents=True)
+    (mine / 'layers' / '__init__.py').write_text('')
+    (inner / 'norm.py').write_text('AXIS = 1\n')
+    (mine / 'mine.py').write_text(f'from layers.deep.norm import AXIS\n{MINE}')
+    before = results.config_hash(config())
+    results.begin(mine / 'run', config())
+    assert (mine / 'run' / 'sources' / 'layers' / 'deep' / 'norm.py').read_text() == 'AXIS = 1\n'
+    (inner / 'norm.py').write_text('AXIS = 2\n')
+    assert results.config_hash(config()) != before
+    with pytest.raises(UserError, match=r'layers/deep/norm\.py was edited since the run'):
+        results.begin(mine / 'run', config())
+
+
+DEFINED = """
+try:
+    from nowhere import fast as inner
+except ImportError:
+    def inner(image_shape, classes): return 1
+if inner:
+    typed: object = inner
+    def needs(image_shape, classes, width, *, rate, depth=3): return 1
+def few(shape): return 1
+def rate(learning_rate=0.1, **more): return 1
+def no_rate(): return 1
+"""
+
+
+@pytest.mark.parametrize(
+    ('field', 'name', 'options', 'words'),
+    [
+        ('model.name', 'inner', {}, ''),
+        ('model.name', 'typed', {}, ''),
+        ('model.name', 'needs', {'width': 1, 'rate': 2}, ''),
+        ('model.name', 'needs', {'width': 1}, 'needs requires the argument rate: set model.options.rate'),
+        ('model.name', 'few', {}, r'few takes 1 arguments by position: it must take \(image_shape, classes\)'),
+        ('optimizer.name', 'rate', {'anything': 1}, ''),
+        ('optimizer.name', 'no_rate', {}, 'no_rate takes no learning_rate, which it must take'),
+    ],
+)
+def test_a_function_is_checked_against_how_it_is_called(tmp_path, field, name, options, words):
+    file = tmp_path / 'defined.py'
+    file.write_text(DEFINED)
+    with pytest.raises(UserError, match=words) if words else contextlib.nullcontext():
+        references.check(references.Reference(file, name), field, references.FIELDS[field], options)
 
 
 def test_a_users_fault_is_shown_from_the_users_first_line_on(tmp_path, capsys):

@@ -63,7 +63,9 @@ def main(fd: int) -> int:
             if is_of_file_system(error):
                 connection.send(('unwritable', str(error) if isinstance(error, UserError) else repr(error)))
                 return 2
-            answer, trainer = ('failed', traceback.format_exc()), _without_program(trainer)
+            # Of a user's mistake, no line of ours.
+            theirs = f'{getattr(error, "frames", "")}{error}' if isinstance(error, UserError) else ''
+            answer, trainer = ('failed', theirs or traceback.format_exc()), _without_program(trainer)
         connection.send(answer)
     return 0
 
