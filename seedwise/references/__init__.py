@@ -135,9 +135,10 @@ def check(
     for option in options:
         if option in given or (option not in free and not takes.any):
             raise unknown(f'option of {options_at or where}', option, free)
-    section = options_at or f'{where.removesuffix(".name")}.options'
+    section = f'{where.removesuffix(".name")}.options'
     for name in free:
-        if name in takes.required and name not in options:
+        # Options of metrics may come later, from the command line.
+        if not options_at and name in takes.required and name not in options:
             raise UserError(f'{what} requires the argument {name}: set {section}.{name}')
 
 
