@@ -15,6 +15,14 @@ class UserError(Exception):
     """Something the user asked for cannot be done. The message is one line and says what can."""
 
 
+class CodeError(UserError):
+    """A user's own code raised an error. `frames`: their part of its traceback, lines of text."""
+
+    def __init__(self, message: str, frames: str):
+        super().__init__(message)
+        self.frames = frames
+
+
 #: Errors of a whole file system, not of one path: nothing else can be written there either.
 FILE_SYSTEM_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 

@@ -14,6 +14,10 @@ import numpy as np
 
 from seedwise import references
 from seedwise.errors import UserError
+from seedwise.references import running
+
+#: Examples that a user's own loss is tried on.
+_TRIED = 8
 
 #: In place of a weight for each class.
 BALANCED = 'balanced'
@@ -72,24 +76,61 @@ def class_weights(weights: tuple, dataset) -> np.ndarray | None:
     return np.where(counts > 0, counts.sum() / (len(counts) * np.maximum(counts, 1)), 0.0)
 
 
-def build(loss: Mapping[str, Any]) -> Callable:
-    """Returns the loss of a run as a function of (labels, logits), shape [batch]."""
+def build(loss: Mapping[str, Any], classes: int = 2, dtype: str = 'float32') -> Callable:
+    """Returns the loss of a run as a function of (labels, logits), shape [batch]; a user's own is tried out before.
+
+    Args:
+      loss: as `config.loss`.
+      classes: number of classes.
+      dtype: of the logits that the run will give it.
+
+    Raises:
+      UserError: a user's function raises, or does not return the loss of each example, of this example alone.
+    """
     if not references.is_reference(loss['name']):
         return lambda labels, logits: LOSSES[loss['name']](labels, logits, loss['label_smoothing'])
     reference = references.parse(loss['name'], 'loss.name')
-    function, options = references.load(reference), dict(loss['options'])
+    function, options = running.load(reference), dict(loss['options'])
+    what = f'{reference.file}: {reference.name}'
+    kind = function if isinstance(function, type) else type(function)
+    if any(base.__module__.startswith('keras.') for base in kind.__mro__):
+        raise UserError(f'{what} is a Keras loss: it must be a function of (labels, logits) that returns [batch]')
 
     def own(labels, logits):
-        value = references.call(function, reference.file, labels, logits, **options)
+        value = running.call(function, reference.file, labels, logits, **options)
         shape = getattr(value, 'shape', None)
-        if shape is None or len(shape) != 1:
-            what = type(value).__name__ if shape is None else f'shape {tuple(shape)}'
-            raise UserError(
-                f'{reference.file}: {reference.name} returned {what}: it must return one number an example, [batch]'
-            )
+        if shape is None or len(shape) != 1 or None not in (sizes := {shape[0], labels.shape[0]}) and len(sizes) > 1:
+            kind = type(value).__name__ if shape is None else f'shape {tuple(shape)}'
+            raise UserError(f'{what} returned {kind}: it must return one number an example, [batch]')
         return value
 
+    _try(own, what, classes, dtype)
     return own
+
+
+def _try(loss: Callable, what: str, classes: int, dtype: str) -> None:
+    """Calls a user's loss on random logits. Raises `UserError` where it could not be trained with, or not reproduced."""
+    import tensorflow as tf
+
+    rng = np.random.default_rng(0)
+    labels = tf.constant(np.arange(_TRIED) % classes, tf.int32)
+    logits = tf.constant(rng.normal(size=(_TRIED, classes)), dtype)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        whole = loss(labels, logits)
+    if not tf.is_tensor(whole) or whole.dtype != dtype:
+        kind = whole.dtype.name if tf.is_tensor(whole) else type(whole).__name__
+        raise UserError(f'{what} returned {kind}: it must return a tensor of the type of the logits, {dtype}')
+    if tape.gradient(whole, logits) is None:
+        raise UserError(
+            f'{what} has no gradient: it must be made of the logits by operations of keras.ops or TensorFlow'
+        )
+    parts = [loss(labels[part], logits[part]) for part in (slice(0, 3), slice(3, _TRIED))]
+    if not np.allclose(whole, tf.concat(parts, 0), rtol=1e-4, atol=1e-5, equal_nan=True):
+        raise UserError(
+            f'{what} returns another loss of the same example when it is called with other examples, or again: it must '
+            "depend on each example's label and logits alone, since replicas see a share of a batch each"
+        )
 
 
 LOSSES: dict[str, Callable] = {

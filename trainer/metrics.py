@@ -14,6 +14,7 @@ import numpy as np
 
 from seedwise import references
 from seedwise.errors import UserError, unknown
+from seedwise.references import running
 
 GOALS = ('max', 'min')
 
@@ -194,8 +195,7 @@ def check(texts: Sequence[Any], options: Mapping[str, Any] = NO_OPTIONS) -> None
                     f'metric_options.{reference.name} is {given!r}: it must be a section of arguments, such as '
                     f'metric_options.{reference.name}.beta=2'
                 )
-            references.check(reference, 'metrics', ('labels', 'logits'), {})
-            references.check(reference, f'metric_options.{reference.name}', ('labels', 'logits'), given)
+            references.check(reference, 'metrics', ('labels', 'logits'), given, f'metric_options.{reference.name}')
         name = of(text).name
         taken = name in METRICS or name in TAKEN or name.endswith(tuple(f'_{end}' for end in ENDS))
         if references.is_reference(text) and taken:
@@ -239,10 +239,10 @@ def build(
 def _own(
     reference: references.Reference, classes: int, options: Mapping[str, Any]
 ) -> Callable[[np.ndarray, np.ndarray], float]:
-    function = references.load(reference)
+    function = running.load(reference)
 
     def compute(labels: np.ndarray, logits: np.ndarray) -> float:
-        value = references.call(function, reference.file, labels.copy(), logits.copy(), **options)
+        value = running.call(function, reference.file, labels.copy(), logits.copy(), **options)
         try:
             return float(value)
         except (TypeError, ValueError) as error:

@@ -20,6 +20,7 @@ from trainer import losses, metrics, models, optimizers
 from trainer.config.check import jit_needs_one_device
 from trainer.loop import mixup
 from trainer.loop.collectives import Collectives
+from trainer.models import own
 from trainer.models.random_layers import StepSeeds, check_repeats
 
 
@@ -100,7 +101,7 @@ class Program:
         self.collectives = Collectives(devices)
         self._replicas, self._sum_dtype = self.collectives.replicas, self.collectives.sum_dtype
         self._batch = config.global_batch_size
-        self._loss = losses.build(config.loss)
+        self._loss = losses.build(config.loss, classes, _dtype(config))
         self._mixup = config.data.augment.mixup
         self._gathers_logits = any(name not in metrics.ALWAYS for name in config.metrics)
         self.moments = moments
@@ -121,6 +122,8 @@ class Program:
         self._seeds = StepSeeds(self.model)
         if references.is_reference(config.model.name) and self._replicas == 1:
             check_repeats(self.model, self._seeds, image_shape)
+        if tf.config.functions_run_eagerly():  # no step would be compiled
+            raise UserError('a file of yours calls tf.config.run_functions_eagerly(True): leave it out')
         # One device compiles the whole loop: entering a compiled step takes 30 us, and a small step 150. Several devices
         # cannot, since XLA does not compile what passes between them.
         jit = use_xla(config, devices, self.model) or None
@@ -263,6 +266,8 @@ class Program:
             inputs = mixup.mixed(coefficient, inputs, mixup.partners(inputs))
         with tf.GradientTape() as tape, self._seeds.at(seed, step):
             logits = self.model(inputs, training=True)
+            if self.model.losses:  # some are added in training alone
+                raise own.adds_losses(f"model '{self.model.name}'")
             loss = self._weighted_loss(logits, *targets)
             if coefficient is not None:
                 of_partners = self._weighted_loss(logits, *map(mixup.partners, targets))

@@ -15,6 +15,7 @@ from data_pipeline.from_tfds import prepared
 from data_pipeline.own import names
 from seedwise import references, tensorflow_import
 from seedwise.errors import Interrupted, UserError
+from seedwise.references import running
 from seedwise.signals import stop_requests
 from trainer import losses, metrics, results, strategy
 from trainer.checkpoints import Checkpoints, load_weights, save_model, weights_sha256
@@ -77,7 +78,7 @@ def train(
         if chief and show and not location.notes:  # of a function, which was not called before
             for note in dataset.notes:
                 warn(note)
-        with prepared.errors_explained(location), strategy.determinism_explained():
+        with running.explained(config), prepared.errors_explained(location), strategy.determinism_explained():
             return Run(config, devices, dataset, workdir, chief=chief).complete(started, show=show and chief)
     except tf.errors.OpError as error:
         if cluster and (isinstance(error, PEERS_FAIL) or 'Collective ops is aborted' in error.message):
@@ -101,7 +102,7 @@ def evaluate(config, location: sources.Location, workdir: Path) -> dict:
     with tempfile.TemporaryDirectory() as scratch:
         run = Run(config, devices, dataset, Path(scratch))
         load_weights(run.model, workdir / 'model.keras')
-        with prepared.errors_explained(location), strategy.determinism_explained():
+        with running.explained(config), prepared.errors_explained(location), strategy.determinism_explained():
             measured = run.measure('test', Summaries(None), images=False)
     return result | {'test': run.tested(measured), 'metrics': results.metrics_of(result) | run.goals}
 
@@ -123,7 +124,8 @@ class Run:
         """`program`: the compiled program of an earlier run to reuse; `Program.reset` says how the configs may differ.
         `rungs`: shares of the training after which a trial is evaluated, rising; after a last one below 1 it pauses."""
         self.config, self.devices, self.dataset, self.workdir, self.chief = config, devices, dataset, workdir, chief
-        self.hash = results.config_hash(config)  # not at the end: files that the config names may be edited meanwhile
+        # Not at the end: files that the config names may be edited or deleted meanwhile.
+        self.hash, self.sources = results.config_hash(config), references.digests(config)
         normalized = normalizes(config, dataset)
         self.blocks = Blocks(config, devices, dataset, normalized=normalized, rungs=rungs)
         self.total_steps = self.blocks.total_steps
@@ -344,7 +346,7 @@ class Run:
             **({'diverged_steps': self.diverged_steps} if self.diverged_steps else {}),
             'config_hash': self.hash,
             'seed': self.config.seed,
-            **({'sources': own} if (own := references.digests(self.config)) else {}),
+            **({'sources': self.sources} if self.sources else {}),
             'dataset': {
                 'name': self.dataset.name,
                 'source': self.dataset.source,

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from seedwise import references
 from seedwise.errors import UserError
+from seedwise.references import running
 
 #: Images that a function is tried on before a run.
 _TRIED = 16
@@ -29,11 +30,11 @@ def build(name: str, options: Mapping[str, Any], shape: tuple[int, ...]) -> Call
       UserError: it raises, or returns something else, or images that depend on anything but themselves and their seeds.
     """
     reference = references.parse(name, 'data.augment.name')
-    function, what = references.load(reference), f'{reference.file}: {reference.name}'
+    function, what = running.load(reference), f'{reference.file}: {reference.name}'
 
     @tf.autograph.experimental.do_not_convert
     def own(images, seeds):
-        value = references.call(function, reference.file, images, seeds, **options)
+        value = running.call(function, reference.file, images, seeds, **options)
         if not tf.is_tensor(value) or value.dtype != tf.float32 or not value.shape.is_compatible_with(images.shape):
             kind = f'{value.dtype.name} {value.shape}' if tf.is_tensor(value) else type(value).__name__
             raise UserError(f'{what} returned {kind}: it must return images as it gets them, float32 {images.shape}')
@@ -48,7 +49,7 @@ def build(name: str, options: Mapping[str, Any], shape: tuple[int, ...]) -> Call
         whole = compiled(images, seeds).numpy()
         again = np.concatenate([compiled(images[part], seeds[part]).numpy() for part in parts])
     except tf.errors.OpError as error:
-        raise UserError(f'{what} fails: {" ".join(error.message.split())}') from error
+        raise running.explain(error, [reference.file]) or UserError(f'{what} fails: {running.words(error)}') from error
     if not np.allclose(whole, again, rtol=1e-4, atol=1e-4, equal_nan=True):
         raise UserError(
             f'{what} makes another image of the same image and seed when it is called with fewer of them, or again: the '

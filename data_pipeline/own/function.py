@@ -7,6 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from data_pipeline.own import arrays, store
 from data_pipeline.own.raw import Raw, weights_as_given
 from seedwise import references
 from seedwise.errors import UserError
+from seedwise.references import running
 
 #: Most examples, and about so many bytes of inputs, that are read at a time.
 AT_A_TIME, BYTES_AT_A_TIME = 1000, 16 * 2**20
@@ -51,10 +53,10 @@ def read(name: str, data_dir: str, options: Mapping[str, Any], memory_limit_mb: 
     """
     reference = references.parse(name, 'data.name')
     what = f'{reference.file}: {reference.name}'
-    function = references.load(reference)
+    function = running.load(reference)
 
     def call() -> list[_Split]:
-        return _splits(references.call(function, reference.file, data_dir, **options), what)
+        return _splits(running.call(function, reference.file, data_dir, **options), what, reference.file)
 
     splits, limit = call(), memory_limit_mb * 2**20
     chunks = _chunks(splits)
@@ -87,9 +89,11 @@ def read(name: str, data_dir: str, options: Mapping[str, Any], memory_limit_mb: 
 
 @dataclasses.dataclass
 class _Split:
-    """A split as it was returned: arrays, or a tf.data.Dataset (`stream`). `count`: None if it is not known."""
+    """A split as it was returned by a function in `file`: arrays, or a tf.data.Dataset (`stream`). `count`: None if it is
+    not known."""
 
     what: str
+    file: Path
     dtype: np.dtype
     count: int | None
     weighted: bool
@@ -105,7 +109,7 @@ class _Split:
         if self.stream is None:
             parts = (tuple(array[i : i + some] for array in self.arrays) for i in range(0, self.count or 0, some))
         else:
-            parts = _iterated(self.stream.batch(some).prefetch(1), self.what)
+            parts = _iterated(self.stream.batch(some).prefetch(1), self.what, self.file)
         for inputs, labels, *more in parts:
             inputs = arrays.as_inputs(np.asarray(inputs), f'{self.what}: inputs')
             if labels.dtype == object:  # text, which TensorFlow has as bytes
@@ -116,7 +120,7 @@ class _Split:
             yield inputs, labels, weights[0] if weights else None
 
 
-def _splits(returned: Any, what: str) -> 'list[_Split]':
+def _splits(returned: Any, what: str, file: Path) -> 'list[_Split]':
     if not isinstance(returned, Mapping) or 'train' not in returned or set(returned) - {'train', 'test'}:
         kind = (
             f'a mapping with {", ".join(map(str, returned))}'
@@ -126,12 +130,12 @@ def _splits(returned: Any, what: str) -> 'list[_Split]':
         raise UserError(
             f"{what} returned {kind}: it must return {{'train': (inputs, labels), 'test': (inputs, labels)}}, or 'train'"
         )
-    return [_split(returned[split], f'{what}, {split}') for split in ('train', 'test') if split in returned]
+    return [_split(returned[split], f'{what}, {split}', file) for split in ('train', 'test') if split in returned]
 
 
-def _split(split: Any, what: str) -> _Split:
+def _split(split: Any, what: str, file: Path) -> _Split:
     if hasattr(split, 'as_numpy_iterator'):
-        return _stream(split, what)
+        return _stream(split, what, file)
     if not isinstance(split, tuple | list) or len(split) not in (2, 3):
         raise UserError(f'{what} is {type(split).__name__}: it must be {ACCEPTED}')
     # An HDF5 dataset, for one, is read in parts as a memory-mapped array is.
@@ -142,7 +146,9 @@ def _split(split: Any, what: str) -> _Split:
     labels = arrays.as_labels(labels, shape[0], f'{what}: labels')
     weights = [weights_as_given(array, shape[0], f'{what}: sample_weight') for array in weights]
     each = inputs.dtype.itemsize * math.prod(shape[1:])
-    return _Split(what, inputs.dtype, shape[0], bool(weights), (inputs, labels, *weights), at_a_time=_at_a_time(each))
+    return _Split(
+        what, file, inputs.dtype, shape[0], bool(weights), (inputs, labels, *weights), at_a_time=_at_a_time(each)
+    )
 
 
 def _array(given: Any, what: str) -> np.ndarray:
@@ -154,7 +160,7 @@ def _array(given: Any, what: str) -> np.ndarray:
         ) from error
 
 
-def _stream(stream: Any, what: str) -> _Split:
+def _stream(stream: Any, what: str, file: Path) -> _Split:
     import tensorflow as tf
 
     spec = stream.element_spec
@@ -169,7 +175,7 @@ def _stream(stream: Any, what: str) -> _Split:
     if spec[0].shape.is_fully_defined():
         each = dtype.itemsize * math.prod(spec[0].shape)
     known = count if count >= 0 else None
-    return _Split(what, dtype, known, len(spec) == 3, stream=stream, at_a_time=_at_a_time(each))
+    return _Split(what, file, dtype, known, len(spec) == 3, stream=stream, at_a_time=_at_a_time(each))
 
 
 def _at_a_time(each: int) -> int:
@@ -177,7 +183,7 @@ def _at_a_time(each: int) -> int:
     return min(AT_A_TIME, max(1, BYTES_AT_A_TIME // max(1, each)))
 
 
-def _iterated(batches: Any, what: str) -> Iterator[tuple]:
+def _iterated(batches: Any, what: str, file: Path) -> Iterator[tuple]:
     import tensorflow as tf
 
     try:
@@ -186,7 +192,7 @@ def _iterated(batches: Any, what: str) -> Iterator[tuple]:
         words = ' '.join(error.message.split())
         if 'different shapes' in words:
             raise UserError(f'{what}: its examples must be (input, label), all of one shape: {words}') from error
-        raise UserError(f'{what} fails: {words}') from error
+        raise running.explain(error, [file]) or UserError(f'{what} fails: {running.words(error)}') from error
 
 
 def _chunks(splits: list[_Split]) -> Iterator[Chunk]:

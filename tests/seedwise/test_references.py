@@ -1,5 +1,6 @@
 """FILE.py:NAME: what is found without running the file, what counts for the hash, and what a user's fault looks like."""
 
+import contextlib
 import json
 import sys
 
@@ -8,6 +9,7 @@ import pytest
 from configs import default
 from seedwise import dotted, references
 from seedwise.errors import UserError
+from seedwise.references import running
 from trainer import results
 from trainer.config import check
 
@@ -118,32 +120,80 @@ def test_a_run_keeps_its_files_and_refuses_an_edit(mine):
         results.begin(folder, config())
 
 
+def test_packages_next_to_the_file_are_kept_and_in_the_hash(mine):
+    inner = mine / 'layers' / 'deep'
+    inner.mkdir(parents=True)
+    (mine / 'layers' / '__init__.py').write_text('')
+    (inner / 'norm.py').write_text('AXIS = 1\n')
+    (mine / 'mine.py').write_text(f'from layers.deep.norm import AXIS\n{MINE}')
+    before = results.config_hash(config())
+    results.begin(mine / 'run', config())
+    assert (mine / 'run' / 'sources' / 'layers' / 'deep' / 'norm.py').read_text() == 'AXIS = 1\n'
+    (inner / 'norm.py').write_text('AXIS = 2\n')
+    assert results.config_hash(config()) != before
+    with pytest.raises(UserError, match=r'layers/deep/norm\.py was edited since the run'):
+        results.begin(mine / 'run', config())
+
+
+DEFINED = """
+try:
+    from nowhere import fast as inner
+except ImportError:
+    def inner(image_shape, classes): return 1
+if inner:
+    typed: object = inner
+    def needs(image_shape, classes, width, *, rate, depth=3): return 1
+def few(shape): return 1
+def rate(learning_rate=0.1, **more): return 1
+def no_rate(): return 1
+"""
+
+
+@pytest.mark.parametrize(
+    ('field', 'name', 'options', 'words'),
+    [
+        ('model.name', 'inner', {}, ''),
+        ('model.name', 'typed', {}, ''),
+        ('model.name', 'needs', {'width': 1, 'rate': 2}, ''),
+        ('model.name', 'needs', {'width': 1}, 'needs requires the argument rate: set model.options.rate'),
+        ('model.name', 'few', {}, r'few takes 1 arguments by position: it must take \(image_shape, classes\)'),
+        ('optimizer.name', 'rate', {'anything': 1}, ''),
+        ('optimizer.name', 'no_rate', {}, 'no_rate takes no learning_rate, which it must take'),
+    ],
+)
+def test_a_function_is_checked_against_how_it_is_called(tmp_path, field, name, options, words):
+    file = tmp_path / 'defined.py'
+    file.write_text(DEFINED)
+    with pytest.raises(UserError, match=words) if words else contextlib.nullcontext():
+        references.check(references.Reference(file, name), field, references.FIELDS[field], options)
+
+
 def test_a_users_fault_is_shown_from_the_users_first_line_on(tmp_path, capsys):
     file = tmp_path / 'bad.py'
     file.write_text(
         'def outer():\n    return inner()\n\n\ndef inner():\n    return 1 / 0\n\n\ndef leaves():\n    raise SystemExit(3)\n'
     )
-    function = references.load(references.Reference(file, 'outer'))
+    function = running.load(references.Reference(file, 'outer'))
     with pytest.raises(UserError, match=r'bad\.py, line 6: ZeroDivisionError'):
-        references.call(function, file)
+        running.call(function, file)
     shown = capsys.readouterr().err
     assert shown.splitlines()[0].strip().startswith(f'File "{file}", line 2, in outer')
     assert 'references.py' not in shown
     with pytest.raises(UserError, match=r'bad\.py, line 10: SystemExit'):
-        references.call(references.load(references.Reference(file, 'leaves')), file)
+        running.call(running.load(references.Reference(file, 'leaves')), file)
 
 
 def test_options_may_have_any_name(tmp_path):
-    assert references.call(lambda x, file, function: (x, file, function), tmp_path, 0, file=1, function=2) == (0, 1, 2)
+    assert running.call(lambda x, file, function: (x, file, function), tmp_path, 0, file=1, function=2) == (0, 1, 2)
 
 
 def test_a_file_that_raises_while_it_is_imported_can_be_mended(tmp_path):
     file = tmp_path / 'bad.py'
     file.write_text('1 / 0\n')
     with pytest.raises(UserError, match=r'bad\.py, line 1: ZeroDivisionError'):
-        references.load(references.Reference(file, 'x'))
+        running.load(references.Reference(file, 'x'))
     file.write_text('x = 3\n')
-    assert references.load(references.Reference(file, 'x')) == 3
+    assert running.load(references.Reference(file, 'x')) == 3
     assert not [
         name for name in sys.modules if name.endswith('_bad') and 'source' in name and sys.modules[name] is None
     ]
@@ -163,10 +213,10 @@ def test_a_module_of_an_installed_package(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="unknown option of model.name 'widht'.*width"):
         references.check(found, 'model.name', ('image_shape', 'classes'), {'widht': 4})
     with pytest.raises(UserError, match='not before it is needed'):
-        references.load(found)
+        running.load(found)
     (tmp_path / 'hers' / '__init__.py').write_text('')
     sys.modules.pop('hers', None)
-    assert references.load(found)((4, 4, 1), 10) == 3
+    assert running.load(found)((4, 4, 1), 10) == 3
     for text in ('hers.nets.large:net', 'nobodys.nets:net'):
         with pytest.raises(UserError, match='there is no module'):
             references.parse(text, 'model.name')

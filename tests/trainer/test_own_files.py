@@ -115,6 +115,7 @@ def test_the_example_runs_and_is_judged(tmp_path):
 
 
 BAD = """
+import os
 import sys
 import keras
 
@@ -140,8 +141,35 @@ def own_loop(image_shape, classes):
 def settings(image_shape, classes):
     keras.config.set_floatx('float16')
     return keras.Sequential([keras.Input(image_shape), keras.layers.Flatten(), keras.layers.Dense(classes)])
+def policy(image_shape, classes):
+    keras.config.set_dtype_policy('mixed_float16')
+    return keras.Sequential([keras.Input(image_shape), keras.layers.Flatten(), keras.layers.Dense(classes)])
+def cleared(image_shape, classes):
+    keras.utils.clear_session()
+    return keras.Sequential([keras.Input(image_shape), keras.layers.Flatten(), keras.layers.Dense(classes)])
+def elsewhere(image_shape, classes): os.chdir('/')
+def wide(image_shape, classes):
+    dense = keras.layers.Dense(classes, dtype='float64')
+    return keras.Sequential([keras.Input(image_shape), keras.layers.Flatten(), dense])
+def frozen(image_shape, classes):
+    model = keras.Sequential([keras.Input(image_shape), keras.layers.Flatten(), keras.layers.Dense(classes)])
+    model.trainable = False
+    return model
+def narrow(image_shape, classes): return keras.Sequential([keras.Input((5,)), keras.layers.Dense(classes)])
+def pair(image_shape, classes):
+    inputs = [keras.Input(image_shape), keras.Input(image_shape)]
+    return keras.Model(inputs, keras.layers.Dense(classes)(keras.layers.Flatten()(inputs[0])))
+class Fails(keras.Model):
+    def call(self, x): return x @ 'y'
+def fails(image_shape, classes): return Fails()
 def number(learning_rate=0.1): return 3
+class NoUpdate(keras.optimizers.Optimizer):
+    def __init__(self, learning_rate=0.1): super().__init__(learning_rate)
 def total(labels, logits): return keras.ops.sum(logits)
+def double(labels, logits): return keras.ops.cast(keras.ops.sum(logits, -1), 'float64')
+def constant(labels, logits): return keras.ops.stop_gradient(logits[:, 0])
+def relative(labels, logits): return logits[:, 0] / keras.ops.max(logits)
+class Focal(keras.losses.Loss): pass
 class Unstored(keras.layers.Layer):
     def __init__(self, inner): super().__init__()
     def call(self, x): return x
@@ -154,14 +182,27 @@ FAULTS = {
     'model.none': 'none returned NoneType: it must return a Keras model',
     'model.three': 'it must return logits of shape (batch, 10)',
     'model.penalised': 'adds losses of its own',
-    'model.raises': 'bad.py, line 11: ZeroDivisionError: division by zero',
-    'model.leaves': 'bad.py, line 12: SystemExit: 3',
+    'model.raises': 'bad.py, line 12: ZeroDivisionError: division by zero',
+    'model.leaves': 'bad.py, line 13: SystemExit: 3',
     'model.compiled': 'compiled is compiled, and what it is compiled with is not used',
     'model.own_loop': 'own_loop has a train_step of its own, which is not used',
     'model.settings': "settings changes Keras's settings for everything after it",
     'model.batch_norm': "layer 'batch_normalization' would normalise each replica's share by itself",
     'model.unstored': 'the model cannot be stored, since the class Unstored has no get_config()',
+    'model.policy': 'for everything after it, the dtype policy: set config.precision in its place',
+    'model.cleared': "Keras's session (clear_session)",
+    'model.elsewhere': 'elsewhere changes the current folder',
+    'model.wide': "computes in float64, and precision is 'float32'",
+    'model.frozen': 'the model has no weights to train',
+    'model.narrow': 'takes inputs of shape (None, 5): it must take inputs of shape (batch, 28, 28, 1)',
+    'model.pair': 'pair has 2 inputs: it must take inputs of shape (batch, 28, 28, 1)',
+    'model.fails': 'bad.py, line 47: ',
     'optimizer.number': 'number made int: it must make a Keras optimizer',
+    'optimizer.NoUpdate': 'NoUpdate has no update_step(gradient, variable, learning_rate)',
+    'loss.double': 'double returned float64: it must return a tensor of the type of the logits, float32',
+    'loss.constant': 'constant has no gradient',
+    'loss.relative': 'relative returns another loss of the same example when it is called with other examples, or again',
+    'loss.Focal': 'Focal is a Keras loss: it must be a function of (labels, logits)',
     'loss.total': 'total returned shape (): it must return one number an example',
 }
 
@@ -190,17 +231,30 @@ class Seeded(keras.layers.Layer):
         self.count.assign_add(1.0)
         return x + self.count + keras.random.normal((), seed=self.generator) if training else x
 
+class Penalty(keras.layers.Layer):
+    def call(self, x, training=False):
+        if training: self.add_loss(keras.ops.sum(x))
+        return x
+
+class Fails(keras.layers.Layer):
+    def call(self, x, training=False):
+        if training: raise ValueError('here')
+        return x
+
+OTHERS = {'seeded': Seeded, 'penalty': Penalty, 'fails': Fails, 'softmax': keras.layers.Softmax}
+
 def net(image_shape, classes, layer='seeded', when='always'):
-    noise = Seeded() if layer == 'seeded' else Noise(layer, when)
+    noise = OTHERS[layer]() if layer in OTHERS else Noise(layer, when)
     return keras.Sequential([keras.Input(image_shape), keras.layers.Flatten(), keras.layers.Dense(classes), noise])
 """
 
 
-def test_a_model_that_is_not_deterministic_is_noticed(tmp_path, monkeypatch):
+def test_a_model_that_a_run_cannot_use_is_noticed_when_it_is_called(tmp_path, monkeypatch, capsys):
     import numpy as np
 
     from configs import default
     from seedwise.errors import UserError
+    from seedwise.references import running
     from trainer import models
     from trainer.models import random_layers
 
@@ -214,7 +268,8 @@ def test_a_model_that_is_not_deterministic_is_noticed(tmp_path, monkeypatch):
             config.model.options = options
         model = models.build(config, (4, 4, 1), 10, 1)
         before = [weight.copy() for weight in model.get_weights()]
-        random_layers.check_repeats(model, random_layers.StepSeeds(model), (4, 4, 1))
+        with running.explained(config):
+            random_layers.check_repeats(model, random_layers.StepSeeds(model), (4, 4, 1))
         assert all(np.array_equal(*pair) for pair in zip(before, model.get_weights(), strict=True))
 
     for layer in ('numpy', 'tensorflow'):
@@ -222,13 +277,21 @@ def test_a_model_that_is_not_deterministic_is_noticed(tmp_path, monkeypatch):
             check(layer=layer)
         with pytest.raises(UserError, match='different logits for the same images in training: random'):
             check(layer=layer, when='training')
+    with pytest.raises(UserError, match='adds losses of its own'):
+        check(layer='penalty')
+    with pytest.raises(UserError, match='returns probabilities: it must return logits'):
+        check(layer='softmax')
+    capsys.readouterr()
+    with pytest.raises(UserError, match=r'^noisy.py, line \d+: ValueError: here$'):
+        check(layer='fails')
+    shown = capsys.readouterr().err
+    assert "raise ValueError('here')" in shown
+    assert 'random_layers' not in shown, 'a frame of ours'
     check()
 
 
 def test_what_is_wrong_with_an_own_function_is_one_line(tmp_path, monkeypatch):
     """In this process: each starts where a run would."""
-    import tensorflow as tf
-
     from configs import default
     from seedwise.errors import UserError
     from trainer import losses, models, optimizers
@@ -238,7 +301,7 @@ def test_what_is_wrong_with_an_own_function_is_one_line(tmp_path, monkeypatch):
     build = {
         'model': lambda config, replicas: models.build(config, (28, 28, 1), 10, replicas),
         'optimizer': lambda config, _: optimizers.build(config.optimizer, config.schedule, 10, 0, 'float32'),
-        'loss': lambda config, _: losses.build(config.loss)(tf.constant([1]), tf.constant([[0.0, 1.0]])),
+        'loss': lambda config, _: losses.build(config.loss),
     }
     for name, words in FAULTS.items():
         section, _, function = name.partition('.')

@@ -5,13 +5,13 @@ built in (`resnet`, `vit`, keras.applications.NAME) have a table of their option
 Importing this module does not import Keras.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from seedwise import references
 from seedwise.errors import UserError, unknown
+from seedwise.references import running
 from trainer.models import applications, resnet, vit
 from trainer.models.basic import ACTIVATIONS, INITIALIZERS, WHERE, cnn, mlp
 from trainer.models.options import Option
@@ -123,6 +123,7 @@ def build(config, image_shape: tuple[int, ...], classes: int, replicas: int):
         return model
     finally:
         keras.config.set_dtype_policy(previous)
+        _forget_seed()
 
 
 def _with_options(config, image_shape: tuple[int, ...], classes: int, replicas: int):
@@ -143,48 +144,19 @@ def _with_options(config, image_shape: tuple[int, ...], classes: int, replicas: 
 def _from_file(config, image_shape: tuple[int, ...], classes: int, replicas: int):
     import keras
 
+    from trainer.models import own
+
     reference = references.parse(config.model.name, 'model.name')
-    settings = keras.config.floatx(), keras.config.image_data_format()
-    function = references.load(reference)
+    settings = own.settings()
+    function = running.load(reference)
     keras.utils.set_random_seed(config.seed)  # initial weights without a seed of their own are the run's too
-    model = references.call(function, reference.file, image_shape, classes, **dict(config.model.options))
+    model = running.call(function, reference.file, image_shape, classes, **dict(config.model.options))
     what = f'{reference.file}: {reference.name}'
-    if settings != (keras.config.floatx(), keras.config.image_data_format()):
-        raise UserError(f"{what} changes Keras's settings for everything after it (floatx or image_data_format)")
-    if not isinstance(model, keras.Model):
-        raise UserError(f'{what} returned {type(model).__name__}: it must return a Keras model')
-    for method in ('train_step', 'compute_loss'):
-        if not getattr(type(model), method).__module__.startswith('keras.'):
-            raise UserError(
-                f'{what} has a {method} of its own, which is not used: a run trains with its own loop and loss'
-            )
-    if model.compiled:
-        raise UserError(
-            f'{what} is compiled, and what it is compiled with is not used: leave compile out, and set the optimizer and '
-            'the loss in the config'
-        )
+    own.check_settings(what, settings, own.settings())
+    own.check_kind(what, model)
+    own.check_input(what, reference.file, model, image_shape)
     _check_output(model, image_shape, classes)
-    try:
-        keras.saving.serialize_keras_object(model)
-    except NotImplementedError as error:
-        name = re.search(r'Object (\w+) was', str(error))
-        raise UserError(
-            f'{what}: the model cannot be stored, since the class {name[1] if name else "of a layer"} has no get_config(): '
-            'add it, so that it returns the arguments of __init__'
-        ) from error
-    layers = layers_of(model)
-    if replicas > 1:
-        for layer in layers:
-            if isinstance(layer, keras.layers.BatchNormalization) and not layer.synchronized:
-                raise UserError(
-                    f"{what}: layer '{layer.name}' would normalise each replica's share by itself: make it with "
-                    'BatchNormalization(synchronized=True)'
-                )
-    if model.losses or any(getattr(layer, 'activity_regularizer', None) for layer in layers):
-        raise UserError(
-            f'{what} adds losses of its own (regularizers, add_loss), which are not counted: use a loss from a file, or '
-            'weight decay of the optimizer'
-        )
+    own.check(what, model, layers_of(model), config.precision, replicas)
     return model
 
 
@@ -221,3 +193,11 @@ def _check_output(model, image_shape: tuple[int, ...], classes: int) -> None:
         shape = tuple(output.shape) if hasattr(output, 'shape') else type(output).__name__
     if not isinstance(shape, tuple) or tuple(shape)[1:] != (classes,):
         raise UserError(f"model '{model.name}' returns {shape}: it must return logits of shape (batch, {classes})")
+
+
+def _forget_seed() -> None:
+    """Takes back TensorFlow's global seed, which Keras sets: with one, TensorFlow lets operations draw random numbers that a
+    run that is continued would not draw again; without, it refuses them."""
+    import tensorflow as tf
+
+    tf.random.set_seed(None)

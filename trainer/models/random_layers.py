@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from seedwise.errors import UserError
 from trainer import models
+from trainer.models import own
 
 #: Generator of dropout masks. TensorFlow's default takes 58 ms to draw 200 x 784 numbers under XLA on one CPU thread, and
 #: Philox 0.5 ms. At 128 x 512 both take the same.
@@ -68,21 +69,31 @@ def check_repeats(model: keras.Model, seeds: StepSeeds, image_shape: tuple[int, 
     """Calls a user's model twice on the same images, in this process and on one device.
 
     Raises:
-      UserError: the logits differ: it draws random numbers that the run cannot seed, or depends on something outside.
+      UserError: the logits differ: it draws random numbers that the run cannot seed, or depends on something outside; or
+        they are probabilities; or there are losses besides the run's in training.
     """
     images = np.linspace(0, 1, 2 * math.prod(image_shape), dtype='float32').reshape(2, *image_shape)
-    states = [(variable, np.copy(variable.numpy())) for variable in model.non_trainable_variables]
+    states = [
+        (variable, np.copy(variable.numpy())) for variable in model.variables
+    ]  # not all change the untrained ones alone
     for training in (False, True):
         logits = []
         for _ in range(2):
             with seeds.at(tf.constant(0), tf.constant(0)):
                 logits.append(np.asarray(model(images, training=training)))
+            if model.losses:
+                raise own.adds_losses(f"model '{model.name}'")
             for variable, value in states:
                 variable.assign(value.copy())  # a variable may take the array itself, and change it
         if not np.array_equal(logits[0], logits[1], equal_nan=True):
             raise UserError(
                 f"model '{model.name}' returns different logits for the same images{' in training' * training}: random "
                 'numbers must come from keras.random with a SeedGenerator that a layer keeps as an attribute'
+            )
+        rows = logits[0].astype(np.float64)
+        if (rows >= 0).all() and np.allclose(rows.sum(1), 1, rtol=0, atol=1e-4):
+            raise UserError(
+                f"model '{model.name}' returns probabilities: it must return logits, so leave the softmax out"
             )
 
 

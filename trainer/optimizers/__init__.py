@@ -11,6 +11,7 @@ from configs import default
 from seedwise import references
 from seedwise.commands import KINDS
 from seedwise.errors import UserError, unknown
+from seedwise.references import running
 
 
 class Argument(NamedTuple):
@@ -217,12 +218,13 @@ def _own_factor(schedule: Mapping[str, Any]) -> Callable:
     from keras import ops
 
     reference = references.parse(schedule['name'], 'schedule.name')
-    function, options = references.load(reference), dict(schedule['options'])
+    function, options = running.load(reference), dict(schedule['options'])
 
     def factor(progress):
-        found = references.call(function, reference.file, progress, **options)
+        found = running.call(function, reference.file, progress, **options)
         try:
             found = ops.convert_to_tensor(found)
+            found = found if any(kind in str(found.dtype) for kind in ('float', 'int')) else None
         except (TypeError, ValueError):
             found = None
         if found is None or len(found.shape):
@@ -265,7 +267,7 @@ def _from_file(optimizer: Mapping[str, Any], schedule: Mapping[str, Any], total_
     import keras
 
     reference = references.parse(optimizer['name'], 'optimizer.name')
-    make = references.load(reference)
+    make = running.load(reference)
     base = optimizer['learning_rate']
     if base is None:
         try:
@@ -277,11 +279,13 @@ def _from_file(optimizer: Mapping[str, Any], schedule: Mapping[str, Any], total_
                 f'{reference.file}: {reference.name} has no default learning_rate: set optimizer.learning_rate'
             )
     rate = build_schedule(schedule, float(base), total_steps, warmup_steps)
-    built = references.call(make, reference.file, learning_rate=rate, **dict(optimizer['options']))
+    built = running.call(make, reference.file, learning_rate=rate, **dict(optimizer['options']))
     if not isinstance(built, keras.optimizers.Optimizer):
         raise UserError(
             f'{reference.file}: {reference.name} made {type(built).__name__}: it must make a Keras optimizer'
         )
+    if type(built).update_step is keras.optimizers.Optimizer.update_step:
+        raise UserError(f'{reference.file}: {reference.name} has no update_step(gradient, variable, learning_rate)')
     return built
 
 

@@ -26,6 +26,7 @@ from seedwise import signals, tensorflow_import
 from seedwise.commands import STOPPED
 from seedwise.errors import Interrupted, UserError, is_of_file_system
 from seedwise.process import exit_now
+from seedwise.references import running
 from trainer import results
 
 if TYPE_CHECKING:
@@ -62,7 +63,9 @@ def main(fd: int) -> int:
             if is_of_file_system(error):
                 connection.send(('unwritable', str(error) if isinstance(error, UserError) else repr(error)))
                 return 2
-            answer, trainer = ('failed', traceback.format_exc()), _without_program(trainer)
+            # Of a user's mistake, no line of ours.
+            theirs = f'{getattr(error, "frames", "")}{error}' if isinstance(error, UserError) else ''
+            answer, trainer = ('failed', theirs or traceback.format_exc()), _without_program(trainer)
         connection.send(answer)
     return 0
 
@@ -120,7 +123,8 @@ class Trainer:
             key = program_key(config)
             if key != self._program_key:
                 self.program = None  # let go of before the next one is made
-            with prepared.errors_explained(self._location), strategy.determinism_explained():
+            explained = running.explained(config), prepared.errors_explained(self._location)
+            with explained[0], explained[1], strategy.determinism_explained():
                 run = Run(config, self._strategy, dataset, workdir, program=self.program, rungs=rungs)
                 self.program, self._program_key = run.program, key
                 run.complete(started, show=False, test=test)

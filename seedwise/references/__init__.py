@@ -7,17 +7,14 @@ the files next to it hold that it imports, is part of a run's hash; where it lie
 import ast
 import functools
 import hashlib
-import importlib
 import importlib.util
-import os
-import sys
-import traceback
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import seedwise
 from seedwise.errors import UserError, unknown
 
 #: Fields of a config that may hold a reference, each with the arguments that its function is given by position.
@@ -29,6 +26,9 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     'data.name': ('data_dir',),
     'data.augment.name': ('images', 'seeds'),
 }
+
+#: The folder of our own packages, whose code is not the user's.
+_HOUSE = Path(seedwise.__file__).resolve().parents[1]
 
 #: The field that holds several names, of which each may be a reference: functions of (labels, logits).
 SEVERAL = 'metrics'
@@ -100,28 +100,46 @@ def _file_of_module(module: str, where: str) -> Path:
     )
 
 
-def check(reference: Reference, where: str, given: Iterable[str], options: Mapping[str, Any]) -> None:
-    """Checks without running the file that it defines the name, and that this takes the options.
+def check(
+    reference: Reference, where: str, given: Sequence[str], options: Mapping[str, Any], options_at: str = ''
+) -> None:
+    """Checks without running the file that it defines the name, and that this can be called with the options.
 
     Args:
       reference: what is meant.
       where: the field that names it, for errors.
-      given: names of the arguments that are given by position or by us.
+      given: names of the arguments that we give, by position; to an optimizer by name.
       options: the user's own arguments.
+      options_at: the field that has the options, for errors; '': that of `where`.
 
     Raises:
-      UserError: the file does not parse, or lacks the name or an argument.
+      UserError: the file does not parse, or lacks the name or an argument, or another argument is required.
     """
-    defined = {found: node for node in _parsed(reference.file).body for found in _names(node)}
+    defined = {found: node for node in _statements(_parsed(reference.file)) for found in _names(node)}
+    if '*' in defined and reference.name not in defined:
+        return  # from somewhere else, which is not known without running it
     if reference.name not in defined:
         raise unknown(f'name in {where}', reference.name, defined)
     takes = _arguments(defined[reference.name])
     if takes is None:
         return
+    what = f'{reference.file}: {reference.name}'
+    free = [name for name in takes.names if name not in given]
+    if where == 'optimizer.name':
+        if free == [*takes.names] and not takes.any:
+            raise UserError(f'{what} takes no {given[0]}, which it must take')
+    else:
+        if takes.positional < len(given):
+            raise UserError(f'{what} takes {takes.positional} arguments by position: it must take ({", ".join(given)})')
+        free = [name for name in takes.names[len(given) :] if name not in given]
     for option in options:
-        if option not in takes or option in given:
-            accepted = [argument for argument in takes if argument not in given]
-            raise unknown(f'option of {where}', option, accepted)
+        if option in given or (option not in free and not takes.any):
+            raise unknown(f'option of {options_at or where}', option, free)
+    section = f'{where.removesuffix(".name")}.options'
+    for name in free:
+        # Options of metrics may come later, from the command line.
+        if not options_at and name in takes.required and name not in options:
+            raise UserError(f'{what} requires the argument {name}: set {section}.{name}')
 
 
 def attribute(reference: Reference, name: str) -> Any:
@@ -149,134 +167,122 @@ def _parsed(file: Path) -> ast.Module:
         raise UserError(f'{file} cannot be read: {error}') from error
 
 
+def _statements(body: ast.AST) -> Iterator[ast.stmt]:
+    """Yields the statements of a module, those inside of `if`, `try` and `with` too."""
+    for part in ('body', 'orelse', 'finalbody', 'handlers'):
+        for node in getattr(body, part, ()):
+            yield node
+            if isinstance(node, ast.If | ast.Try | ast.With | ast.ExceptHandler):
+                yield from _statements(node)
+
+
 def _names(node: ast.stmt) -> list[str]:
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
         return [node.name]
-    if isinstance(node, ast.Assign):
-        return [target.id for target in node.targets if isinstance(target, ast.Name)]
+    if isinstance(node, ast.Assign | ast.AnnAssign):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        return [target.id for target in targets if isinstance(target, ast.Name)]
     if isinstance(node, ast.ImportFrom | ast.Import):
         return [alias.asname or alias.name for alias in node.names if '.' not in (alias.asname or alias.name)]
     return []
 
 
-def _arguments(node: ast.stmt) -> list[str] | None:
-    """Returns the names of the arguments that a function or a class takes; None: any, or not known without running it."""
+@dataclass(frozen=True)
+class _Takes:
+    """Arguments of a function. `positional`: how many by position; `required`: without a default; `any`: others too."""
+
+    names: tuple[str, ...]
+    positional: float
+    required: frozenset[str]
+    any: bool
+
+
+def _arguments(node: ast.stmt) -> _Takes | None:
+    """Returns the arguments that a function or a class takes; None: not known without running it."""
+    skipped = 0
     if isinstance(node, ast.ClassDef):
         inits = [part for part in node.body if isinstance(part, ast.FunctionDef) and part.name == '__init__']
         if not inits:
             return None
-        node = inits[0]
-    if not isinstance(node, ast.FunctionDef) or node.args.kwarg:
+        node, skipped = inits[0], 1
+    if not isinstance(node, ast.FunctionDef) or node.decorator_list:
         return None
-    arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-    return [argument.arg for argument in arguments if argument.arg != 'self']
+    positional = [argument.arg for argument in (*node.args.posonlyargs, *node.args.args)][skipped:]
+    by_name = [argument.arg for argument in node.args.kwonlyargs]
+    required = positional[: len(positional) - len(node.args.defaults)]
+    required += [name for name, default in zip(by_name, node.args.kw_defaults, strict=True) if default is None]
+    count = math.inf if node.args.vararg else len(positional)
+    return _Takes((*positional, *by_name), count, frozenset(required), node.args.kwarg is not None)
 
 
 def files(file: Path) -> list[Path]:
-    """Returns the file, and the files next to it that it imports, directly or through each other."""
+    """Returns the file, and the files and packages next to it that it imports, directly or through each other."""
     found, todo = {}, [file]
     while todo:
         one = todo.pop()
-        if one.name in found:
+        if (name := _relative(one, file)) in found:
             continue
-        found[one.name] = one
-        try:
-            tree = ast.parse(one.read_bytes())
-        except (SyntaxError, ValueError, OSError):
-            continue
-        for node in ast.walk(tree):
-            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            modules += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
-            todo += [file.parent / f'{module.partition(".")[0]}.py' for module in modules if _is_next_to(file, module)]
+        found[name] = one
+        for module in _imported(one):
+            top, next_to = module.partition('.')[0], file.parent
+            if (next_to / f'{top}.py').is_file():
+                todo.append(next_to / f'{top}.py')
+            elif _is_own_package(next_to / top):
+                todo += [inner for inner in (next_to / top).rglob('*.py') if inner.is_file()]
     return [found[name] for name in sorted(found)]
+
+
+def _relative(one: Path, file: Path) -> str:
+    """Returns the name of one of the files that `file` needs: inside of a package with its folders."""
+    return one.relative_to(file.parent).as_posix()
+
+
+def _is_own_package(folder: Path) -> bool:
+    """Returns whether a folder next to a user's file is what an import of its name finds."""
+    if (
+        not folder.name
+        or not folder.is_dir()
+        or (folder / '__init__.py').resolve() == _HOUSE / folder.name / '__init__.py'
+    ):
+        return False
+    try:
+        spec = importlib.util.find_spec(folder.name)
+    except (ImportError, ValueError):
+        return False
+    places = [Path(place).resolve() for place in (spec.submodule_search_locations or ()) if spec] if spec else []
+    return spec is None or folder.resolve() in places
+
+
+def _imported(file: Path) -> Iterator[str]:
+    """Yields the dotted names of the modules that a file imports, as far as it can be read."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError, OSError):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
 
 
 def imports(file: Path, packages: Iterable[str]) -> bool:
     """Returns whether a file, or one next to it that it imports, imports one of the packages."""
     searched = set(packages)
-    for one in files(file):
-        try:
-            tree = ast.parse(one.read_bytes())
-        except (SyntaxError, ValueError, OSError):
-            continue
-        for node in ast.walk(tree):
-            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            modules += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
-            if searched & {module.partition('.')[0] for module in modules}:
-                return True
-    return False
-
-
-def _is_next_to(file: Path, module: str) -> bool:
-    return (file.parent / f'{module.partition(".")[0]}.py').is_file()
+    return any(module.partition('.')[0] in searched for one in files(file) for module in _imported(one))
 
 
 def digest(file: Path) -> str:
     """Returns the SHA-256 of what a file and the files that it imports hold; their names count, their folder does not."""
     content = hashlib.sha256()
     for one in files(file):
-        content.update(f'{one.name} {hashlib.sha256(one.read_bytes()).hexdigest()}\n'.encode())
+        content.update(f'{_relative(one, file)} {hashlib.sha256(one.read_bytes()).hexdigest()}\n'.encode())
     return content.hexdigest()
 
 
 def digests(config) -> dict[str, str]:
     """Returns the SHA-256 of each of the user's files that a config names, by the file's name."""
     return {one.file.name: digest(one.file) for one in of_config(config).values()}
-
-
-def load(reference: Reference) -> Any:
-    """Imports the file, and returns what its name stands for.
-
-    Raises:
-      UserError: the file raises, or lacks the name. The user's own traceback is printed before.
-    """
-    if reference.module:
-        module = call(importlib.import_module, reference.file, reference.module)
-    else:
-        module = call(_module, reference.file, reference.file)
-    if not hasattr(module, reference.name):
-        raise UserError(f'{reference.file} has no {reference.name}')
-    return getattr(module, reference.name)
-
-
-def _module(file: Path) -> ModuleType:
-    name = f'seedwise_source_{digest(file)[:12]}_{file.stem}'
-    if name in sys.modules:
-        return sys.modules[name]
-    folder = str(file.parent.resolve())
-    if folder not in sys.path:
-        sys.path.append(folder)  # last: none of its modules takes the place of a package
-    spec = importlib.util.spec_from_file_location(name, os.path.abspath(file))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
-
-
-def call(function: Callable, file: Path, /, *arguments: Any, **options: Any) -> Any:
-    """Calls a function from a user's file, with arguments by position and options by any name.
-
-    Raises:
-      UserError: it raised, or called sys.exit; its traceback, from the user's first line on, is printed before.
-    """
-    try:
-        return function(*arguments, **options)
-    except UserError:
-        raise
-    except (Exception, SystemExit) as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        own = [i for i, frame in enumerate(frames) if os.path.abspath(frame.filename) == os.path.abspath(file)]
-        line = f', line {frames[own[-1]].lineno}' if own else ''
-        if own:
-            print(''.join(traceback.format_list(frames[own[0] :])), end='', file=sys.stderr)
-        words = ' '.join(str(error).split())
-        raise UserError(f'{file}{line}: {type(error).__name__}{f": {words}" if words else ""}') from error
 
 
 def copy(references: Iterable[Reference], folder: Path) -> dict[str, str]:
@@ -289,12 +295,12 @@ def copy(references: Iterable[Reference], folder: Path) -> dict[str, str]:
     for reference in references:
         digests[reference.file.name] = digest(reference.file)
         for one in files(reference.file):
-            kept, content = folder / one.name, one.read_bytes()
+            kept, content = folder / _relative(one, reference.file), one.read_bytes()
             if kept.exists() and kept.read_bytes() != content:
                 raise UserError(
                     f'{one} was edited since the run in {folder.parent} began (its version is in {folder}): undo that, or '
                     'choose another --workdir'
                 )
-            folder.mkdir(parents=True, exist_ok=True)
+            kept.parent.mkdir(parents=True, exist_ok=True)
             kept.write_bytes(content)
     return digests
