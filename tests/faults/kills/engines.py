@@ -215,9 +215,11 @@ def _ray() -> Iterator[object]:
     from ray.cluster_utils import Cluster
 
     os.environ |= {'RAY_worker_niceness': '0'}  # on a machine that is shared, its workers would be the last to run
+    before = signal.getsignal(signal.SIGTERM)
     cluster = Cluster(initialize_head=True, head_node_args={**NODE, 'include_dashboard': False})
     try:
         cluster.add_node(**NODE)
+        signal.signal(signal.SIGTERM, before)  # Ray has put its own there
         yield cluster
     finally:
         cluster.shutdown()
