@@ -74,7 +74,7 @@ def values(made: steps.Program) -> list[np.ndarray]:
     'precision', ['float64', 'mixed_float16', pytest.param('mixed_bfloat16', marks=pytest.mark.slow)]
 )
 def test_every_precision_resumes_from_its_checkpoint(tmp_path, precision):
-    """Slow if there is no more state than in float64; float16 has the scale of its loss."""
+    """bfloat16 is slow: it has no more state than float64. float16 has the scale of its loss."""
     whole, stopped, resumed = (program(precision) for _ in range(3))
     whole.train(block(0), 0, 0)
     whole.train(block(1), 0, 4)
