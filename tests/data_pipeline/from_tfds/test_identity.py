@@ -72,16 +72,18 @@ def test_what_was_prepared_from_the_wrong_files_is_noticed_when_it_is_read(tmp_p
         {'image': tfds.features.Image(shape=(4, 4, 1)), 'label': tfds.features.ClassLabel(num_classes=3)}
     )
     rows = odd.examples(odd.pictures(9, (4, 4, 1), 'uint8', 255), np.arange(9) % 3)
-    folders = {name: odd.write(tmp_path, name, features, {'train': rows, 'test': rows[:3]}) for name in NAMES}
+    splits = {'train': rows, 'test': rows[:3]}
+    odd.write(tmp_path, 'mnist', features, splits)
     monkeypatch.setattr(identity, 'KNOWN', {})
     content = sources.load(sources.locate('mnist', str(tmp_path))).fingerprint
+    wrong = odd.write(tmp_path, 'fashion_mnist', features, splits)
     monkeypatch.setattr(identity, 'KNOWN', {'mnist': ('1.0.0', content), 'fashion_mnist': ('1.0.0', '0' * 64)})
     assert sources.load(sources.locate('mnist', str(tmp_path)), memory_limit_mb=memory_limit_mb).train.count == 9
     for _ in range(2):  # the second time there is a decoded copy, or a stamp
         location = sources.locate('fashion_mnist', str(tmp_path))
         with pytest.raises(UserError) as caught, prepared.errors_explained(location):
             sources.load(location, memory_limit_mb=memory_limit_mb)
-        assert f"{folders['fashion_mnist']} does not hold 'fashion_mnist' but 'mnist'" in str(caught.value)
+        assert f"{wrong} does not hold 'fashion_mnist' but 'mnist'" in str(caught.value)
         assert 'delete that folder and prepare it again' in str(caught.value)
 
 
