@@ -1,5 +1,6 @@
 """A short campaign; `python -m tests.faults.campaign --minutes=180 --seed=1` is a long one."""
 
+import re
 import subprocess
 import sys
 
@@ -23,7 +24,8 @@ def campaign(*arguments: str) -> str:
 def test_no_input_gives_a_traceback_or_hangs():
     said = campaign('--examples=5', '--seed=0', '--only=tables,studies,runs')
     assert 'found: 0' in said
-    assert [f'| {part} | 5 | 5 | 0 |' in said for part in ('tables', 'studies', 'runs')] == [True] * 3
+    for part in ('tables', 'studies', 'runs'):
+        assert re.search(rf'\| {part} \| \d+ \| 1 \| 5 \| 5 \| 0 \| 0 \|', said), said
 
 
 @pytest.mark.slow
