@@ -123,7 +123,7 @@ def test_an_event_file_is_replaced_whole_or_not_at_all(tmp_path):
 
 
 def test_a_board_that_cannot_be_written_costs_no_run(tmp_path, capsys):
-    from tests.trainer.compare.test_folder import config_of, plan
+    from tests.trainer.compare.checks.test_folder import config_of, plan
 
     specs = plan(config_of(), tmp_path)
     variants = [spec.variant for spec in specs[::2]]
