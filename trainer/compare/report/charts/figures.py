@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogFormatter, MaxNLocator, NullLocator
 
 from trainer.metrics import METRICS
 
@@ -209,6 +209,13 @@ def scale(axes: Axes, which: str, metric: str, values: np.ndarray) -> bool:
             margin = 0.06 * (np.ptp(values) or 0.01)
             getattr(axes, f'set_{which}lim')(values.min() - margin, values.max() + margin)
     return stretched
+
+
+def log_axis(axes: Axes) -> None:
+    """Makes the x axis logarithmic, with numbers as text: matplotlib's own labels are formulas, which are not parsed here."""
+    axes.set_xscale('log')
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
+    axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))
 
 
 def _spread(candidates: np.ndarray, where, low: float, high: float, gap: float = 0.11) -> list[float]:

@@ -69,7 +69,7 @@ def rate_sensitivity(
                 handles += axes.plot(ok.index, ok['mean'], color=color, ms=5, mew=0.6, label=own_name, **look)  # type: ignore[arg-type]
                 lost = own[own['status'] != 'completed'].groupby(RATE).size()
                 axes.plot(lost.index, [0.02] * len(lost), 'x', color=color, transform=axes.get_xaxis_transform())
-            axes.set_xscale('log')
+            figures.log_axis(axes)
             axes.set_xlabel('learning rate (\N{MULTIPLICATION SIGN}: a run diverged)')
             figures.scale(axes, 'y', metric, done[metric].to_numpy(float))
             axes.grid(axis='y')
@@ -127,7 +127,7 @@ def trial_charts(trials: pd.DataFrame, layout: Layout, metric: str, dataset: str
                     color=color,
                     transform=axes.get_xaxis_transform(),
                 )
-            axes.set_xscale('log')
+            figures.log_axis(axes)
             axes.set_xlim(group['low'].min(), group['high'].max())
             axes.set_xlabel('learning rate')
             figures.scale(axes, 'y', metric, values.dropna().to_numpy())
