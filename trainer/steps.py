@@ -17,8 +17,7 @@ import tensorflow as tf
 from seedwise import references
 from seedwise.errors import UserError
 from trainer import losses, metrics, models, optimizers
-from trainer.config.check import jit_needs_one_device
-from trainer.loop import mixup
+from trainer.loop import mixup, xla
 from trainer.loop.collectives import Collectives
 from trainer.models import own
 from trainer.models.random_layers import StepSeeds, check_repeats
@@ -126,7 +125,8 @@ class Program:
             raise UserError('a file of yours calls tf.config.run_functions_eagerly(True): leave it out')
         # One device compiles the whole loop: entering a compiled step takes 30 us, and a small step 150. Several devices
         # cannot, since XLA does not compile what passes between them.
-        jit = use_xla(config, devices, self.model) or None
+        jit = xla.use_xla(config, devices, self.model) or None
+        self._jit = config.jit
         one_device = isinstance(devices, tf.distribute.OneDeviceStrategy)
         self._step: Callable = self._train_step
         if jit and not one_device:
@@ -210,7 +210,12 @@ class Program:
         numbers = [tf.constant(number) for number in (steps, seed, first_step, stop)]
         if self._mixup:
             numbers.append(tf.constant(mixup.coefficients(self._mixup, seed, first_step, self._longest)))
-        totals, last, stops = self._train_block(block, *numbers)
+        try:
+            totals, last, stops = self._train_block(block, *numbers)
+        except tf.errors.InvalidArgumentError as error:  # before the step has run
+            xla.check_may_do_without(error, self._jit)
+            self._train_block = tf.function(self._train_steps, autograph=False)
+            totals, last, stops = self._train_block(block, *numbers)
         return Trained(Totals(*_numbers(totals)), LastStep(*_numbers(last)), bool(stops.numpy() > 0))
 
     def evaluate(self, blocks: Iterable[tuple], on_block: OnBlock | None = None) -> Totals:
@@ -361,25 +366,6 @@ class Program:
     def _sum_over_local(self, totals) -> Totals:
         """Sums the totals of this worker's replicas."""
         return Totals(*(tf.add_n(self._devices.experimental_local_results(value)) for value in totals))
-
-
-def use_xla(config, devices, model: keras.Model) -> bool:
-    """Returns whether XLA compiles the training step.
-
-    'auto', from measurements on 2 CPU cores: XLA trains dense networks 1.3 to 2 times as fast and convolutional ones at a
-    third of the speed; on several logical CPUs it fails, and TPUs compile everything anyway. On no device has it a
-    deterministic gradient of max pooling, and TensorFlow refuses to compile the one that it has.
-
-    Raises:
-      UserError: the config asks for XLA where it fails.
-    """
-    on_cpu = not tf.config.list_logical_devices('GPU')
-    one_device = isinstance(devices, tf.distribute.OneDeviceStrategy)
-    if config.jit == 'on' and on_cpu and not one_device and not isinstance(devices, tf.distribute.TPUStrategy):
-        raise jit_needs_one_device()
-    if config.jit != 'auto':
-        return config.jit == 'on'
-    return one_device and not (on_cpu and models.has_convolutions(model)) and not models.has_max_pooling(model)
 
 
 def _sum_no_gradients(optimizer, replicas: int) -> None:

@@ -11,7 +11,7 @@ from seedwise.errors import UserError
 from tests.helpers import run
 from trainer import steps, strategy
 from trainer.checkpoints import Checkpoints
-from trainer.loop import mixup
+from trainer.loop import mixup, xla
 
 
 def test_a_diverging_run_says_between_which_steps_and_exits_with_3(tmp_path):
@@ -168,6 +168,23 @@ def test_epochs_zero_is_an_evaluation_only(tmp_path):
     assert again['weights_sha256'] == trained['weights_sha256']
 
 
+def shifted(image_shape, classes):
+    """Has an operation that XLA does not know."""
+    shift = keras.layers.RandomTranslation(0.1, 0.1)
+    return keras.Sequential([keras.Input(image_shape), shift, keras.layers.Flatten(), keras.layers.Dense(classes)])
+
+
+def test_a_step_that_xla_cannot_compile_is_run_without_it_unless_it_was_asked_for():
+    auto, off = (program('float32', model__name=f'{__file__}:shifted', jit=jit) for jit in ('auto', 'off'))
+    for made in (auto, off):
+        made.train(block(0), 0, 0)
+    assert all(map(np.array_equal, values(auto), values(off)))
+    with pytest.raises(
+        UserError, match='XLA does not know the operation ImageProjectiveTransformV3: use --config.jit=auto'
+    ):
+        program('float32', model__name=f'{__file__}:shifted', jit='on').train(block(0), 0, 0)
+
+
 def test_a_model_with_max_pooling_is_not_compiled_by_xla():
     """XLA has no deterministic gradient of it, and TensorFlow says so only when it compiles the first step."""
     config, device = default.get_config(), tf.distribute.OneDeviceStrategy('CPU:0')
@@ -175,9 +192,9 @@ def test_a_model_with_max_pooling_is_not_compiled_by_xla():
     def model(*first) -> keras.Model:
         return keras.Sequential([keras.Input((8, 8, 1)), *first, keras.layers.Flatten(), keras.layers.Dense(2)])
 
-    assert steps.use_xla(config, device, model())
-    assert steps.use_xla(config, device, model(keras.layers.AveragePooling2D(2)))
-    assert not steps.use_xla(config, device, model(keras.Sequential([keras.layers.MaxPooling2D(2)])))
+    assert xla.use_xla(config, device, model())
+    assert xla.use_xla(config, device, model(keras.layers.AveragePooling2D(2)))
+    assert not xla.use_xla(config, device, model(keras.Sequential([keras.layers.MaxPooling2D(2)])))
 
 
 @pytest.fixture
