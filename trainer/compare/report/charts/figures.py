@@ -212,7 +212,7 @@ def scale(axes: Axes, which: str, metric: str, values: np.ndarray) -> bool:
 
 
 def log_axis(axes: Axes) -> None:
-    """Makes the x axis logarithmic, with numbers as text: matplotlib's own labels are formulas, which are not parsed here."""
+    """Makes the x axis logarithmic. Its numbers are text: matplotlib's own are formulas, which are not parsed here."""
     axes.set_xscale('log')
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
     axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))
