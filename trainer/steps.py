@@ -120,7 +120,8 @@ class Program:
         self._inner_optimizer.ema_overwrite_frequency = None
         self._seeds = StepSeeds(self.model)
         if references.is_reference(config.model.name) and self._replicas == 1:
-            check_repeats(self.model, self._seeds, image_shape)
+            file = references.parse(config.model.name, 'model.name').file
+            check_repeats(self.model, self._seeds, image_shape, file)
         if tf.config.functions_run_eagerly():  # no step would be compiled
             raise UserError('a file of yours calls tf.config.run_functions_eagerly(True): leave it out')
         # One device compiles the whole loop: entering a compiled step takes 30 us, and a small step 150. Several devices

@@ -3,6 +3,7 @@
 import json
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -165,6 +166,9 @@ def fails(image_shape, classes): return Fails()
 def number(learning_rate=0.1): return 3
 class NoUpdate(keras.optimizers.Optimizer):
     def __init__(self, learning_rate=0.1): super().__init__(learning_rate)
+class Whole(NoUpdate):
+    def apply(self, gradients, variables): self.iterations.assign_add(1)
+def scaled(learning_rate=0.1): return keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(learning_rate))
 def total(labels, logits): return keras.ops.sum(logits)
 def double(labels, logits): return keras.ops.cast(keras.ops.sum(logits, -1), 'float64')
 def constant(labels, logits): return keras.ops.stop_gradient(logits[:, 0])
@@ -198,6 +202,7 @@ FAULTS = {
     'model.pair': 'pair has 2 inputs: it must take inputs of shape (batch, 28, 28, 1)',
     'model.fails': 'bad.py, line 47: ',
     'optimizer.number': 'number made int: it must make a Keras optimizer',
+    'optimizer.scaled': 'scaled made a LossScaleOptimizer: return the optimizer inside of it',
     'optimizer.NoUpdate': 'NoUpdate has no update_step(gradient, variable, learning_rate)',
     'loss.double': 'double returned float64: it must return a tensor of the type of the logits, float32',
     'loss.constant': 'constant has no gradient',
@@ -241,7 +246,15 @@ class Fails(keras.layers.Layer):
         if training: raise ValueError('here')
         return x
 
-OTHERS = {'seeded': Seeded, 'penalty': Penalty, 'fails': Fails, 'softmax': keras.layers.Softmax}
+class Always(keras.layers.Dropout):
+    def call(self, x, training=False):
+        return super().call(x, training=True)
+
+def recurrent():
+    return keras.Sequential([keras.layers.Reshape((10, 1)), keras.layers.LSTM(10, dropout=0.5)])
+
+OTHERS = {'seeded': Seeded, 'penalty': Penalty, 'fails': Fails, 'softmax': keras.layers.Softmax, 'recurrent': recurrent}
+OTHERS['always'] = lambda: Always(0.5)
 
 def net(image_shape, classes, layer='seeded', when='always'):
     noise = OTHERS[layer]() if layer in OTHERS else Noise(layer, when)
@@ -254,7 +267,6 @@ def test_a_model_that_a_run_cannot_use_is_noticed_when_it_is_called(tmp_path, mo
 
     from configs import default
     from seedwise.errors import UserError
-    from seedwise.references import running
     from trainer import models
     from trainer.models import random_layers
 
@@ -268,15 +280,17 @@ def test_a_model_that_a_run_cannot_use_is_noticed_when_it_is_called(tmp_path, mo
             config.model.options = options
         model = models.build(config, (4, 4, 1), 10, 1)
         before = [weight.copy() for weight in model.get_weights()]
-        with running.explained(config):
-            random_layers.check_repeats(model, random_layers.StepSeeds(model), (4, 4, 1))
+        random_layers.check_repeats(model, random_layers.StepSeeds(model), (4, 4, 1), Path('noisy.py'))
         assert all(np.array_equal(*pair) for pair in zip(before, model.get_weights(), strict=True))
+        model(np.zeros((1, 4, 4, 1)))  # as in evaluation, which is not of a step
 
     for layer in ('numpy', 'tensorflow'):
         with pytest.raises(UserError, match='returns different logits for the same images: random numbers must come'):
             check(layer=layer)
         with pytest.raises(UserError, match='different logits for the same images in training: random'):
             check(layer=layer, when='training')
+    with pytest.raises(UserError, match='different logits for the same images: random'):
+        check(layer='always')
     with pytest.raises(UserError, match='adds losses of its own'):
         check(layer='penalty')
     with pytest.raises(UserError, match='returns probabilities: it must return logits'):
@@ -288,6 +302,7 @@ def test_a_model_that_a_run_cannot_use_is_noticed_when_it_is_called(tmp_path, mo
     assert "raise ValueError('here')" in shown
     assert 'random_layers' not in shown, 'a frame of ours'
     check()
+    check(layer='recurrent')  # draws a mask of dropout in evaluation too
 
 
 def test_what_is_wrong_with_an_own_function_is_one_line(tmp_path, monkeypatch):
@@ -310,6 +325,9 @@ def test_what_is_wrong_with_an_own_function_is_one_line(tmp_path, monkeypatch):
         with pytest.raises(UserError) as error:
             build[section](config, 2 if function == 'batch_norm' else 1)
         assert words in str(error.value), name
+    config = default.get_config()
+    config.optimizer.name = 'bad.py:Whole'
+    assert build['optimizer'](config, 1).name == 'Whole'.lower(), 'its apply needs no update_step'
 
 
 SCHEDULE = """

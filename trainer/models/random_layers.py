@@ -9,12 +9,14 @@ import contextlib
 import functools
 import math
 import threading
+from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from seedwise.errors import UserError
+from seedwise.references import running
 from trainer import models
 from trainer.models import own
 
@@ -59,28 +61,44 @@ class StepSeeds:
             del self._now.seed, self._now.step
 
     def _draw(self, number: int, ordered: bool = True) -> tf.Tensor:
-        """Returns the seed, shape [2], that layer `number` draws with: its own stream, then step and replica in it."""
+        """Returns the seed, shape [2], that layer `number` draws with: its own stream, then step and replica in it.
+
+        In evaluation, which is not of a step, the seed is a constant: an LSTM with dropout draws a mask there, and does not
+        use it.
+        """
         bits = functools.partial(tf.random.stateless_uniform, [2], minval=None, maxval=None, dtype=tf.int32, alg=RNG)
+        if not hasattr(self._now, 'seed'):
+            return tf.constant([0, number])
         stream = bits(tf.stack([self._now.seed, number]))
         return bits(tf.bitwise.bitwise_xor(stream, tf.stack([self._now.step, _replica()])))
 
 
-def check_repeats(model: keras.Model, seeds: StepSeeds, image_shape: tuple[int, ...]) -> None:
+def check_repeats(model: keras.Model, seeds: StepSeeds, image_shape: tuple[int, ...], file: Path) -> None:
     """Calls a user's model twice on the same images, in this process and on one device.
 
+    Args:
+      model: built.
+      seeds: of its layers.
+      image_shape: (height, width, channels).
+      file: the user's.
+
     Raises:
-      UserError: the logits differ: it draws random numbers that the run cannot seed, or depends on something outside; or
-        they are probabilities; or there are losses besides the run's in training.
+      UserError: it cannot be called; the logits differ: it draws random numbers that the run cannot seed, or depends on
+        something outside; or they are probabilities; or there are losses besides the run's in training.
     """
     images = np.linspace(0, 1, 2 * math.prod(image_shape), dtype='float32').reshape(2, *image_shape)
-    states = [
-        (variable, np.copy(variable.numpy())) for variable in model.variables
-    ]  # not all change the untrained ones alone
+    # All of them: some models change trained ones too.
+    states = [(variable, np.copy(variable.numpy())) for variable in model.variables]
     for training in (False, True):
         logits = []
-        for _ in range(2):
-            with seeds.at(tf.constant(0), tf.constant(0)):
-                logits.append(np.asarray(model(images, training=training)))
+        for i in range(2):
+            step = 0 if training else i  # nothing that is drawn in evaluation may be used
+            with seeds.at(tf.constant(0), tf.constant(step)):
+                try:
+                    logits.append(np.asarray(model(images, training=training)))
+                except Exception as error:
+                    what = f"model '{model.name}' cannot be called{' in training' * training}"
+                    raise running.explain(error, [file]) or UserError(f'{what}: {running.words(error)}') from error
             if model.losses:
                 raise own.adds_losses(f"model '{model.name}'")
             for variable, value in states:
@@ -88,7 +106,8 @@ def check_repeats(model: keras.Model, seeds: StepSeeds, image_shape: tuple[int, 
         if not np.array_equal(logits[0], logits[1], equal_nan=True):
             raise UserError(
                 f"model '{model.name}' returns different logits for the same images{' in training' * training}: random "
-                'numbers must come from keras.random with a SeedGenerator that a layer keeps as an attribute'
+                'numbers must come from keras.random with a SeedGenerator that a layer keeps as an attribute, and are for '
+                'training alone'
             )
         rows = logits[0].astype(np.float64)
         if (rows >= 0).all() and np.allclose(rows.sum(1), 1, rtol=0, atol=1e-4):

@@ -284,7 +284,13 @@ def _from_file(optimizer: Mapping[str, Any], schedule: Mapping[str, Any], total_
         raise UserError(
             f'{reference.file}: {reference.name} made {type(built).__name__}: it must make a Keras optimizer'
         )
-    if type(built).update_step is keras.optimizers.Optimizer.update_step:
+    if isinstance(built, keras.optimizers.LossScaleOptimizer):
+        raise UserError(
+            f'{reference.file}: {reference.name} made a LossScaleOptimizer: return the optimizer inside of it, and set '
+            '--config.precision=mixed_float16, which scales the loss'
+        )
+    kind, base_kind = type(built), keras.optimizers.Optimizer
+    if kind.update_step is base_kind.update_step and kind.apply is base_kind.apply:
         raise UserError(f'{reference.file}: {reference.name} has no update_step(gradient, variable, learning_rate)')
     return built
 
