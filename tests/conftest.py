@@ -1,11 +1,26 @@
 """Fixtures that all tests share."""
 
+import contextlib
 import os
 from pathlib import Path
 
+import psutil
 import pytest
 
-from tests.helpers import NO_TEST_DATA, TEST_DATA
+from tests.helpers import NO_TEST_DATA, STARTED, TEST_DATA
+
+
+@pytest.fixture(autouse=True)
+def nothing_goes_on():
+    """Ends what a test has started and, where it failed, has left running, with all that this has started."""
+    yield
+    while STARTED:
+        process = STARTED.pop()
+        if process.poll() is None:
+            for child in [*psutil.Process(process.pid).children(recursive=True), process]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.kill()
+            process.wait()
 
 
 @pytest.fixture(scope='session')

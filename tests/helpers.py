@@ -27,12 +27,23 @@ MLP = (
 )  # fmt: skip
 
 
+#: Processes that tests started and may have left running, where they failed: `tests.conftest` ends them.
+STARTED: list[subprocess.Popen] = []
+
+
+def _start(words: list[str], **options) -> subprocess.Popen:
+    STARTED.append(
+        subprocess.Popen(words, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+    )
+    return STARTED[-1]
+
+
 def command(*arguments: str, launch: int = 0, **options) -> subprocess.Popen:
     """Starts `python -m trainer.main` with the arguments, below `launch local` with that many workers if asked for."""
     trainer = [sys.executable, '-m', 'trainer.main', *arguments]
     if launch:
         trainer = [sys.executable, '-m', 'launch', 'local', f'--workers={launch}', '--', *trainer]
-    return subprocess.Popen(trainer, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+    return _start(trainer, **options)
 
 
 #: Environment variables that nothing reads before a command has begun.
@@ -114,8 +125,7 @@ STUDY = study_text(
 
 def compare(*arguments: str, **options) -> subprocess.Popen:
     """Starts `python -m trainer.compare` with the arguments."""
-    words = [sys.executable, '-m', 'trainer.compare', *arguments]
-    return subprocess.Popen(words, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+    return _start([sys.executable, '-m', 'trainer.compare', *arguments], **options)
 
 
 def finish(*arguments: str, code: int = 0, seconds: float = 300, env: Mapping[str, str] = os.environ) -> str:

@@ -64,7 +64,7 @@ class Checkpoints:
     def _saved(self) -> list[Path]:
         """Returns the checkpoints, the newest first."""
         paths = [path.with_suffix('') for path in self._folder.glob('step-*.index')]
-        return sorted(paths, key=lambda path: int(path.name.removeprefix('step-')), reverse=True)
+        return sorted(paths, key=_step, reverse=True)
 
     def due(self, step: int) -> bool:
         """Whether it is time to save, by steps or by seconds."""
@@ -78,6 +78,8 @@ class Checkpoints:
         Raises:
           CannotWrite: the one before is still there.
         """
+        if progress['step'] == self._saved_step:
+            return  # it is there, and whole: two files are not replaced at once
         self._progress.assign(json.dumps(progress))
         partial = self._folder / f'.step-{progress["step"]}'
         with tensorflow_writing(self._folder):
@@ -91,7 +93,9 @@ class Checkpoints:
             except (tf.errors.OpError, OSError):
                 self._delete_partial()  # on a full disk, its space is needed to continue
                 raise
-            for path in self._saved()[self._keep :]:
+            saved = self._saved()
+            damaged = [path for path in saved if _step(path) > progress['step']]  # a newer one would have been restored
+            for path in damaged + saved[len(damaged) + self._keep :]:
                 self._delete(path)
         self._saved_step = progress['step']
         self._saved_at = time.monotonic()
@@ -108,6 +112,10 @@ class Checkpoints:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
+
+
+def _step(prefix: Path) -> int:
+    return int(prefix.name.removeprefix('step-'))
 
 
 @contextlib.contextmanager

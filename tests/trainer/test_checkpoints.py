@@ -64,6 +64,21 @@ def test_a_damaged_one_gives_way_to_the_one_before(saved, damage, file):
     assert make(saved)[0].restore() == {'step': 10}
 
 
+def test_a_damaged_one_takes_no_place_of_a_whole_one(saved):
+    for path in (saved / 'checkpoints').glob('step-10.data*'):
+        truncate(path)
+    checkpoints, _ = make(saved, keep=1)
+    assert checkpoints.restore() == {'step': 9}
+    # Saved again, as a trial that pauses does, nothing is replaced: a kill would leave half of it.
+    before = {path: path.stat().st_mtime_ns for path in (saved / 'checkpoints').iterdir()}
+    checkpoints.save({'step': 9})
+    assert before == {path: path.stat().st_mtime_ns for path in (saved / 'checkpoints').iterdir()}
+    (saved / 'checkpoints' / 'step-10.index').rename(saved / 'checkpoints' / 'step-20.index')
+    checkpoints.save({'step': 11})
+    assert [path.name for path in (saved / 'checkpoints').glob('*.index')] == ['step-11.index']
+    assert make(saved)[0].restore() == {'step': 11}
+
+
 def test_all_damaged_is_told(saved):
     for path in (saved / 'checkpoints').glob('*.data*'):
         truncate(path)
