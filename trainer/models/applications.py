@@ -11,7 +11,7 @@ from trainer.models.options import Option, is_number, is_whole
 
 PREFIX = 'keras.applications.'
 
-#: Name -> side of the smallest image that it takes (`tests/trainer/test_applications.py` holds both against Keras).
+#: Name -> side of the smallest image that it takes (`tests/trainer/test_built_in_models.py` holds both against Keras).
 NAMES: dict[str, int] = {
     **{f'ConvNeXt{size}': 32 for size in ('Tiny', 'Small', 'Base', 'Large', 'XLarge')},
     **{f'DenseNet{depth}': 32 for depth in (121, 169, 201)},
