@@ -6,11 +6,8 @@ import hashlib
 import io
 import json
 import os
-import platform
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +15,7 @@ import filelock
 
 from data_pipeline.from_tfds import identity
 from data_pipeline.own import names
-from seedwise import dotted, locks, machine, references
+from seedwise import dotted, locks, references
 from seedwise.errors import CannotWrite, UserError, writing
 from trainer import models, optimizers
 
@@ -349,65 +346,3 @@ def read_correct(workdir: Path, examples: int) -> 'np.ndarray | None':
         return np.unpackbits(packed, count=examples).astype(bool) if packed.size * 8 >= examples > 0 else None
     except (OSError, ValueError, EOFError, TypeError):
         return None
-
-
-@functools.cache
-def environment() -> dict[str, Any]:
-    """Returns what a result is to be reproduced with: versions, git revision and host."""
-    packages = ('tensorflow', 'tensorflow-cpu', 'keras', 'tensorflow-datasets', 'numpy', 'ml-collections', 'seedwise')
-    versions = {'python': platform.python_version()}
-    for package in packages:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            versions[package] = metadata.version(package)
-    return {'versions': versions, 'git_revision': _git_revision(), 'host': _host()}
-
-
-def _git_revision() -> str | None:
-    """Returns the revision of this source tree, with '+' if files differ from it.
-
-    None if this is no checkout of our own: a package that is installed inside of somebody's repository is not part of it.
-    """
-    root = Path(__file__).resolve().parents[1]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith('GIT_')}
-
-    def git(*words: str) -> str:
-        done = subprocess.run(
-            ['git', *words],
-            cwd=root,
-            env=environment,
-            capture_output=True,
-            encoding='utf-8',
-            errors='replace',
-            timeout=10,
-            check=True,
-        )
-        return done.stdout.strip()
-
-    try:
-        if Path(git('rev-parse', '--show-toplevel')).resolve() != root:
-            return None
-        git('ls-files', '--error-unmatch', str(Path(__file__).resolve()))
-        changed = git('status', '--porcelain', '--untracked-files=no')
-        return git('rev-parse', 'HEAD') + ('+' if changed else '')
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-#: Environment variables of libraries that change how numbers are rounded. A result keeps those that were set.
-SETTINGS = (
-    *('TF_ENABLE_ONEDNN_OPTS', 'TF_XLA_FLAGS', 'XLA_FLAGS', 'TF_NUM_INTRAOP_THREADS', 'TF_NUM_INTEROP_THREADS'),
-    *('OMP_NUM_THREADS', 'ONEDNN_MAX_CPU_ISA', 'DNNL_MAX_CPU_ISA', 'NVIDIA_TF32_OVERRIDE', 'TF_DETERMINISTIC_OPS'),
-)
-
-
-def _host() -> dict[str, Any]:
-    model = platform.processor()
-    settings = {name: os.environ[name] for name in SETTINGS if name in os.environ}
-    with contextlib.suppress(OSError):
-        for line in Path('/proc/cpuinfo').read_text(encoding='utf-8', errors='replace').splitlines():
-            if line.startswith('model name'):
-                model = line.partition(':')[2].strip()
-                break
-    return {'name': platform.node(), 'system': platform.platform(), 'cpu': model, 'cores': machine.cores()} | (
-        {'settings': settings} if settings else {}
-    )

@@ -25,6 +25,7 @@ from seedwise import dotted
 from seedwise.errors import CannotWrite
 from trainer import metrics, results
 from trainer.checkpoints import tensorflow_writing
+from trainer.machine import provenance
 from trainer.output import events, images
 from trainer.output.progress import warn
 
@@ -61,7 +62,7 @@ class Summaries:
             return
         fields = json.loads(config.to_json())
         note = f'Trained on **{dataset_name}**.\n\n' + _indented(fields)
-        values = [events.text('config', note), events.text('environment', _indented(results.environment()))]
+        values = [events.text('config', note), events.text('environment', _indented(provenance.environment()))]
         if config.tensorboard.hparams:
             values += _hparams(fields, group='/'.join(self._folder.parent.parts[-2:]))
         with self._writing() as folder:

@@ -23,6 +23,7 @@ from trainer.cluster import Cluster, lost_worker, wait_for_all
 from trainer.config.check import check_classes, check_images, check_length
 from trainer.loop.blocks import Blocks
 from trainer.loop.evaluation import Metrics, Seen, for_prediction
+from trainer.machine import provenance
 from trainer.machine.usage import Usage
 from trainer.output.progress import Progress, warn
 from trainer.steps import Program, Totals
@@ -372,7 +373,7 @@ class Run:
             'seconds': {key: round(value, 3) for key, value in self.seconds.items()},
             'examples_per_second': round(trained / self.seconds['training'], 1) if trained else None,
             'resources': self.usage.of_run(self.program.collectives),
-            **results.environment(),
+            **provenance.environment(),
         }
         if self.status == 'paused':
             self._save()

@@ -27,7 +27,7 @@ from benchmarks.compare.sides import SIDES, split
 from seedwise import commands
 from seedwise import machine as limits
 from seedwise.errors import UserError, unknown
-from trainer import results
+from trainer.machine import provenance
 
 _MODELS = flags.DEFINE_list('models', list(NETWORKS), f'Which of {", ".join(NETWORKS)}.')
 _SIDES = flags.DEFINE_list(
@@ -106,7 +106,7 @@ def main(argv: list[str]) -> int:
     record = {
         'format': records.FORMAT,
         'date': machine.now(),
-        'revision': results.environment()['git_revision'],
+        'revision': provenance.environment()['git_revision'],
         'machine': machine.describe(threads),
         'versions': machine.versions(),
         'settings': machine.settings(),

@@ -9,8 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 from seedwise import machine
-from trainer import results
-from trainer.machine import hardware
+from trainer.machine import hardware, provenance
 
 #: Flag of /proc/cpuinfo -> the instruction set's usual name, of those that decide how fast numbers are multiplied.
 INSTRUCTION_SETS = {
@@ -38,9 +37,9 @@ INSTRUCTION_SETS = {
 #: Packages whose versions are kept.
 PACKAGES = ('tensorflow', 'tensorflow-cpu', 'keras', 'torch', 'jax', 'jaxlib', 'numpy', 'seedwise')
 
-#: Environment variables that change speed, next to those that change rounding (`results.SETTINGS`).
+#: Environment variables that change speed, next to those that change rounding (`provenance.SETTINGS`).
 SETTINGS = (
-    *results.SETTINGS,
+    *provenance.SETTINGS,
     *('MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'OPENBLAS_CORETYPE', 'KMP_AFFINITY', 'KMP_BLOCKTIME', 'NPROC'),
     *('TF_XLA_AUTO_JIT', 'TF_USE_LEGACY_KERAS', 'LD_PRELOAD', 'MALLOC_CONF', 'JAX_PLATFORMS'),
 )
@@ -75,7 +74,7 @@ def describe(threads: int) -> dict:
     """Returns what is kept of this machine, with the number of threads that each side is given."""
     text = cpuinfo()
     return {
-        'cpu': results.environment()['host']['cpu'],
+        'cpu': provenance.environment()['host']['cpu'],
         'instruction_sets': instruction_sets(text),
         'computes_bfloat16': bool(text) and hardware.computes_bfloat16(text),
         'cores': machine.cores(),

@@ -13,6 +13,7 @@ from benchmarks.growth.measured import Measured
 from seedwise.config_files import load
 from trainer import results
 from trainer.compare import grid
+from trainer.machine import provenance
 
 #: A study as a user writes it: variants differ in their learning rate.
 STUDY = """
@@ -59,7 +60,7 @@ def write(folder: Path, variants: int, seeds: int) -> tuple[Path, Path]:
     grid.prepare(config)
     draws = np.random.default_rng(0)
     means = dict(zip((one.name for one in grid.variants_of(config)), draws.normal(0.9, 0.01, variants), strict=True))
-    environment = results.environment()
+    environment = provenance.environment()
     data = {'name': 'digits', 'source': 'bundled', 'fingerprint': '', 'train': 1437, 'validation': 0, 'test': EXAMPLES}
     for spec in grid.runs_of(grid.variants_of(config), grid.seeds_of(config), workdir):
         right = draws.random(EXAMPLES) < np.clip(means[spec.variant.name] + draws.normal(0, 0.01), 0, 1)

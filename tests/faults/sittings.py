@@ -9,6 +9,7 @@ from typing import Any
 
 from seedwise.errors import UserError
 from trainer import results
+from trainer.machine import provenance
 
 #: Load average a core from which a machine is overloaded: what hung on it may have been slow only.
 OVERLOADED = 3.0
@@ -55,7 +56,7 @@ class Sittings:
     def begin(self) -> None:
         """Notes when a sitting began, and of which version of the code it is."""
         began = time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())
-        self.sittings.append({'began': began, 'git_revision': results.environment()['git_revision']})
+        self.sittings.append({'began': began, 'git_revision': provenance.environment()['git_revision']})
 
     def note(self, name: str, tried: int, seconds: float, sent: Mapping[str, Mapping[str, int]]) -> None:
         """Notes a turn of a part."""

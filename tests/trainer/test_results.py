@@ -188,7 +188,7 @@ def test_the_revision_is_our_own_or_none(tmp_path):
     """A package that is installed inside of somebody's repository is not part of it."""
     ours = subprocess.run(['git', 'rev-parse', 'HEAD'], cwd=ROOT, capture_output=True, text=True)
     expected = ours.stdout.strip() if ours.returncode == 0 else 'None'
-    code = 'from trainer import results; print(results.environment()["git_revision"])'
+    code = 'from trainer.machine import provenance; print(provenance.environment()["git_revision"])'
 
     def revision(root: Path, **environ: str) -> str:
         environment = os.environ | {'PYTHONPATH': str(root)} | environ

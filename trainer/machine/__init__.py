@@ -1,1 +1,1 @@
-"""What this machine's hardware can do, and what a run takes of it."""
+"""What this machine's hardware can do, what a run takes of it, and where and with what a result was made."""

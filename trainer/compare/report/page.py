@@ -190,7 +190,7 @@ def _figures(
 ) -> Figures:
     """Draws the figures; while the study runs, those alone that say where it stands: each takes time from the runs."""
     # matplotlib takes half a second: not for an answer on the screen
-    from trainer.compare.report.charts import plots, tuning_plots
+    from trainer.compare.report.charts import curves, plots, tuning_plots
 
     claims = claims_of(study)
     drawn: dict[str, Sequence[Plot]] = dict.fromkeys(FIGURES, ())
@@ -200,7 +200,7 @@ def _figures(
     if running:
         return Figures(drawn, pd.DataFrame(), pd.DataFrame(), None, TOLERANCE)
     drawn['overview'] = [plots.overview(runs, table, layout, dataset)]
-    drawn['curves'] = plots.curves(runs, layout, dataset) if 'history' in runs else ()
+    drawn['curves'] = curves.curves(runs, layout, dataset) if 'history' in runs else ()
     drawn['pairs'] = [
         plots.heat_map(found.pairs, found.order, found.metric, found.workload, dataset)
         for found in rankings
@@ -209,7 +209,7 @@ def _figures(
     scores = paper_curves = pd.DataFrame()
     published = study.get('paper', {}).get('curves')
     if published and not other_dataset:
-        drawn['paper_curves'], paper_curves = plots.paper_curves(runs, published, dataset)
+        drawn['paper_curves'], paper_curves = curves.paper_curves(runs, published, dataset)
     rates = tuning_plots.learning_rates(study)
     if rates:
         drawn['rates'] = tuning_plots.rate_sensitivity(runs, layout, *rates, dataset)

@@ -8,10 +8,11 @@ import pytest
 from configs import default
 from data_pipeline.sources import Location
 from seedwise import machine
-from trainer import results, strategy
+from trainer import strategy
 from trainer.compare.allocation import capacity
 from trainer.compare.allocation.capacity import Machine, Needs
 from trainer.compare.engines import local, ray
+from trainer.machine import provenance
 from trainer.machine.hardware import Gpus
 
 GIB = 2**30
@@ -189,4 +190,4 @@ def test_the_threads_of_a_run_are_those_that_its_quota_allows(monkeypatch, threa
 
 def test_a_result_says_how_many_cores_its_run_could_use(monkeypatch):
     monkeypatch.setattr(machine, 'cores', lambda: 3)
-    assert results._host()['cores'] == 3
+    assert provenance._host()['cores'] == 3

@@ -17,7 +17,7 @@ from tests.trainer.disks import mounted
 from trainer.compare.analysis.claims.verdicts import verdict
 from trainer.compare.analysis.factorial import Effect
 from trainer.compare.report import screen, tables
-from trainer.compare.report.charts import plots
+from trainer.compare.report.charts import curves
 from trainer.compare.report.charts.figures import DARK, STYLE
 from trainer.compare.report.layout import layout_of
 from trainer.compare.report.page import page_of
@@ -432,7 +432,7 @@ def test_no_interval_that_is_shown_is_beyond_what_an_accuracy_can_be():
     assert ', 1] over 3 seeds' in found.sentence
     assert found.estimates['A'].high == 1
     assert 'cut off at the range of their metric' in page.caption
-    lines = plots.curve(plots.histories(runs, ['accuracy']), 'validation_accuracy')
+    lines = curves.curve(curves.histories(runs, ['accuracy']), 'validation_accuracy')
     assert lines['high'].max() == 1
     # The test takes the whole interval: the same p-value as of numbers in per cent.
     runs['test_accuracy'] *= 100

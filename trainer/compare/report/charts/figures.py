@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogFormatter, MaxNLocator, NullLocator
 
+from trainer.compare.normalize import shortened
 from trainer.metrics import METRICS
 
 INK, MUTED, FAINT, PAPER = '#1f2328', '#656d76', '#d9dee4', '#ffffff'
@@ -238,3 +239,13 @@ def legend(figure: Figure, handles: list, columns: int = 4) -> None:
 
 def _escape(text: str) -> str:
     return text.replace('&', '&amp;').replace('<', '&lt;').replace('>', '&gt;').replace('"', '&quot;')
+
+
+#: Longest name of a plot's file without its ending, in bytes.
+LONGEST_SLUG = 200
+
+
+def slug(*parts: str) -> str:
+    """Returns a name for a file."""
+    words = ''.join(c if c.isalnum() or c in '-+' else ' ' for part in parts for c in f'{part} ')
+    return shortened('_'.join(words.lower().split()), LONGEST_SLUG)

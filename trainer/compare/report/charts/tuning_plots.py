@@ -15,7 +15,6 @@ from trainer.compare.analysis.statistics import cut, t_reach
 from trainer.compare.analysis.tuning.profiles import LARGEST_RATIO, performance_profile, profile_score
 from trainer.compare.analysis.tuning.sensitivity import Sensitivity, learning_rate_sensitivity
 from trainer.compare.report.charts import figures
-from trainer.compare.report.charts.plots import slug
 from trainer.compare.report.layout import Layout, name_of, names_of, words_of
 
 #: Columns that are added to runs and trials, by names that no axis has.
@@ -49,7 +48,7 @@ def rate_sensitivity(
     done = runs[runs['status'] == 'completed']
     for key, group in [((), runs)] if not by else runs.groupby(by, sort=False):
         where = ', '.join(name_of(a, value) for a, value in zip(by, key, strict=True))
-        name = slug('learning_rate', where)
+        name = figures.slug('learning_rate', where)
         with figures.style(name):
             figure, (axes,) = figures.canvas(260 + 17 * math.ceil(len(names) / 3))
             handles = []
@@ -104,7 +103,7 @@ def trial_charts(trials: pd.DataFrame, layout: Layout, metric: str, dataset: str
     trials = trials.assign(**{PANEL: names_of(trials, axes_of_panels), VALUE: values})
     plots = []
     for panel, group in trials.groupby(PANEL, sort=False):
-        name = slug('trials', panel)
+        name = figures.slug('trials', panel)
         with figures.style(name):
             figure, (axes,) = figures.canvas(235)
             for i, workload in enumerate(workloads):
@@ -181,7 +180,7 @@ def sensitivities(
 
 def width_chart(found: Mapping[str, Sensitivity], workload: str, tolerance: float, dataset: str) -> figures.Plot:
     """How many decades of learning rates are good, of each variant: share of its trials, with Wilson's interval."""
-    name = slug('good_rates', workload)
+    name = figures.slug('good_rates', workload)
     with figures.style(name):
         figure, (axes,) = figures.canvas(96 + 22 * len(found))
         for y, one in enumerate(found.values()):
