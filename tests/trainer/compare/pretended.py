@@ -1,4 +1,4 @@
-"""Small studies with synthetic runs: what tests of rounds and of budgets share."""
+"""Small studies with synthetic runs, which several tests share."""
 
 import json
 from types import SimpleNamespace
@@ -90,3 +90,20 @@ def spec(variant: str, seconds: float | None = None) -> SimpleNamespace:
     with config.unlocked():
         config.seed, config.variant, config.schedule.name, config.threads = 0, variant, 'cosine', 1
     return SimpleNamespace(variant=SimpleNamespace(name=variant), result=lambda: result, config=config)
+
+
+def result_of(spec: grid.RunSpec) -> dict:
+    """Returns a finished run's result.json, with made-up numbers."""
+    numbers = {'train_loss': 0.5, 'train_accuracy': 0.8, 'validation_loss': None, 'validation_accuracy': None}
+    return {
+        'status': 'completed',
+        'config_hash': spec.hash,
+        'seed': spec.seed,
+        'dataset': {'name': 'digits', 'fingerprint': 'abc'},
+        'history': [{'epoch': 1.0, 'step': 12, 'seconds': 0.5} | numbers],
+        'test': {'loss': 0.5, 'accuracy': 0.8, 'examples': 360},
+        'seconds': {'total': 1.0, 'training': 0.5, 'evaluation': 0.1, 'startup': 0.4},
+        'steps': 12,
+        'parameters': 10,
+        'weights_sha256': 'def',
+    }

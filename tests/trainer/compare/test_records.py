@@ -9,7 +9,7 @@ import pytest
 
 from seedwise.errors import UserError
 from tests.helpers import ROOT
-from tests.trainer.compare.report.test_page import load, made_up, made_up_trials
+from tests.trainer.compare.report.synthetic import load, made_up, made_up_trials
 from trainer.compare import records
 from trainer.compare.report.charts.figures import STYLE
 from trainer.compare.report.page import page_of

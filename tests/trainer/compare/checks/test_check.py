@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from configs import default
 from seedwise.dotted import get
 from seedwise.errors import UserError
-from tests.helpers import study_text
-from tests.trainer.compare.driver import Driver
+from tests.trainer.compare.pretended import result_of
 from trainer import results
 from trainer.compare import __main__ as command
 from trainer.compare import grid, normalize, runs
@@ -397,87 +396,6 @@ def test_long_names_are_cut_and_told_apart(length, letter):
     assert len(set(cut)) == 2
     assert all(len(name.encode()) <= 255 for name in cut)
     assert normalize.file_name(letter * 100) == letter * 100
-
-
-# The file ------------------------------------------------------------------------------------------------------------
-
-TEXT = '"""Größe und → mehr."""\n' + study_text(
-    'config.base.epochs = 1', "config.axes = {'o': {'a': {}, 'b': {'optimizer': {'name': 'SGD'}}}}", 'config.seeds = 1'
-)
-LATIN = TEXT.replace(' und → mehr', '')
-
-
-@pytest.fixture(scope='module')
-def driver():
-    driver = Driver()
-    yield driver
-    driver.close()
-
-
-@pytest.mark.parametrize(
-    ('content', 'title'),
-    [
-        (TEXT.encode(), 'Größe und → mehr'),
-        (b'\xef\xbb\xbf' + TEXT.encode(), 'Größe und → mehr'),
-        (b'# -*- coding: latin-1 -*-\n' + LATIN.encode('latin-1'), 'Größe'),
-        pytest.param(b'# vim: set fileencoding=cp1252 :\n' + LATIN.encode('cp1252'), 'Größe', marks=pytest.mark.slow),
-        pytest.param(TEXT.replace('\n', '\r\n').encode(), 'Größe und → mehr', marks=pytest.mark.slow),
-        (TEXT.partition('\n')[2].encode(), 'Small'),
-    ],
-    ids=['utf-8', 'byte order mark', 'latin-1', 'cp1252', 'carriage returns', 'no docstring'],
-)
-def test_a_file_is_read_as_python_reads_it(driver, tmp_path, content, title):
-    """As a study whose runs are all finished, so that what is left to do is the report."""
-    (tmp_path / 'small.py').write_bytes(content)
-    scope: dict = {}
-    exec(compile(content, 'small.py', 'exec'), scope)
-    config = scope['get_config']()
-    grid.prepare(config)
-    for spec in grid.runs_of(grid.variants_of(config), [0], tmp_path / 'w'):
-        spec.workdir.mkdir(parents=True)
-        results.write_json(spec.workdir / 'result.json', result_of(spec))
-    code, out, err = driver.run(f'--study={tmp_path / "small.py"}', f'--workdir={tmp_path / "w"}')
-    assert code == 0, err
-    assert f'<h1>{title}' in (tmp_path / 'w' / 'report' / 'index.html').read_text(encoding='utf-8')
-
-
-def result_of(spec: grid.RunSpec) -> dict:
-    """Returns a finished run's result.json, with made-up numbers."""
-    numbers = {'train_loss': 0.5, 'train_accuracy': 0.8, 'validation_loss': None, 'validation_accuracy': None}
-    return {
-        'status': 'completed',
-        'config_hash': spec.hash,
-        'seed': spec.seed,
-        'dataset': {'name': 'digits', 'fingerprint': 'abc'},
-        'history': [{'epoch': 1.0, 'step': 12, 'seconds': 0.5} | numbers],
-        'test': {'loss': 0.5, 'accuracy': 0.8, 'examples': 360},
-        'seconds': {'total': 1.0, 'training': 0.5, 'evaluation': 0.1, 'startup': 0.4},
-        'steps': 12,
-        'parameters': 10,
-        'weights_sha256': 'def',
-    }
-
-
-@pytest.mark.parametrize(
-    ('content', 'words'),
-    [
-        (LATIN.encode('latin-1'), 'SyntaxError'),  # no encoding is declared
-        (b'# coding: nothing\n' + TEXT.encode(), 'SyntaxError'),
-        (TEXT.encode('utf-16'), 'SyntaxError'),
-        (TEXT.encode() + b'\0', 'SyntaxError'),
-        (TEXT.replace("{'o': ", "{'o': {None: {}}, 'p': ").encode(), "a name must not be None: write 'None'"),
-        (TEXT.replace("{'a'", "{'0.1'").encode(), "the name '0.1' has a dot: write it as a number, 0.1"),
-        (TEXT.replace("{'a'", "{'v1.5'").encode(), "the name 'v1.5' has a dot: write 'v1_5'"),
-        (TEXT.replace('config.seeds = 1', 'raise SystemExit').encode(), 'calls sys.exit'),
-    ],
-    ids=lambda value: '' if isinstance(value, bytes) else value,
-)
-def test_a_file_that_python_cannot_read_is_one_line(driver, tmp_path, content, words):
-    (tmp_path / 'small.py').write_bytes(content)
-    line = driver.refuse(f'--study={tmp_path / "small.py"}', f'--workdir={tmp_path / "w"}')
-    assert str(tmp_path / 'small.py') in line
-    assert words in line
-    assert not (tmp_path / 'w').exists()
 
 
 def test_a_library_that_the_report_needs_and_that_does_not_load_is_found_out_first(monkeypatch):
