@@ -2,9 +2,10 @@
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
-from seedwise.errors import UserError
+from seedwise.errors import UserError, unknown
 
 #: The longest name of a file or folder, in bytes, on the file systems that are used.
 _LONGEST = 255
@@ -82,3 +83,22 @@ def folder(text: str, what: str) -> Path:
         except OSError as error:
             raise UserError(f'{what} {text}: {place} cannot be read: {error.strerror}') from error
     return path
+
+
+def missing(text: str, path: Path, what: str, accepted: Callable[[Path], bool], where: str = '') -> UserError:
+    """Returns the error for a path that does not exist, with the nearest of those next to it.
+
+    Args:
+      text: as the user typed it.
+      path: what it means.
+      what: what should be there, such as 'folder of a run'.
+      accepted: whether a path next to it could be meant.
+      where: the field or the flag that names it, if the line should say so.
+    """
+    try:
+        near = [str(other) for other in sorted(path.parent.iterdir()) if accepted(other)]
+    except OSError:
+        near = []
+    if near:
+        return unknown(f'{what} in {where}' if where else what, text, near)
+    return UserError(f'{where}: {text} does not exist' if where else f'{text} does not exist')

@@ -224,7 +224,7 @@ def build(
       options: as `config.metric_options` has them.
 
     Raises:
-      UserError: a file raises, or its function does, or returns no number.
+      UserError: a file raises, or its function does, or returns no number, or another one for the same logits.
     """
     found: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {}
     for text in texts:
@@ -253,7 +253,13 @@ def _own(
 
     # Before training, so that a mistake in it costs none.
     labels = np.arange(max(100, 2 * classes), dtype=np.int32) % classes
-    compute(labels, np.random.default_rng(0).normal(size=(len(labels), classes)).astype(np.float32))
+    logits = np.random.default_rng(0).normal(size=(len(labels), classes)).astype(np.float32)
+    first, second = (compute(labels, logits) for _ in range(2))
+    if not np.array_equal(first, second, equal_nan=True):
+        raise UserError(
+            f'{reference.file}: {reference.name} returned {first:.4g} and then {second:.4g} for the same labels and '
+            'logits: a metric must depend on them alone'
+        )
     return compute
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from seedwise import references
+from seedwise import paths, references
 from seedwise.errors import UserError, unknown
 
 FOLDER, HUGGINGFACE = 'folder:', 'huggingface:'
@@ -104,9 +104,7 @@ def check(name: str, options: Mapping[str, Any]) -> None:
     what = 'folder' if kind in FOLDERS else 'file'
     if path.exists():
         raise UserError(f'data.name: {path} is not a {what}')
-    siblings = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
-    near = [str(other) for other in siblings if other.is_dir() == (kind in FOLDERS)]
-    raise unknown(f'{what} in data.name', str(path), near) if near else UserError(f'data.name: {path} does not exist')
+    raise paths.missing(str(path), path, what, lambda other: other.is_dir() == (kind in FOLDERS), 'data.name')
 
 
 def without_paths(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import seedwise
+from seedwise import paths
 from seedwise.errors import UserError, unknown
 
 #: Fields of a config that may hold a reference, each with the arguments that its function is given by position.
@@ -77,8 +78,7 @@ def parse(text: str, where: str) -> Reference:
         )
     file = Path(path).expanduser()
     if not file.is_file():
-        near = [str(other) for other in file.parent.glob('*.py')] if file.parent.is_dir() else []
-        raise unknown(f'file in {where}', path, near) if near else UserError(f'{where}: {path} does not exist')
+        raise paths.missing(path, file, 'file', lambda other: other.suffix == '.py', where)
     return Reference(file, name)
 
 

@@ -135,12 +135,15 @@ def test_a_metric_of_ones_own_is_tried_out_and_its_mistakes_end_no_run(tmp_path,
         'kappa': 'logits.argmax(1)[0] / (labels[0] < 3)',
         'many': 'labels',
         'late': '1 / (len(labels) > 50)',
+        'noisy': 'np.random.random()',
     }.items():
         text += f"def {name}(labels, logits): return {value}\n{name}.goal = 'min'\n"
     (tmp_path / 'own.py').write_text(text)
     assert metrics.goals(('own.py:kappa',)) == {'kappa': 'min', 'accuracy': 'max', 'loss': 'min'}
     with pytest.raises(UserError, match='own.py: many returned shape .100,.: a metric must return one number'):
         metrics.build(('own.py:many',), 10)
+    with pytest.raises(UserError, match='own.py: noisy returned .* for the same labels and logits'):
+        metrics.build(('own.py:noisy',), 10)
     config = default.get_config()
     config.metrics = ('own.py:late', 'auc')
     check.check(config)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from seedwise.errors import UserError
+from seedwise.paths import missing
 from trainer.judging import folders, tables, trackers
 from trainer.judging.results import Results, finish
 
@@ -36,7 +37,9 @@ def read(
         raise UserError(f"--step is '{step}': accepted are last, best, or the number of a step")
     for path in paths:
         if not path.exists():
-            raise UserError(f'{path} does not exist')
+            raise missing(
+                str(path), path, 'file' if path.suffix else 'folder', _is_table if path.suffix else Path.is_dir
+            )
     kinds = {path: _kind(path) for path in paths}
     if len(set(kinds.values())) > 1:
         words = ', '.join(f'{path} is {kind}' for path, kind in kinds.items())
@@ -62,6 +65,10 @@ def read(
     return finish(runs[columns], shared, directions, 'tables', [line for one in found for line in one.guess])
 
 
+def _is_table(path: Path) -> bool:
+    return path.suffix.lower() in (*tables.ENDINGS, *trackers.DATABASES)
+
+
 def _kind(path: Path) -> str:
     if path.is_dir():
         kind = folders.kind_of(path)
@@ -72,6 +79,6 @@ def _kind(path: Path) -> str:
         return kind
     if trackers.store_of(path):
         return 'mlflow'
-    if path.suffix.lower() not in tables.ENDINGS:
+    if not _is_table(path):
         raise UserError(f'{path} is not a table: accepted are {", ".join(tables.ENDINGS)}, and folders of runs')
     return 'keras' if path.suffix.lower() == '.csv' and folders.is_keras_log(path) else 'table'

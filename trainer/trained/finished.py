@@ -11,7 +11,7 @@ from typing import Any
 
 from data_pipeline.from_tfds import known
 from seedwise import paths, references
-from seedwise.errors import UserError, unknown
+from seedwise.errors import UserError
 from trainer import results
 
 #: The file of a run's folder that holds the model.
@@ -87,9 +87,9 @@ def find(text: str) -> Finished:
     if not workdir.is_dir():
         if workdir.exists():
             raise UserError(f'{text} is a file: WORKDIR is the folder of a finished run, such as {workdir.parent}')
-        siblings = workdir.parent.iterdir() if workdir.parent.is_dir() else ()
-        near = sorted(str(path) for path in siblings if path.is_dir() and not path.name.startswith('.'))
-        raise unknown('folder of a run', text, near) if near else UserError(f'{text} does not exist')
+        raise paths.missing(
+            text, workdir, 'folder of a run', lambda path: path.is_dir() and not path.name.startswith('.')
+        )
     result = results.read_result(workdir)
     if result is None:
         raise _no_result(workdir, text)

@@ -12,7 +12,7 @@ import numpy as np
 from data_pipeline import checks
 from data_pipeline.own import arrays, image_files, names, table
 from seedwise import machine, paths
-from seedwise.errors import UserError, unknown
+from seedwise.errors import UserError
 from trainer.trained.finished import Finished
 
 #: Files of several inputs.
@@ -74,7 +74,9 @@ def gather(arguments: Sequence[str], run: Finished, *, invert: bool = False) -> 
                 raise UserError(f'{argument} has no image: accepted are {", ".join(image_files.SUFFIXES)}')
             images += inside
         elif not path.exists():
-            raise _missing(argument, path)
+            raise paths.missing(
+                argument, path, 'input', lambda path: path.suffix.lower() in (*image_files.SUFFIXES, *ARRAYS)
+            )
         elif kind in ARRAYS:
             _add_images(found, images, run, invert)
             images = []
@@ -143,12 +145,6 @@ def _check_invert(run: Finished, invert: bool) -> None:
 def _takes(run: Finished) -> str:
     what = f'images of {run.form}' if run.images else f'rows of {run.form}'
     return f'{what}, of numbers as they are (not in [0, 1])' if run.unscaled and run.images else what
-
-
-def _missing(argument: str, path: Path) -> UserError:
-    siblings = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
-    near = [str(other) for other in siblings if other.suffix.lower() in (*image_files.SUFFIXES, *ARRAYS)]
-    return unknown('input', argument, near) if near else UserError(f'{argument} does not exist')
 
 
 def _add_images(found: Inputs, files: list[Path], run: Finished, invert: bool) -> None:

@@ -247,7 +247,7 @@ def kill(pid: int, number: int) -> None:
         os.kill(pid, number)
 
 
-def attack(scenario: Scenario, folder: Path, rng: random.Random, most: int = 4) -> tuple[int, str]:
+def attack(scenario: Scenario, folder: Path, rng: random.Random, most: int = 8) -> tuple[int, str]:
     """Disturbs a command up to `most` times, lets it end, and returns the signals sent and the fault; '': there is none."""
     if scenario.expected is None:
         scenario.learn()

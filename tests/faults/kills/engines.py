@@ -182,7 +182,9 @@ class RayStudy(Scenario):
             cluster.add_node(**NODE)  # type: ignore[attr-defined]
             return [], 'nobody; a node was killed and another one came'
         text = 'ray::Holder' if way == 'actor' else 'trainer.compare.engines.worker'
-        members = _of_ray(text)
+        while not (members := _of_ray(text)) and process.poll() is None:  # not placed yet, or all of them ended
+            time.sleep(0.05)
+        time.sleep(rng.uniform(0, 3))  # at their start, too, each moment is as likely
         whom = members if way == 'workers' else [rng.choice(members)] if members else []
         return whom, f'{len(whom)} of {len(members)} {text}'
 

@@ -248,7 +248,9 @@ def test_a_damaged_result_is_named(tmp_path, changed):
 @pytest.mark.parametrize(
     ('arguments', 'words'),
     [
-        (['nowhere.csv'], 'nowhere.csv does not exist'),
+        (['nowhere/it.csv'], 'nowhere/it.csv does not exist'),
+        (['{near}'], "good.csv. Did you mean '"),
+        (['{folder}s'], "folder. Did you mean '"),
         (['{good}', '--claim=Adam beats SGD'], '--claim is'),
         (['{good}', '--claim=Adm > SGD'], "Did you mean 'Adam'?"),
         (['{good}', '--claim=Adam > SGD on los'], "unknown metric in --claim 'los'"),
@@ -270,6 +272,7 @@ def test_a_wrong_command_is_one_line(tmp_path, capsys, arguments, words):
     (tmp_path / 'binary.csv').write_bytes(bytes(range(256)))
     (tmp_path / 'folder').mkdir()
     names = {'good': tmp_path / 'good.csv', 'binary': tmp_path / 'binary.csv', 'folder': tmp_path / 'folder'}
+    names['near'] = tmp_path / 'god.csv'
     code, out, err = command(capsys, *(argument.format(**names) for argument in arguments))
     assert (code, out, err.count('\n')) == (2, '', 1)
     assert words in err
