@@ -64,8 +64,6 @@ def measure(record: dict, threads: int, rounds: int, epochs: int, steps: int, im
                     show(f'{network.title}, {text}, round {number + 1} of {rounds}')
                     side, settings = split(text)
                     reason = SIDES[side].missing()
-                    if SIDES[side].networks and name not in SIDES[side].networks:
-                        reason = 'does not have this network'
                     fewer = 0 if steps else SIDES[side].steps.get(name, 0)
                     own = {
                         'side': side,

@@ -12,13 +12,11 @@ class Side:
     Attributes:
       function: module of this folder and its function of a task.
       needs: package that it is written for.
-      networks: those that it has; () for all.
       steps: network -> the steps of a pass, where it is so slow that as many as others take would last too long.
     """
 
     function: str
     needs: str
-    networks: tuple[str, ...] = ()
     steps: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def missing(self) -> str:
@@ -30,7 +28,6 @@ class Side:
 
 SIDES = {
     'ours': Side('ours:run', 'tensorflow'),
-    'own_file': Side('ours:own_file', 'tensorflow', ('mlp', 'mlp512', 'cnn')),
     'keras': Side('keras_fit:run', 'tensorflow'),
     'pytorch': Side('pytorch:run', 'torch'),
     'pytorch_compile': Side('pytorch:run_compiled', 'torch'),

@@ -40,11 +40,16 @@ def run(task: Task) -> dict:
 
 
 def _network(name: str):
-
     if name == 'resnet20':
         from trainer.models.resnet import resnet
 
         return resnet(NETWORKS[name].image_shape, 10)
-    from benchmarks.compare.sides.own_network import network
+    import keras
 
-    return network(NETWORKS[name].image_shape, 10, name)
+    layers = [keras.Input(NETWORKS[name].image_shape)]
+    for filters in (32, 64) if name == 'cnn' else ():
+        layers += [keras.layers.Conv2D(filters, 3, padding='same', activation='relu'), keras.layers.MaxPooling2D()]
+    layers.append(keras.layers.Flatten())
+    for units in (512, 512) if name == 'mlp512' else (128,):
+        layers.append(keras.layers.Dense(units, 'relu'))
+    return keras.Sequential([*layers, keras.layers.Dense(10)])

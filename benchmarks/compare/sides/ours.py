@@ -10,16 +10,6 @@ from benchmarks.compare.sides.task import Task
 
 def run(task: Task) -> dict:
     """Returns the seconds of each pass, all that a user of it waits for between two evaluations, and the accuracy."""
-    return _train(task, NETWORKS[task.network].fields)
-
-
-def own_file(task: Task) -> dict:
-    """Returns the same for the network that is given as a user's file."""
-    reference = f'{Path(__file__).with_name("own_network.py")}:network'
-    return _train(task, {'model.name': reference, 'model.options': {'name': task.network}})
-
-
-def _train(task: Task, fields: dict) -> dict:
     from seedwise import tensorflow_import
 
     tensorflow_import.import_tensorflow()  # as the command does
@@ -42,7 +32,7 @@ def _train(task: Task, fields: dict) -> dict:
         'threads': task.threads,
         'optimizer.name': 'Nadam',
         'loss.name': 'sparse_categorical_crossentropy',
-        **fields,
+        **NETWORKS[task.network].fields,
         **task.fields,
     }.items():
         *sections, field = path.split('.')
