@@ -1,4 +1,4 @@
-"""A network that is built in beside the same network as a user's file: milliseconds a step, and whether the sums are the same.
+"""A built-in network and the same one as a user's file: milliseconds a step, and whether they compute the same sums.
 
 python -m benchmarks.own_file [--models=mlp,mlp512,cnn] [--steps=100] [--rounds=40]
 
