@@ -167,6 +167,8 @@ def main() -> int:
     os.chdir(ROOT)
     forked.imported()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the summary is printed
+    # A shell starts what is in its background with SIGINT ignored, which all that is started from here would inherit.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         if flags.turn is not None:
             tried, text = turn_of(names[0], flags.turn, state.seed, flags.scenario)

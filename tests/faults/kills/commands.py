@@ -248,13 +248,13 @@ def kill(pid: int, number: int) -> None:
 
 
 def attack(scenario: Scenario, folder: Path, rng: random.Random, most: int = 8) -> tuple[int, str]:
-    """Disturbs a command up to `most` times, lets it end, and returns the signals sent and the fault; '': there is none."""
+    """Disturbs a command two to `most` times, lets it end, and returns the signals sent and the fault; '': there is none."""
     if scenario.expected is None:
         scenario.learn()
     scenario.prepare(folder)
     history: list[str] = []
     fault = ''
-    for _ in range(rng.randint(1, most)):
+    for _ in range(rng.randint(2, most)):
         what, fault = scenario.disturb(folder, rng)
         history.append(what)
         if fault:
