@@ -6,6 +6,7 @@
 import importlib
 import sys
 
+from seedwise import signals
 from seedwise.errors import UserError, unknown
 
 #: Name -> (module with `main(argv) -> exit code`, loaded when asked for; what it starts).
@@ -28,6 +29,7 @@ def usage() -> str:
 
 def main(argv: list[str]) -> int:
     """Hands over to the launcher named by the first argument; returns its exit code."""
+    signals.started()
     try:
         if not argv:
             raise UserError(f'no launcher given: accepted are {", ".join(LAUNCHERS)}')
@@ -40,6 +42,9 @@ def main(argv: list[str]) -> int:
     except UserError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        return 130
 
 
 if __name__ == '__main__':

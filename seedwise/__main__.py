@@ -17,6 +17,7 @@ import os
 import runpy
 import sys
 
+from seedwise import signals
 from seedwise.errors import unknown
 
 #: Name -> the module that runs as the main one.
@@ -34,6 +35,7 @@ COMMANDS = {
 
 def main() -> int:
     """Hands over to the command named by the first argument; returns the exit code if there is no such command."""
+    signals.starting(True)
     name = sys.argv[1] if len(sys.argv) > 1 else ''
     if name in ('', '-h', '--help', '--helpfull'):
         print((__doc__ or '').strip())

@@ -79,6 +79,7 @@ def run(
       main: the command; returns its exit code.
       interrupted: what is printed when Ctrl-C has ended it.
     """
+    signals.started()
     signals.unblock()
     signals.end_imports(interrupted)
     streams.open_closed()

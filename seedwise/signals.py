@@ -10,11 +10,12 @@ import _thread
 import contextlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-from seedwise import process
+from seedwise import process, shadowing
 
 STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -34,6 +35,27 @@ def unblock() -> None:
     """Lets the signals through that whoever started this process had blocked, as a process with TensorFlow does."""
     if not _waiting.is_set():
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP)
+
+
+def starting(is_command: bool | None = None) -> None:
+    """Has Ctrl-C end this process at once, without a traceback, until `started` is called.
+
+    Args:
+      is_command: whether the process is a command of ours, which has modules to import before it can handle anything; None:
+        whether Python was told to run a module of ours. In any other program Ctrl-C is left as it is.
+    """
+    if is_command is None:
+        words = sys.orig_argv
+        module = words[words.index('-m') + 1] if '-m' in words[:-1] else ''
+        is_command = sys.argv[:1] == ['-m'] and module.partition('.')[0] in shadowing.PACKAGES
+    if is_command and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def started() -> None:
+    """Undoes `starting`: Ctrl-C raises KeyboardInterrupt, as ever."""
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def end_imports(message: str) -> None:

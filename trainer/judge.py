@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seedwise import signals
 from seedwise.errors import CannotWrite, UserError, unknown
 
 if TYPE_CHECKING:
@@ -312,11 +313,16 @@ def _pair(text: str, flag: str) -> tuple[str, str]:
 
 def run() -> int:
     """Calls `main`; a user's mistake becomes one line and exit code 2."""
+    signals.started()
+    signals.end_imports('interrupted')
     try:
         return main(sys.argv)
     except (UserError, CannotWrite) as error:
         print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        return 130
 
 
 if __name__ == '__main__':

@@ -58,3 +58,19 @@ def test_ctrl_c_while_a_module_is_imported_is_not_swallowed(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, env=environment, preexec_fn=heard)  # noqa: PLW1509
     assert (done.returncode, done.stdout, done.stderr) == (130, 'raised\n', 'interrupted\n')
     assert not [*logs.iterdir()]
+
+
+def test_ctrl_c_while_a_command_is_imported_shows_no_traceback():
+    """Python says what it has imported: the command is then at its own imports."""
+    process = subprocess.Popen(
+        [sys.executable, '-X', 'importtime', '-m', 'trainer.main'],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    )
+    assert process.stderr
+    assert any(line.split('|')[-1].strip() == 'absl' for line in process.stderr)
+    process.send_signal(signal.SIGINT)
+    assert 'Traceback' not in process.stderr.read()
+    assert process.wait() == -signal.SIGINT
