@@ -79,8 +79,8 @@ def run(
       main: the command; returns its exit code.
       interrupted: what is printed when Ctrl-C has ended it.
     """
+    signals.unblock()  # what has waited ends the command here
     signals.started()
-    signals.unblock()
     signals.end_imports(interrupted)
     streams.open_closed()
     for stream in (sys.stdout, sys.stderr):

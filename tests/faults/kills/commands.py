@@ -1,6 +1,7 @@
 """Commands that get a signal at a random moment and are started again: nothing is lost, doubled or taken for whole."""
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -17,7 +18,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
+from seedwise import signals
 from tests.helpers import ROOT, STUDY, TEST_DATA, hashes
 
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGSTOP)
@@ -27,6 +30,9 @@ STOPPED = (0.5, 1, 2, 3, 5, 5, 60)
 
 #: Seconds after which a command that was asked to stop, or that nobody disturbs, counts as hung.
 HUNG = 300
+
+#: What is said of a command that was faster than the signal; it has nothing left to do.
+ENDED = 'it ended'
 
 RUN = (
     f'--config={ROOT}/configs/mlp_dropout.py', '--config.data.name=digits', '--config.data.validation=100',
@@ -90,13 +96,18 @@ class Scenario:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / 'study.py').write_text(STUDY)
 
+    def start(self, folder: Path, place: Path = ROOT, err: IO | int = subprocess.PIPE) -> subprocess.Popen:
+        """Starts the command in a place, as a shell would: with no signal blocked, as they are in this process."""
+        return subprocess.Popen(
+            self.command(folder), cwd=place, env=os.environ | self.environ(), stdout=subprocess.PIPE, stderr=err, text=True,
+            start_new_session=True,
+            preexec_fn=functools.partial(signal.pthread_sigmask, signal.SIG_UNBLOCK, signals.STOP),  # noqa: PLW1509
+        )  # fmt: skip
+
     def complete(self, folder: Path) -> str:
         """Runs it to its end and returns the fault; '' if there is none."""
         with tempfile.TemporaryFile('w+') as err:
-            process = subprocess.Popen(
-                self.command(folder), cwd=ROOT, env=os.environ | self.environ(), stdout=subprocess.PIPE, stderr=err,
-                text=True, start_new_session=True,
-            )  # fmt: skip
+            process = self.start(folder, err=err)
             if self.serves and (fault := asked(process)):
                 return fault
             try:
@@ -110,24 +121,17 @@ class Scenario:
 
     def disturb(self, folder: Path, rng: random.Random) -> tuple[str, str]:
         """Starts the command and sends one signal; returns what was sent and the fault, '' if there is none."""
-        process = subprocess.Popen(
-            self.command(folder),
-            cwd=ROOT,
-            env=os.environ | self.environ(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        wait, sent = rng.uniform(0, 1.1 * self.seconds), rng.choice(SIGNALS)
+        process = self.start(folder)
+        wait, sent = rng.uniform(0, self.seconds), rng.choice(SIGNALS)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(wait)
         whom, what = self.chosen(process, folder, rng)
-        what = f'{sent.name} to {what} after {wait:.1f} s'
+        what = f'{sent.name} to {what} after {wait:.1f} s' if process.poll() is None else f'{ENDED} before {wait:.1f} s'
         for pid in whom:
             kill(pid, sent)
-        SENT[self.name][sent.name] += bool(whom)
-        if sent == signal.SIGSTOP:
+        if whom:
+            SENT[self.name][sent.name] += 1
+        if whom and sent == signal.SIGSTOP:
             time.sleep(rng.choice(STOPPED))
             for pid in whom:
                 kill(pid, signal.SIGCONT)
@@ -263,7 +267,7 @@ def attack(scenario: Scenario, folder: Path, rng: random.Random, most: int = 8) 
     for _ in range(rng.randint(2, most)):
         what, fault = scenario.disturb(folder, rng)
         history.append(what)
-        if fault:
+        if fault or ENDED in what:
             break
     fault = fault or scenario.complete(folder)
     if not fault and (found := scenario.ended_with(folder)) != scenario.expected:

@@ -80,10 +80,7 @@ class SlurmStudy(Scenario):
 
     def submitted(self, folder: Path, seconds: float | None = None) -> str:
         """Submits it; kills the command that does so after some seconds. Returns the fault."""
-        process = subprocess.Popen(
-            self.command(folder), cwd=folder, env=os.environ | self.environ(), stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True, start_new_session=True,
-        )  # fmt: skip
+        process = self.start(folder, folder)
         if seconds is not None:
             time.sleep(seconds)
             for pid in family(process.pid):
