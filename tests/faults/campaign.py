@@ -165,6 +165,8 @@ def main() -> int:
     if {'disk', 'together', 'surroundings'} & set(names):
         disk.preloaded()
     os.chdir(ROOT)
+    # `python` in a command that is launched is the one that has the packages, as in an activated environment.
+    os.environ['PATH'] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get('PATH', os.defpath)])
     forked.imported()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the summary is printed
     # A shell starts what is in its background with SIGINT ignored, which all that is started from here would inherit.

@@ -70,7 +70,7 @@ def is_named(pair: Pair, index: int, lost: int, seconds: float, said: str = 'was
     """Returns what is wrong with how a worker ends: within `seconds`, with a line that names another one and says why."""
     started = time.monotonic()
     pair.wait(seconds + SLACK, index)
-    words = rf'worker {lost} \({re.escape(ADDRESSES[lost])}\).*{said}'
+    words = rf'^(?=.*{said}).*worker {lost} \({re.escape(ADDRESSES[lost])}\)'
     if fault := pair.workers[index].fault((0, 1) if pair.near_the_end else (1,), words):
         return f'after {time.monotonic() - started:.0f} s {fault}'
     return ''
