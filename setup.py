@@ -25,6 +25,7 @@ setup(
         'tensorflow>=2.20,<2.22',
         'keras>=3.12,<4',
         'tensorflow-datasets>=4.9.10',
+        'psutil',
         'importlib_resources',  # tensorflow-datasets imports it and does not declare it
         'ml-collections>=1.1',  # keys with dots: values of axes such as 0.1
         'pyyaml',
@@ -41,13 +42,14 @@ setup(
         'markdown',
         'pandas',
         'pillow',
+        'jsonschema',
         'werkzeug',  # serves the page of trainer.serve, as it serves TensorBoard
     ],
     extras_require={
         'test': [
-            *('pytest', 'pytest-xdist', 'ruff', 'mypy', 'import-linter', 'psutil', 'hypothesis'),
+            *('pytest', 'pytest-xdist', 'ruff', 'mypy', 'import-linter', 'hypothesis'),
             'playwright',  # drives the browser that looks at TensorBoard
-            *('kubernetes-validate', 'jsonschema'),  # what manifests must look like
+            'kubernetes-validate',  # what manifests must look like
             *('nbclient', 'nbformat', 'ipykernel'),  # to run the notebook
             'nvidia-ml-py',  # counts GPUs
         ],

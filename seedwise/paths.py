@@ -1,8 +1,12 @@
 """Files and folders that a user names: checked before any work is done for them."""
 
+import contextlib
+import glob
 import os
 import re
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from seedwise.errors import UserError, unknown
@@ -102,3 +106,22 @@ def missing(text: str, path: Path, what: str, accepted: Callable[[Path], bool], 
     if near:
         return unknown(f'{what} in {where}' if where else what, text, near)
     return UserError(f'{where}: {text} does not exist' if where else f'{text} does not exist')
+
+
+@contextlib.contextmanager
+def scratch(path: Path) -> Iterator[Path]:
+    """Makes a folder next to `path` in which it is written, and deletes it at the end.
+
+    It also deletes those that processes of this machine left next to it when they were killed.
+    """
+    import psutil
+
+    for left in path.parent.glob(f'.{glob.escape(path.name)}.*.scratch.*'):
+        pid = left.name.removeprefix(f'.{path.name}.').partition('.')[0]
+        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f'.{path.name}.{os.getpid()}.scratch.', dir=path.parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

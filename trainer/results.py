@@ -142,20 +142,66 @@ def _digest_of(weights: Path) -> str:
         raise UserError(f'model.options.weights: {weights} cannot be read: {error.strerror}') from error
 
 
+def _section(required: Mapping[str, str], **others: Any) -> dict[str, Any]:
+    """Returns the JSON schema of an object with fields of these types."""
+    return {
+        'type': 'object',
+        'required': [*required],
+        'properties': {name: {'type': kind} for name, kind in required.items()},
+        **others,
+    }
+
+
+_MEASURED = {'additionalProperties': {'type': ['number', 'null']}}
+
+#: JSON schema of what the summary of a result is made of.
+SUMMARISED = {
+    'required': ['status', 'parameters', 'steps', 'dataset', 'strategy', 'seconds', 'history', 'test'],
+    'properties': {
+        'status': {'enum': ['completed', 'diverged']},
+        'parameters': {'type': 'integer'},
+        'steps': {'type': 'integer'},
+        'dataset': _section({'name': 'string', 'train': 'integer', 'validation': 'integer', 'test': 'integer'}),
+        'strategy': _section(
+            {'name': 'string', 'replicas': 'integer', 'workers': 'integer', 'global_batch_size': 'integer'}
+        ),
+        'seconds': _section({'total': 'number'}),
+        'history': {'type': 'array', 'items': _section({}, **_MEASURED)},
+        'test': _section({'examples': 'integer'}, **_MEASURED),
+        'diverged_steps': {'type': 'array', 'items': {'type': 'integer'}, 'minItems': 2, 'maxItems': 2},
+    },
+    'if': {'properties': {'status': {'const': 'diverged'}}},
+    'then': {'required': ['diverged_steps']},
+}
+
+
 def read_result(workdir: Path, config=None) -> dict | None:
     """Returns the result of a finished run, or None; with a config, only if it is that config's.
 
     Raises:
       UserError: result.json is no result, or one of other data than it says.
     """
-    result = read_json(workdir / 'result.json', 'delete it, and the same command trains the run again')
-    dataset = (result or {}).get('dataset', {})
-    if other := identity.really(dataset.get('name', ''), dataset.get('fingerprint', '')):
+    remedy = 'delete it, and the same command trains the run again'
+    result = read_json(workdir / 'result.json', remedy)
+    dataset = (result or {}).get('dataset')
+    dataset = dataset if isinstance(dataset, dict) else {}
+    if other := identity.really(str(dataset.get('name', '')), str(dataset.get('fingerprint', ''))):
         raise UserError(
             f"the run in {workdir} was trained on '{other}' under the name '{dataset['name']}', since its data had been "
             'prepared from the wrong files: delete that folder and train it again'
         )
-    return result if config is None or result is None or result.get('config_hash') == config_hash(config) else None
+    if config is None or result is None:
+        return result
+    if result.get('config_hash') != config_hash(config):
+        return None
+    import jsonschema
+
+    for error in jsonschema.Draft202012Validator(SUMMARISED).iter_errors(result):
+        place = '.'.join(map(str, error.path))
+        raise UserError(
+            f'{workdir / "result.json"} is damaged: {place + ": " * bool(place)}{error.message[:200]}; {remedy}'
+        )
+    return result
 
 
 def read_paused(workdir: Path, until: float) -> dict | None:

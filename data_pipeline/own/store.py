@@ -6,17 +6,15 @@ Arrays that do not fit into memory are read from here, a batch at a time.
 import contextlib
 import hashlib
 import json
-import os
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from data_pipeline.own.raw import Raw
-from seedwise import locks
+from seedwise import locks, paths
 from seedwise.errors import writing
 
 #: What was stored by another version is made again.
@@ -50,31 +48,32 @@ def stored(data_dir: str, digest: str, options: Mapping[str, Any], read: Callabl
             stack.enter_context(locks.held(folder.with_name(f'.{folder.name}.lock')))
         if (kept := _load(folder)) is not None:
             return kept
-        with _partial(folder) as partial:
-            made: list[Any] = []
+        with writing(folder, ADVICE):
+            partial = stack.enter_context(paths.scratch(folder))
+        made: list[Any] = []
 
-            def make(shape: tuple, dtype: Any) -> Any:
-                file = partial / _INPUTS
-                growing = shape[0] is None
-                made.append(
-                    Growing(file, shape[1:], dtype) if growing else np.lib.format.open_memmap(file, 'w+', dtype, shape)
-                )
-                return made[0]
+        def make(shape: tuple, dtype: Any) -> Any:
+            file = partial / _INPUTS
+            growing = shape[0] is None
+            made.append(
+                Growing(file, shape[1:], dtype) if growing else np.lib.format.open_memmap(file, 'w+', dtype, shape)
+            )
+            return made[0]
 
-            raw = read(make)
-            with writing(folder, ADVICE):
-                if made:
-                    made[0].flush()
-                else:
-                    np.save(partial / _INPUTS, raw.inputs)
-                noted: dict[str, Any] = {'train': raw.train, 'notes': raw.notes, 'columns': raw.columns}
-                noted |= {'extent': raw.extent, 'content': raw.content, 'weighted': raw.weights is not None}
-                if raw.weights is not None:
-                    np.save(partial / _WEIGHTS, raw.weights)
-                np.save(partial / _LABELS, raw.labels.astype(str) if raw.labels.dtype == object else raw.labels)
-                (partial / _FACTS).write_text(json.dumps(noted), encoding='utf-8')
-                shutil.rmtree(folder, ignore_errors=True)  # damaged, or it would have been loaded
-                partial.rename(folder)
+        raw = read(make)
+        with writing(folder, ADVICE):
+            if made:
+                made[0].flush()
+            else:
+                np.save(partial / _INPUTS, raw.inputs)
+            noted: dict[str, Any] = {'train': raw.train, 'notes': raw.notes, 'columns': raw.columns}
+            noted |= {'extent': raw.extent, 'content': raw.content, 'weighted': raw.weights is not None}
+            if raw.weights is not None:
+                np.save(partial / _WEIGHTS, raw.weights)
+            np.save(partial / _LABELS, raw.labels.astype(str) if raw.labels.dtype == object else raw.labels)
+            (partial / _FACTS).write_text(json.dumps(noted), encoding='utf-8')
+            shutil.rmtree(folder, ignore_errors=True)  # damaged, or it would have been loaded
+            partial.rename(folder)
     kept = _load(folder)
     assert kept is not None
     return kept
@@ -116,16 +115,6 @@ class Growing:
 def _folder(data_dir: str, digest: str, options: Mapping[str, Any]) -> Path:
     facts = json.dumps([VERSION, digest, {key: options[key] for key in sorted(options)}], default=list)
     return Path(data_dir, 'own', hashlib.sha256(facts.encode()).hexdigest()[:20])
-
-
-@contextlib.contextmanager
-def _partial(folder: Path) -> Iterator[Path]:
-    with writing(folder, ADVICE):
-        partial = Path(tempfile.mkdtemp(prefix=f'.{folder.name}.{os.getpid()}.', dir=folder.parent))
-    try:
-        yield partial
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _load(folder: Path) -> Raw | None:

@@ -1,6 +1,8 @@
 """Each way in which a path that a user gives can be odd: it works, or one line says why not."""
 
+import multiprocessing
 import os
+import signal
 
 import pytest
 
@@ -83,3 +85,21 @@ def test_every_command_refuses_such_places_before_tensorflow_starts(tmp_path):
         assert (ended.code, ended.err.count('\n')) == (2, 1), ended.err
         assert '://b' in ended.err
     assert not os.path.exists(ROOT / 'gs:')
+
+
+def test_a_scratch_folder_goes_with_its_process_or_with_the_next_one(tmp_path):
+    process = multiprocessing.get_context('fork').Process(target=_killed_while_it_writes, args=(tmp_path / 'made',))
+    process.start()
+    process.join()
+    (tmp_path / f'.made.{os.getpid()}.scratch.other').mkdir()  # of a process that runs
+    (tmp_path / '.maderial.1.scratch.x').mkdir()
+    assert len([*tmp_path.iterdir()]) == 3
+    with paths.scratch(tmp_path / 'made') as folder:
+        assert {*tmp_path.iterdir()} == {folder, *tmp_path.glob('.made.*.other'), *tmp_path.glob('.maderial.*')}
+    assert not folder.exists()
+
+
+def _killed_while_it_writes(path):
+    with paths.scratch(path) as folder:
+        (folder / 'half').write_text('')
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -149,13 +149,44 @@ def test_a_result_holds_numbers_that_every_json_reader_knows(tmp_path):
     assert not (tmp_path / 'result.json').exists()
 
 
+def result_of(fields) -> dict:
+    """Returns what a finished run writes, as far as its summary is made of it."""
+    return {
+        'status': 'completed',
+        'config_hash': results.config_hash(fields),
+        'parameters': 650,
+        'steps': 12,
+        'dataset': {'name': 'digits', 'train': 1437, 'validation': 0, 'test': 360},
+        'strategy': {'name': 'one_device', 'replicas': 1, 'workers': 1, 'global_batch_size': 128},
+        'seconds': {'total': 3.5},
+        'history': [{'step': 12, 'train_loss': 0.5, 'validation_loss': None}],
+        'test': {'loss': 0.4, 'accuracy': 0.9, 'examples': 360},
+    }
+
+
 def test_a_result_is_that_of_its_config(tmp_path):
     assert results.read_result(tmp_path / 'nowhere') is None
-    result = {'status': 'completed', 'config_hash': results.config_hash(config())}
+    result = result_of(config())
     results.write_json(tmp_path / 'result.json', result)
     assert results.read_result(tmp_path) == result
     assert results.read_result(tmp_path, config()) == result
     assert results.read_result(tmp_path, config(seed=1)) is None
+
+
+@pytest.mark.parametrize(
+    ('changed', 'words'),
+    [
+        ({'seconds': {}}, "seconds: 'total' is a required property"),
+        ({'history': [{'step': 'twelve'}]}, "history.0.step: 'twelve' is not of type"),
+        ({'test': None}, "test: None is not of type 'object'"),
+        ({'status': 'diverged'}, "'diverged_steps' is a required property"),
+        ({'dataset': 'digits'}, "dataset: 'digits' is not of type 'object'"),
+    ],
+)
+def test_a_result_with_a_field_of_another_kind_is_one_line(tmp_path, changed, words):
+    results.write_json(tmp_path / 'result.json', result_of(config()) | changed)
+    with pytest.raises(UserError, match=f'result.json is damaged: {words}.*; delete it, and the same command trains'):
+        results.read_result(tmp_path, config())
 
 
 @pytest.mark.parametrize('torn', [b'', b'\n', b'{"status": "compl', b'[]', b'null', b'\xff\xfe', b'"completed"'])

@@ -4,6 +4,7 @@ An exported model takes inputs as they are stored (pixels from 0 to 255 as uint8
 normalises them as in training, and returns probabilities. Each is read back and compared with the run's own model.
 """
 
+import contextlib
 import importlib.util
 import shutil
 import tempfile
@@ -15,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from seedwise import tensorflow_import
+from seedwise import paths, tensorflow_import
 from seedwise.errors import UserError, writing
 from trainer import results
 from trainer.trained.finished import Finished
@@ -59,11 +60,10 @@ def export(run: Finished, model: Trained, name: str, path: Path) -> Exported:
       CannotWrite: there is no space for it.
     """
     precision = str(run.config['precision'])
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f'.{path.name}.', dir=path.parent))
-    try:
-        made = scratch / path.name
+    with contextlib.ExitStack() as stack:
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            made = stack.enter_context(paths.scratch(path)) / path.name
         difference = _quietly(name, path, lambda: _write_and_compare(run, model, name, made))
         if difference is not None and not difference <= _TOLERANCE.get(precision, 1e-4):
             raise UserError(
@@ -75,8 +75,6 @@ def export(run: Finished, model: Trained, name: str, path: Path) -> Exported:
                 shutil.rmtree(path)
             made.replace(path)
         results.write_json(classes, _facts(run, model, name))
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return Exported(path, classes, difference)
 
 
