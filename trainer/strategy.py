@@ -226,5 +226,5 @@ def _tpu(config) -> tf.distribute.Strategy:
         tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
         return tf.distribute.TPUStrategy(resolver)
-    except (ValueError, tf.errors.OpError, ImportError) as error:
+    except (ValueError, OSError, tf.errors.OpError, ImportError) as error:  # OSError: nobody knows a TPU of that name
         raise UserError(f'strategy tpu found no TPU: {str(error).splitlines()[0]}') from error
