@@ -2,14 +2,13 @@
 
 import zipfile
 from collections.abc import Callable
-from typing import Any
 
 import keras
 import ml_collections
 import numpy as np
 import tensorflow as tf
 
-from seedwise import references
+from seedwise import dotted, references
 from seedwise.errors import UserError
 from trainer import models
 from trainer.checkpoints import load_weights
@@ -118,7 +117,7 @@ def _of_own_code(run: Finished) -> keras.Model:
     assert own is not None
     if not own.file.is_file():
         raise UserError(f'{own.file}, which makes the model, is not there: copy it back, or train the run again')
-    config = ml_collections.ConfigDict(_tuples(run.config))
+    config = ml_collections.ConfigDict(dotted.with_tuples(run.config))
     config.model.name = f'{own.file}:{own.name}'
     references.check(own, 'model.name', references.FIELDS['model.name'], config.model.options)
     classes = len(run.class_names)
@@ -127,10 +126,3 @@ def _of_own_code(run: Finished) -> keras.Model:
             f'{run.workdir / "result.json"} does not name the classes: train the run again with this version'
         )
     return models.build(config, run.shape, classes, 1)
-
-
-def _tuples(value: Any) -> Any:
-    """Returns a config with the tuples that JSON has made lists of."""
-    if isinstance(value, dict):
-        return {key: _tuples(inner) for key, inner in value.items()}
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value

@@ -139,13 +139,6 @@ def wilson(k: float, n: int, confidence: float = CONFIDENCE) -> tuple[float, flo
     return float(max(middle - reach, 0.0)), float(min(middle + reach, 1.0))
 
 
-def share_interval(k: int, n: int, alpha: float = ALPHA) -> tuple[float, float]:
-    """Returns the exact interval of a share, k of n (Clopper & Pearson 1934): each end errs at most alpha / 2."""
-    low = special.betaincinv(k, n - k + 1, alpha / 2) if k else 0.0
-    high = special.betaincinv(k + 1, n - k, 1 - alpha / 2) if k < n else 1.0
-    return float(low), float(high)
-
-
 def sign_flip(excess: np.ndarray) -> float | None:
     """Returns the two-sided p-value of the sign-flip permutation test that `excess` (shape [n]) is symmetric about 0.
 

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import math
 import os
 import re
 import signal
@@ -200,7 +201,7 @@ class Work:
                 group = self._untouched.popleft()
             else:
                 longest = max(self._taken.values(), key=len, default=collections.deque())
-                group = collections.deque(longest.pop() for _ in range(-(-len(longest) // 2)))
+                group = collections.deque(longest.pop() for _ in range(math.ceil(len(longest) / 2)))
                 group.reverse()
             self._taken[worker] = group
         return group.popleft() if group else None

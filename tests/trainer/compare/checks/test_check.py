@@ -431,7 +431,7 @@ def test_of_shards_that_find_all_finished_one_reports_until_something_has_change
     def reports(about='x') -> bool:
         plan = Plan(config, tmp_path, 1, 2)
         again = plan.reports(plan.runs(), about)
-        results.write_json(tmp_path / 'report' / MADE_OF, plan.made_of(plan.runs(), about))
+        results.write_utf8(tmp_path / 'report' / MADE_OF, plan.made_of(plan.runs(), about))
         return again
 
     (tmp_path / 'report').mkdir()

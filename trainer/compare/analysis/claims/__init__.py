@@ -139,7 +139,8 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Returns whether a value is a finite number; True and False are not."""
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
@@ -161,8 +162,8 @@ TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     'goal': (lambda value: value is None or value in GOALS, "'max' or 'min'"),
     'matched': (lambda value: _are(value, _is_text), 'a tuple of axes'),
-    **dict.fromkeys(('value', 'target'), (lambda value: value is None or _is_number(value), 'a number')),
-    'margin': (lambda value: _is_number(value) and value >= 0, 'a number of at least 0'),
-    'alpha': (lambda value: _is_number(value) and 0 < value < 1, 'a number above 0 and below 1'),
+    **dict.fromkeys(('value', 'target'), (lambda value: value is None or is_number(value), 'a number')),
+    'margin': (lambda value: is_number(value) and value >= 0, 'a number of at least 0'),
+    'alpha': (lambda value: is_number(value) and 0 < value < 1, 'a number above 0 and below 1'),
     'paired': (lambda value: isinstance(value, bool), 'True or False'),
 }
