@@ -1,7 +1,7 @@
 """What an evaluation measures: one table of metrics, and a user's own, `FILE.py:NAME`. Needs no TensorFlow.
 
 Each function takes the labels (int, shape [n]) and the logits (float32, [n, classes]) of all n examples of a split, and
-returns a number. Loss and accuracy have no function: they are sums that the compiled steps keep (`steps.Totals`), of
+returns a number. Loss and accuracy have no function: they are sums that the compiled steps keep (`loop.reports.Totals`), of
 training too. The others are measured on validation and test.
 """
 

@@ -23,10 +23,11 @@ from trainer.cluster import Cluster, lost_worker, wait_for_all
 from trainer.config.check import check_classes, check_images, check_length
 from trainer.loop.blocks import Blocks
 from trainer.loop.evaluation import Metrics, Seen, for_prediction
+from trainer.loop.reports import NOTHING, Totals
 from trainer.machine import provenance
 from trainer.machine.usage import Usage
 from trainer.output.progress import Progress, warn
-from trainer.steps import Program, Totals
+from trainer.steps import Program
 from trainer.summaries import Summaries
 
 #: What TensorFlow raises when another worker does not answer.
@@ -36,10 +37,6 @@ PEERS_FAIL = (
     tf.errors.DeadlineExceededError,
     tf.errors.CancelledError,
 )
-
-
-#: Totals of no examples.
-NOTHING = Totals(0.0, 0.0, 0)
 
 
 def train(

@@ -10,12 +10,12 @@ import numpy as np
 from seedwise.errors import UserError
 from trainer import metrics
 from trainer.loop.collectives import Collectives
+from trainer.loop.scaling import Moments
 from trainer.output.images import Outcomes, outcomes
 from trainer.output.progress import warn
 
 if TYPE_CHECKING:
     from data_pipeline.sources import Dataset
-    from trainer.steps import Moments
 
 
 class Seen:
@@ -111,7 +111,7 @@ class Metrics:
             warn(text)
 
 
-def for_prediction(dataset: 'Dataset', moments: 'Moments | None') -> dict[str, Any]:
+def for_prediction(dataset: 'Dataset', moments: Moments | None) -> dict[str, Any]:
     """Returns what must be known to use a model: what it is given, by what that is normalised, and what its classes are."""
     given = {'shape': dataset.image_shape, 'dtype': dataset.train.dtype, 'unscaled': dataset.unscaled}
     names = dataset.class_names or tuple(map(str, range(dataset.classes)))

@@ -12,6 +12,7 @@ from seedwise import dotted, references
 from seedwise.errors import UserError
 from trainer import models
 from trainer.checkpoints import load_weights
+from trainer.loop.scaling import float_type, scaled
 from trainer.trained.finished import MODEL, Finished
 
 #: What Keras raises for a model that it cannot make without the code of a user's own classes, or will not (a lambda).
@@ -74,14 +75,10 @@ class Trained:
 
     def compute(self, inputs: tf.Tensor) -> tf.Tensor:
         """The computation of `probabilities`, the same as in training: scale, normalise, model, softmax."""
-        dtype = 'float64' if self.precision == 'float64' else 'float32'
-        scaled = tf.cast(inputs, dtype)
-        if inputs.dtype == tf.uint8:
-            scaled = scaled / 255
-        if self._run.moments:
-            mean, deviation = (tf.constant(x, dtype) for x in self._run.moments)
-            scaled = (scaled - mean) / deviation
-        return tf.nn.softmax(tf.cast(self.model(scaled, training=False), 'float32'))
+        dtype = float_type(self.precision)
+        moments = [tf.constant(x, dtype) for x in self._run.moments or ()]
+        logits = self.model(scaled(inputs, dtype, moments), training=False)
+        return tf.nn.softmax(tf.cast(logits, 'float32'))
 
 
 def _read(run: Finished, trust: bool) -> keras.Model:
