@@ -100,8 +100,8 @@ def own(request, digits, tmp_path):
     """A run with a model of the user's own, and the model."""
     import ml_collections
 
-    from trainer import models
     from seedwise.dotted import with_tuples
+    from trainer import models
 
     folder = shutil.copytree(digits, tmp_path / 'own')
     (tmp_path / 'mine.py').write_text(OWN)
