@@ -28,7 +28,7 @@ OTHER_CONFIG = (
 
 
 def start(config, cluster: Cluster | None) -> tf.distribute.Strategy:
-    """Starts TensorFlow's devices as the config wants them and returns the strategy that uses them.
+    """Starts TensorFlow's devices as the config asks for them and returns the strategy that uses them.
 
     To be called once in a process, before any other use of TensorFlow: threads and logical devices are fixed by the first.
 
@@ -55,6 +55,26 @@ def start(config, cluster: Cluster | None) -> tf.distribute.Strategy:
         raise UserError(f'replicas is {config.replicas}, but strategy {name} has {replicas} here')
     check_batch(config, replicas)
     return strategy
+
+
+#: What TensorFlow raises when another worker does not answer.
+_PEERS_FAIL = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.CancelledError,
+)
+
+
+@contextlib.contextmanager
+def lost_worker_explained(cluster: Cluster | None) -> Iterator[None]:
+    """Makes a `LostWorker` of what TensorFlow raises when another worker does not answer; None: there is no other."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if cluster and (isinstance(error, _PEERS_FAIL) or 'Collective ops is aborted' in error.message):
+            raise lost_worker(cluster, error.message) from error
+        raise
 
 
 @contextlib.contextmanager

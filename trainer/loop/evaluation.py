@@ -3,19 +3,14 @@
 import functools
 import math
 import operator
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from seedwise.errors import UserError
 from trainer import metrics
 from trainer.loop.collectives import Collectives
-from trainer.loop.scaling import Moments
 from trainer.output.images import Outcomes, outcomes
 from trainer.output.progress import warn
-
-if TYPE_CHECKING:
-    from data_pipeline.sources import Dataset
 
 
 class Seen:
@@ -109,14 +104,3 @@ class Metrics:
         if text not in self._said:
             self._said.add(text)
             warn(text)
-
-
-def for_prediction(dataset: 'Dataset', moments: Moments | None) -> dict[str, Any]:
-    """Returns what must be known to use a model: what it is given, by what that is normalised, and what its classes are."""
-    given = {'shape': dataset.image_shape, 'dtype': dataset.train.dtype, 'unscaled': dataset.unscaled}
-    names = dataset.class_names or tuple(map(str, range(dataset.classes)))
-    known: dict[str, Any] = {'notes': dataset.notes, 'class_names': names, 'columns': dataset.columns, 'input': given}
-    if moments is not None:
-        mean, deviation = (array.tolist() for array in moments)
-        known['normalization'] = {'mean': mean, 'deviation': deviation}
-    return {key: value for key, value in known.items() if value}
