@@ -1,4 +1,4 @@
-"""What an evaluation looks at besides sums: all logits, for metrics that are no sums, and what was right and wrong."""
+"""What an evaluation keeps besides sums: logits, for metrics that are not sums, and which examples were right and wrong."""
 
 import functools
 import math
@@ -47,7 +47,7 @@ class Seen:
 
 
 class Metrics:
-    """The metrics of a run that are no sums over examples; false if there are none."""
+    """The metrics of a run that are not sums over examples; false if it has none."""
 
     def __init__(self, config, classes: int, collectives: Collectives):
         """Loads a user's own. Raises `UserError` where one cannot be called."""
@@ -59,7 +59,7 @@ class Metrics:
         return bool(self._functions)
 
     def of(self, split: str, examples: int, seen: Seen) -> dict[str, float | None]:
-        """Returns the metrics of a split by name; None: it is not defined there, which is said.
+        """Returns the metrics of a split by name; None, with a warning: it is not defined there.
 
         The first worker computes them and tells the others: all must agree on which weights are the best.
 
@@ -94,10 +94,10 @@ class Metrics:
         try:
             value = self._functions[name](labels, logits)
         except UserError as error:
-            self._say(f'{error}; {name} is not known here')
+            self._say(f'{error}; {name} is left out')
             return math.nan
         if not math.isfinite(value):
-            self._say(f'{name} of the {split} split is {value}: it is not known here')
+            self._say(f'{name} of the {split} split is {value}: it is left out')
         return value
 
     def _say(self, text: str) -> None:

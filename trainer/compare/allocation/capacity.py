@@ -64,8 +64,8 @@ def needs_of(config, location: Location) -> Needs:
 def plan(there: Machine, needs: Needs, asked: int = 0, runs: int | None = None) -> Plan:
     """Returns which workers are started: as many as fit, at least 1, and no more than there are runs.
 
-    Where a user asks for more workers than there are GPUs, they share them in turn: whoever says how many wants so many, as
-    with `n_jobs` of joblib and Optuna, and a small network leaves most of a GPU idle.
+    A user who asks for more workers than there are GPUs gets them, and they share the GPUs in turn: `n_jobs` of joblib and
+    Optuna does the same, and a small network leaves most of a GPU idle.
 
     Args:
       there: the machine.

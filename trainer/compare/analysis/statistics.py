@@ -66,7 +66,7 @@ def estimate(
     """
     x = np.asarray(list(values), float)
     if not len(x) or not np.isfinite(x).all():
-        raise ValueError(f'want one or more finite values, got {x.tolist()}')
+        raise ValueError(f'expected one or more finite values, got {x.tolist()}')
     low, high = mean_interval(x, confidence)
     if low is not None:
         low, high = cut(low, high, x.min(), x.max(), bounds)

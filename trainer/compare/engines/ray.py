@@ -28,7 +28,6 @@ MOST_LOST = 5
 
 INSTALL = "--engine=ray needs Ray: pip install 'seedwise[ray]', or pip install -e '.[ray]' in a checkout"
 
-
 #: Ray's name for the memory of a node, in bytes.
 MEMORY = 'memory'
 
@@ -44,7 +43,7 @@ class Holder:
     def ready(self) -> str:
         """Starts the worker process, which takes seconds; returns '' or why it does not start."""
         self._worker = local.Worker(self._location)
-        return '' if self._worker.answer() else self._last_words()
+        return '' if self._worker.answer() else self._output_at_end()
 
     def run(self, config, workdir: Path, test: bool, rungs: Sequence[float] = ()) -> tuple[str, str]:
         """Trains a run, as `worker.Trainer.run`; returns (kind, error) of an `Event`."""
@@ -55,20 +54,21 @@ class Holder:
         new_program, self._program_key = key != self._program_key, key
         if self._worker and new_program and self._worker.programs == local.MOST_PROGRAMS:
             self._worker.send(None)  # it ends, and another takes its place
-            self._last_words()
+            self._output_at_end()
         if self._worker is None and (error := self.ready()):
             return 'failed', error
         assert self._worker is not None
         self._worker.programs += new_program
         self._worker.send((config, workdir, test, rungs))
-        return self._worker.answer() or ('failed', self._last_words())
+        return self._worker.answer() or ('failed', self._output_at_end())
 
     def stop(self) -> None:
         """Has the run under way saved; `run` then returns."""
         if self._worker:
             self._worker.stop()
 
-    def _last_words(self) -> str:
+    def _output_at_end(self) -> str:
+        """Waits until the worker process has ended, lets go of it, and returns the last of its output."""
         assert self._worker is not None
         output, self._worker = self._worker.end(), None
         return output
@@ -126,7 +126,7 @@ class RayEngine:
         options = {'num_cpus': needs['CPU'], 'num_gpus': needs.get('GPU', 0), 'memory': reserved}
         holder = ray.remote(max_concurrency=2, **options)(Holder)
         calls: dict = {}  # a call under way -> (actor, its run or None)
-        stillborn = 0
+        failed_starts = 0
 
         def start_actor() -> None:
             actor = holder.remote(self._location)
@@ -152,13 +152,13 @@ class RayEngine:
                         if spec:
                             on_event(Event(answer[0], spec, answer[1]) if answer else self._node_lost(spec))
                         elif answer:
-                            stillborn += 1
-                        if stillborn == local.MOST_STILLBORN * size:
+                            failed_starts += 1
+                        if failed_starts == local.MOST_FAILED_STARTS * size:
                             raise UserError(f'workers do not start: {answer}')
                         if answer is None or (answer and not spec):
                             start_actor()
                             continue
-                        stillborn = 0
+                        failed_starts = 0
                         spec = work.next_for(actor)
                         if spec:
                             spec.workdir.mkdir(parents=True, exist_ok=True)

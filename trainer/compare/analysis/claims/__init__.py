@@ -1,4 +1,4 @@
-"""Claims as data: what a paper (or we) say of a study's variants, in a form that runs can be held against."""
+"""Claims as data: what a paper, or the study itself, says of its variants, in a form that runs can be held against."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -107,7 +107,7 @@ def parse(claim: Mapping[str, Any]) -> Claim:
     """Returns the claim of a study file.
 
     Raises:
-      UserError: a field, kind or value that there is not, one that lacks, or one of the wrong type.
+      UserError: a field or a kind is unknown, one is missing, or a value is not accepted.
     """
     names = [f.name for f in fields(Claim)]
     for key in claim:

@@ -44,7 +44,7 @@ FUNCTIONS: Mapping[str, Any] = {
 
 
 def select(runs: pd.DataFrame, selector: Selector) -> pd.DataFrame:
-    """Returns the runs that `selector` addresses. Raises `UserError` for an axis that there is not."""
+    """Returns the runs that `selector` addresses. Raises `UserError` for an axis that does not exist."""
     require_axes(runs, selector)
     chosen = pd.Series(True, index=runs.index)
     for axis, value in selector.items():
@@ -72,7 +72,7 @@ def alike(runs: pd.DataFrame, a: Selector, b: Selector) -> bool:
 
 
 def require_axes(runs: pd.DataFrame, axes: Iterable[str]) -> None:
-    """Raises `UserError` for an axis that there is not."""
+    """Raises `UserError` for an axis that does not exist."""
     for axis in axes:
         if axis not in runs.columns:
             raise unknown('axis', axis, map(str, runs.columns))

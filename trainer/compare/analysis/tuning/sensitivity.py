@@ -56,7 +56,7 @@ def learning_rate_sensitivity(
     """
     x, y = np.asarray(learning_rates, float), np.asarray(values, float)
     if len(x) != len(y) or not np.isfinite(y).any() or not 0 < bounds[0] < bounds[1]:
-        raise ValueError('want as many values as learning rates, one of them finite, and bounds 0 < low < high')
+        raise ValueError('expected as many values as learning rates, one of them finite, and bounds 0 < low < high')
     badness = np.where(np.isfinite(y), -y if goal == 'max' else y, np.inf)
     best = int(np.argmin(badness))
     good = badness <= badness[best] + tolerance
