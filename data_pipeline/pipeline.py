@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from data_pipeline.augment import Augment, augmented
+from data_pipeline.dataset import Examples
 from data_pipeline.examples import InMemory
 
 
@@ -31,7 +32,7 @@ class Part:
 
 
 def train_blocks(
-    examples,
+    examples: Examples,
     *,
     seed: int,
     batch: int,
@@ -44,7 +45,7 @@ def train_blocks(
     """Returns the training blocks from step `start` on, for one input pipeline.
 
     Args:
-      examples: `InMemory` or `Sharded`.
+      examples: of the training split.
       seed: of order and augmentation.
       batch: global batch size, a multiple of `part.replicas`.
       start: first step.
@@ -97,7 +98,7 @@ def train_blocks_at_once(
         yield block
 
 
-def eval_blocks(examples, *, batch: int, steps: int, part: Part) -> tf.data.Dataset:
+def eval_blocks(examples: Examples, *, batch: int, steps: int, part: Part) -> tf.data.Dataset:
     """Returns all examples once, in blocks of `steps` batches (fewer in the last), with a mask for what pads the last.
 
     An element is (images, labels, mask bool [steps, batch of the replica]).
@@ -127,13 +128,13 @@ def eval_blocks_at_once(examples: InMemory, *, batch: int, steps: int) -> Iterat
         yield images, labels, mask
 
 
-def eval_block_count(examples, *, batch: int, steps: int) -> int:
+def eval_block_count(examples: Examples, *, batch: int, steps: int) -> int:
     """Returns the number of blocks that `eval_blocks` yields for each replica."""
     total = math.ceil(examples.count / batch)
     return math.ceil(total / min(steps, total))
 
 
-def _as_written(function: Callable, examples) -> Callable:
+def _as_written(function: Callable, examples: Examples) -> Callable:
     """Keeps AutoGraph, which takes 0.8 s of processor time for our functions, from converting one: none has a condition on a
     tensor. What decodes the records of a stream is TFDS's own, and is converted."""
     return tf.autograph.experimental.do_not_convert(function) if isinstance(examples, InMemory) else function

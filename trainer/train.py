@@ -272,6 +272,7 @@ class Run:
         clock, examples, board = time.perf_counter(), self.splits[split], self.config.tensorboard
         # Every worker must take the same branch: the others would otherwise wait for its collectives forever.
         images = images and board.enabled is not False and board.images
+        assert examples is not None, 'nothing was held out'
         seen = Seen(self.dataset.classes, pictures=images, right=right, logits=bool(self.metrics))
         totals = self.program.evaluate(self.blocks.evaluate(split, examples), seen.on_block if seen.anything else None)
         if totals.examples != examples.count:
