@@ -160,11 +160,17 @@ def usable(
     return images, labels
 
 
-def check_finite(name: str, numbers: np.ndarray, first: int) -> None:
-    """Raises `UserError` if one of some examples' numbers is not finite; `first`: the place of the first one, from 0."""
+def check_finite(what: str, numbers: np.ndarray, first: int) -> None:
+    """Raises `UserError` if one of some examples' numbers is not finite.
+
+    Args:
+      what: has these examples, for the error.
+      numbers: [n, ...].
+      first: the place of the first of these examples, from 0.
+    """
     if numbers.dtype.kind == 'f' and not np.isfinite(numbers).all():
         at = first + int(np.argwhere(~np.isfinite(numbers))[0][0])
-        raise UserError(f"dataset '{name}' has a number that is not finite in example {at:,} (from 0)")
+        raise UserError(f'{what} has a number that is not finite in example {at:,} (from 0)')
 
 
 def usable_in_graph(

@@ -2,7 +2,52 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    import tensorflow as tf
+
+
+class Examples(Protocol):
+    """The examples of a split, or a part of them: `examples.InMemory`, `OnDisk` or `Sharded`, whose methods say more.
+
+    A key names an example; images are fetched for keys, and only for those that a worker needs.
+    """
+
+    @property
+    def count(self) -> int:
+        """Number of examples."""
+
+    @property
+    def image_bytes(self) -> int:
+        """Bytes of an image as it is handed on."""
+
+    @property
+    def dtype(self) -> str:
+        """Of the images as they are handed on: 'uint8' or 'float32'."""
+
+    @property
+    def moments(self) -> 'tuple[np.ndarray, np.ndarray]':
+        """Mean and standard deviation of each channel or feature, float64."""
+
+    def split(self, seed: int, held_out: int) -> 'tuple[Any, Any]':
+        """Returns two parts: the remaining examples, and `held_out` randomly chosen ones."""
+
+    def shuffled(self, seed: int, epoch: 'tf.Tensor') -> 'tf.data.Dataset':
+        """Returns the keys of one epoch, in its order, in batches of any size."""
+
+    def in_order(self) -> 'tf.data.Dataset':
+        """Returns the keys of all examples once, in the source's order, in batches of any size."""
+
+    def fetch(self, keys: 'tf.Tensor') -> 'tuple[tf.Tensor, tf.Tensor]':
+        """Returns the images and labels of keys of any shape."""
+
+    def fetch_weights(self, keys: 'tf.Tensor', dtype: str) -> 'tuple[tf.Tensor, ...]':
+        """Returns the weights of keys of any shape in the training loss; (): there are none."""
+
+    def class_counts(self, classes: int) -> 'np.ndarray':
+        """Returns the number of examples of each class, int64 [classes]."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,16 +71,16 @@ class Location:
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """A dataset at hand. `train`, `validation` and `test` are `examples.InMemory`, `OnDisk` or `Sharded`."""
+    """A dataset at hand."""
 
     name: str
     source: str
     fingerprint: str  # SHA-256 over images and labels as they are stored, training split first
     image_shape: tuple[int, ...]  # (height, width, channels), or (features,) of a table
     classes: int
-    train: Any
-    validation: Any  # None if nothing is held out
-    test: Any
+    train: Examples
+    validation: Examples | None  # None: nothing is held out
+    test: Examples
     class_names: tuple[str, ...] = ()  # in the order of the labels; (): not known
     notes: tuple[str, ...] = ()  # as of `Location`
     unscaled: bool = False  # float inputs that are not all in [0, 1]

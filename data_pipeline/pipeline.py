@@ -6,18 +6,19 @@ number of replicas and wherever a run was resumed. No example is dropped, and no
 come once; where the batch does not divide the epoch, one batch spans two.
 
 Steps come in blocks, since many steps are compiled into one call. A block is images, uint8 or float32 in [0, 1], [steps,
-batch of the replica, height, width, channels], labels int32 [steps, batch of the replica] and, of training data that
-have them, sample weights as these.
+batch of the replica, height, width, channels], labels int32 [steps, batch of the replica] and, if training data have
+them, sample weights of the same shape as the labels.
 """
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from data_pipeline.augment import Augment, augmented
+from data_pipeline.dataset import Examples
 from data_pipeline.examples import InMemory
 
 
@@ -31,7 +32,7 @@ class Part:
 
 
 def train_blocks(
-    examples,
+    examples: Examples,
     *,
     seed: int,
     batch: int,
@@ -44,7 +45,7 @@ def train_blocks(
     """Returns the training blocks from step `start` on, for one input pipeline.
 
     Args:
-      examples: `InMemory` or `Sharded`.
+      examples: of the training split.
       seed: of order and augmentation.
       batch: global batch size, a multiple of `part.replicas`.
       start: first step.
@@ -77,11 +78,11 @@ def train_blocks(
 
 def train_blocks_at_once(
     examples: InMemory, *, seed: int, batch: int, start: int, blocks: Sequence[int], weights: str = 'float32'
-):
+) -> Iterator[tuple[tf.Tensor, ...]]:
     """Yields the blocks of `train_blocks` for one replica without augmentation, each made when it is asked for.
 
-    Setting up tf.data takes 0.1 s, which a run of half a second feels; and where a run has one thread there is none that
-    could prepare a block ahead of time.
+    Setting up tf.data takes 0.1 s, which is noticeable in a run of half a second, and with a single thread nothing could be
+    prepared ahead of time anyway.
     """
     position = start * batch
     for steps in blocks:
@@ -91,13 +92,13 @@ def train_blocks_at_once(
             keys.append(examples.order(seed, epoch)[skip : skip + needed])
             position += len(keys[-1])
             needed -= len(keys[-1])
-        with tf.device('CPU:0'):  # or a GPU would be sent all examples, to take these from
+        with tf.device('CPU:0'):  # otherwise all examples would be copied to a GPU, just to gather this block there
             places = tf.constant(np.concatenate(keys).reshape(steps, batch))
             block = (*examples.fetch(places), *examples.fetch_weights(places, weights))
         yield block
 
 
-def eval_blocks(examples, *, batch: int, steps: int, part: Part) -> tf.data.Dataset:
+def eval_blocks(examples: Examples, *, batch: int, steps: int, part: Part) -> tf.data.Dataset:
     """Returns all examples once, in blocks of `steps` batches (fewer in the last), with a mask for what pads the last.
 
     An element is (images, labels, mask bool [steps, batch of the replica]).
@@ -116,7 +117,7 @@ def eval_blocks(examples, *, batch: int, steps: int, part: Part) -> tf.data.Data
     return _for_replicas(keys.enumerate().map(block, num_parallel_calls=2, deterministic=True), part)
 
 
-def eval_blocks_at_once(examples: InMemory, *, batch: int, steps: int):
+def eval_blocks_at_once(examples: InMemory, *, batch: int, steps: int) -> Iterator[tuple[tf.Tensor, ...]]:
     """Yields the blocks of `eval_blocks` for one replica, each made when it is asked for."""
     steps = min(steps, math.ceil(examples.count / batch))
     for number in range(eval_block_count(examples, batch=batch, steps=steps)):
@@ -127,13 +128,13 @@ def eval_blocks_at_once(examples: InMemory, *, batch: int, steps: int):
         yield images, labels, mask
 
 
-def eval_block_count(examples, *, batch: int, steps: int) -> int:
+def eval_block_count(examples: Examples, *, batch: int, steps: int) -> int:
     """Returns the number of blocks that `eval_blocks` yields for each replica."""
     total = math.ceil(examples.count / batch)
     return math.ceil(total / min(steps, total))
 
 
-def _as_written(function: Callable, examples) -> Callable:
+def _as_written(function: Callable, examples: Examples) -> Callable:
     """Keeps AutoGraph, which takes 0.8 s of processor time for our functions, from converting one: none has a condition on a
     tensor. What decodes the records of a stream is TFDS's own, and is converted."""
     return tf.autograph.experimental.do_not_convert(function) if isinstance(examples, InMemory) else function

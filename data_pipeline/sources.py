@@ -4,9 +4,9 @@ own data.
 `locate` decides which, without TensorFlow and within seconds also without a network; `load` then reads it.
 
 The validation split. `load(..., seed)` draws the held-out training examples by the seed's own stream, so that each seed
-of a comparison validates on other examples. A fixed split would leave one draw of the split in all results alike,
-outside of their interval (Bouthillier et al. 2021, "Accounting for Variance in Machine Learning Benchmarks", section 3);
-variants are compared seed by seed, and those of one seed share its split.
+of a comparison validates on other examples. With a fixed split, every result would depend on the same single draw, and the
+interval over seeds would not include that variation (Bouthillier et al. 2021, "Accounting for Variance in Machine Learning
+Benchmarks", section 3). Variants are compared seed by seed, and those of one seed share its split.
 """
 
 import dataclasses

@@ -137,7 +137,7 @@ def _pod(options, words: Sequence[str], hosts: Sequence[str]) -> dict:
     if hosts:
         container['ports'] = [{'name': 'grpc', 'containerPort': PORT}]
     return {
-        'restartPolicy': 'Never',  # what podFailurePolicy wants: the job makes new pods
+        'restartPolicy': 'Never',  # podFailurePolicy requires it: the job makes new pods
         'terminationGracePeriodSeconds': 60,  # from SIGTERM to SIGKILL: time to write a checkpoint
         'securityContext': {
             'runAsNonRoot': True,

@@ -63,10 +63,8 @@ def _module(file: Path) -> ModuleType:
     if folder not in sys.path:
         sys.path.append(folder)
     name = f'seedwise_config_{file.stem}'
-    if references.imports(
-        file, ('keras', 'tensorflow')
-    ):  # as every run does it: quietly, and with Keras's own settings
-        tensorflow_import.import_tensorflow()
+    if references.imports(file, ('keras', 'tensorflow')):
+        tensorflow_import.import_tensorflow()  # as every run does it: quietly, and with Keras's own settings
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise UserError(f'{file} is not a Python file: its name must end in .py')

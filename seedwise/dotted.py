@@ -75,6 +75,13 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
     return nested
 
 
+def with_tuples(value: Any) -> Any:
+    """Returns what JSON made of a config, with tuples in the place of lists again, at all depths."""
+    if isinstance(value, Mapping):
+        return {key: with_tuples(inner) for key, inner in value.items()}
+    return tuple(map(with_tuples, value)) if isinstance(value, list) else value
+
+
 def prefer_given(config: ml_collections.ConfigDict, given: Iterable[str], pairs: Sequence[tuple[str, str]]) -> None:
     """Clears the field of each pair that is not among the `given` paths, if the other one is.
 

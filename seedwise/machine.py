@@ -38,9 +38,8 @@ def cpu_quota(cgroups: Path = CGROUPS, own: Path = OWN_CGROUPS) -> float | None:
     quotas = []
     for folder in _groups('cpu', cgroups, own):
         words = _words(folder / 'cpu.max')  # version 2: '150000 100000', or 'max 100000'
-        words = words or _words(folder / 'cpu.cfs_quota_us') + _words(
-            folder / 'cpu.cfs_period_us'
-        )  # version 1: -1 is none
+        if not words:  # version 1, where -1 means no quota
+            words = _words(folder / 'cpu.cfs_quota_us') + _words(folder / 'cpu.cfs_period_us')
         with contextlib.suppress(ValueError, ZeroDivisionError):
             quota, period = map(int, words)
             if quota > 0:

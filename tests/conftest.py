@@ -7,7 +7,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.helpers import NO_TEST_DATA, STARTED, TEST_DATA
+from tests.forks import with_tensorflow, without_tensorflow
+from tests.helpers import NO_TEST_DATA, STARTED, TEST_DATA, line_of
 
 
 @pytest.fixture(autouse=True)
@@ -43,3 +44,16 @@ def mnist_folder(tmp_path_factory) -> str:
 def mnist(mnist_folder) -> dict[str, str]:
     """The environment in which commands find MNIST prepared."""
     return os.environ | {'TFDS_DATA_DIR': mnist_folder}
+
+
+@pytest.fixture
+def error(tmp_path):
+    """A function that runs a command which must fail as promised, and returns the line it prints."""
+
+    def fail(*arguments: str, module: str = 'trainer.main', tensorflow: bool = False, **variables: str) -> str:
+        forks = with_tensorflow() if tensorflow else without_tensorflow()
+        # In a folder of its own, so that nothing is left in the checkout should a command not fail.
+        ended = forks.run(module, *arguments, environ=os.environ | variables, folder=tmp_path)
+        return line_of(ended.code, ended.out, ended.err)
+
+    return fail

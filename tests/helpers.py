@@ -164,3 +164,14 @@ def last_checkpoint(workdir) -> int:
     """Returns the step of the newest checkpoint, 0 if there is none."""
     steps = [int(path.stem.rpartition('-')[2]) for path in (workdir / 'checkpoints').glob('step-*.index')]
     return max(steps, default=0)
+
+
+def line_of(code: int | None, out: str, err: str) -> str:
+    """Returns the line that a command printed which must have failed as promised."""
+    assert code == 2, err
+    assert out == ''
+    lines = err.splitlines()
+    assert len(lines) == 1, err
+    assert lines[0].startswith('error: ')
+    assert len(lines[0]) < 700
+    return lines[0]

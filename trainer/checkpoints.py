@@ -19,8 +19,8 @@ from seedwise.errors import CannotWrite, UserError, writing
 class Checkpoints:
     """Saves and restores a run.
 
-    Every worker restores; only the chief saves, since all that is saved is the same on every worker. What there is, is
-    read from the folder: TensorFlow's own list of it (`tf.train.CheckpointManager`) is one more file that can be torn.
+    Every worker restores; only the chief saves, since all that is saved is the same on every worker. Checkpoints are found
+    by listing the folder: TensorFlow's own list of them (`tf.train.CheckpointManager`) is one more file that can be torn.
     """
 
     def __init__(

@@ -41,7 +41,7 @@ def find(environ: Mapping[str, str] = os.environ) -> Cluster | None:
       Slurm's variables of a job step of several tasks (`srun -N2 python -m trainer.main ...`).
 
     Raises:
-      UserError: one of them is there and does not tell a cluster with this worker in it.
+      UserError: one of them is set, and does not describe a cluster that has this worker.
     """
     for read in (_tf_config, _hosts, _slurm):
         found = read(environ)
@@ -231,7 +231,7 @@ def wait_for_all(cluster: Cluster) -> None:
     with _listen(cluster) as listener:
         reasons = _watch(cluster, ended)
         try:
-            while problems := _told(cluster, reasons):
+            while problems := _problems(cluster, reasons):
                 _answer(listener, _greeting(cluster), POLL_SECONDS)
                 waited = time.monotonic() - started
                 if waited > start_seconds():
@@ -289,7 +289,7 @@ def _watch(cluster: Cluster, ended: threading.Event) -> dict[int, str]:
     return reasons
 
 
-def _told(cluster: Cluster, reasons: dict[int, str]) -> str:
+def _problems(cluster: Cluster, reasons: dict[int, str]) -> str:
     """Returns the workers that cannot be reached, each with the reason, or ''."""
     return '; '.join(f'{_name(cluster, {index})}: {reason}' for index, reason in reasons.items() if reason)
 

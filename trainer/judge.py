@@ -10,13 +10,13 @@ undecided. Imports no TensorFlow.
 import argparse
 import json
 import math
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seedwise import signals
 from seedwise.errors import CannotWrite, UserError, unknown
+from trainer.compare.analysis import claim_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,12 +25,6 @@ if TYPE_CHECKING:
     from trainer.judging.results import Results
 
 EXIT = {'holds': 0, 'does not hold': 1, 'undecided': 3}
-
-#: 'Adam > SGD by 0.002 on accuracy'; also <, for a claim that is read the other way round, and = for 'the same within'.
-CLAIM = re.compile(
-    r'\s*(?P<a>.+?)\s*(?P<sign>[<>=])\s*(?P<b>.+?)'
-    r'(?:\s+(?:by|within)\s+(?P<margin>[-+.\deE]+))?(?:\s+on\s+(?P<metric>\S+))?\s*'
-)
 
 
 class Parser(argparse.ArgumentParser):
@@ -41,6 +35,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser() -> Parser:
+    """Returns the parser of the command line."""
     made = Parser(prog='trainer.judge', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument('paths', nargs='+', metavar='PATH')
     made.add_argument('--variant', help='the column that names the variant')
@@ -148,43 +143,26 @@ def parse_claim(text: str, number: int, found: 'Results') -> dict[str, Any]:
     """Returns a claim on the command line as the mapping of a study file.
 
     Raises:
-      UserError: it has another form, or names a variant or a metric that does not exist.
+      UserError: as `claim_text.parse`, or it names a variant or a metric that does not exist.
     """
-    match = CLAIM.fullmatch(text)
-    if not match:
-        raise UserError(
-            f'--claim is \'{text}\': it must be such as "A > B by 0.002 on accuracy" or "A = B within 0.002"'
-        )
+    typed = claim_text.parse(text)
     variants = list(dict.fromkeys(found.runs['variant']))
-    a, b = match['a'], match['b']
-    for name in (a, b):
+    for name in (typed.a, typed.b):
         if name not in variants:
             raise unknown('variant in --claim', name, variants)
-    metric = match['metric'] or next(iter(found.goals))
+    metric = typed.metric or next(iter(found.goals))
     if metric not in found.goals:
         raise unknown('metric in --claim', metric, found.goals)
-    try:
-        margin = float(match['margin'] or 0)
-    except ValueError:
-        margin = math.nan
-    if not (0 <= margin < math.inf):
-        raise UserError(f"--claim is '{text}': '{match['margin']}' must be a number of at least 0")
-    if match['sign'] == '=' and not margin:
-        raise UserError(f'--claim is \'{text}\': state within what, such as "{a} = {b} within 0.002"')
-    if match['sign'] == '<':
-        a, b = b, a
-    claim = {
+    return {
         'id': f'claim_{number + 1}',
         'paired': found.paired,
-        'kind': 'equal' if match['sign'] == '=' else 'better',
+        'kind': typed.kind,
         'quote': text,
-    }
-    return claim | {
-        'a': {'variant': a},
-        'b': {'variant': b},
+        'a': {'variant': typed.a},
+        'b': {'variant': typed.b},
         'metric': metric,
         'goal': found.goals[metric],
-        'margin': margin,
+        'margin': typed.margin,
     }
 
 

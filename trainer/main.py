@@ -23,8 +23,8 @@ from trainer.output.report import print_summary
 #: Exit code of a run whose loss was not finite.
 DIVERGED = 3
 
-#: Fields that may differ where a finished run is only evaluated again.
-EVALUATED_ANEW = ('epochs', 'steps', 'metrics', 'metric_options', 'monitor')
+#: Fields that may differ from those of a finished run where its model is only evaluated again.
+FREE_IN_EVALUATION = ('epochs', 'steps', 'metrics', 'metric_options', 'monitor')
 
 _CONFIG = commands.define_config('config', 'configs/*.py: what to train; --config.x=y sets a field of it.')
 _WORKDIR = flags.DEFINE_string('workdir', '', "The run's folder. Default: runs/<config name>-<hash of the config>.")
@@ -59,7 +59,7 @@ def main(argv: list[str]) -> int:
             for note in location.notes:
                 warn(note)
         check_data(config, location)
-        results.check_workdir(workdir, config, ignored=EVALUATED_ANEW if evaluation_only else ())
+        results.check_workdir(workdir, config, ignored=FREE_IN_EVALUATION if evaluation_only else ())
         if evaluation_only:
             result = _evaluate(config, location, workdir)
         else:

@@ -1,7 +1,7 @@
 """What an evaluation measures: one table of metrics, and a user's own, `FILE.py:NAME`. Needs no TensorFlow.
 
 Each function takes the labels (int, shape [n]) and the logits (float32, [n, classes]) of all n examples of a split, and
-returns a number. Loss and accuracy have no function: they are sums that the compiled steps keep (`steps.Totals`), of
+returns a number. Loss and accuracy have no function: they are sums that the compiled steps keep (`loop.reports.Totals`), of
 training too. The others are measured on validation and test.
 """
 
@@ -117,7 +117,7 @@ def _probabilities(logits: np.ndarray) -> np.ndarray:
     return powers / powers.sum(1, keepdims=True)
 
 
-#: All metrics of ours by name. What each is, is the first line of its function's docstring.
+#: The built-in metrics by name. The first line of a function's docstring says what it is.
 METRICS: Mapping[str, Metric] = {
     'loss': Metric('loss', 'min', 'Mean of the loss function that is trained with.', low=-math.inf),
     'accuracy': Metric('accuracy', 'max', 'Share of examples whose class has the highest logit.', high=1.0),

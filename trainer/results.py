@@ -114,7 +114,7 @@ def begin(workdir: Path, config) -> None:
         _keep_digest(workdir, DATA, names.path_of(config.data.name), digest)
     if weights := models.weights_file(config.model.name, config.model.options):
         _keep_digest(workdir, WEIGHTS, weights, _digest_of(weights))
-    write_json(workdir / 'config.json', to_json(config))
+    write_utf8(workdir / 'config.json', to_json(config))
 
 
 def keep_fingerprint(workdir: Path, config, fingerprint: str) -> None:
@@ -347,9 +347,13 @@ def locked_file(path: Path):
         yield
 
 
-def write_json(path: Path, content: str | Mapping[str, Any]) -> None:
-    """Writes text, or a mapping as JSON, as `write_bytes` does."""
-    text = content if isinstance(content, str) else json.dumps(content, indent=2, allow_nan=False)
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes a mapping as JSON, as `write_bytes` does. Raises `ValueError` for a number that is not finite."""
+    write_utf8(path, json.dumps(content, indent=2, allow_nan=False))
+
+
+def write_utf8(path: Path, text: str) -> None:
+    """Writes a text as UTF-8, and a line break after it, as `write_bytes` does."""
     # A path that is not UTF-8 is written as the bytes that it is.
     write_bytes(path, f'{text}\n'.encode(errors='surrogateescape'))
 

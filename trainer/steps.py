@@ -6,9 +6,7 @@ compiled call, a block, and no metric leaves the device or crosses workers befor
 """
 
 import contextlib
-import dataclasses
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -19,49 +17,10 @@ from seedwise.errors import UserError
 from trainer import losses, metrics, models, optimizers
 from trainer.loop import mixup, xla
 from trainer.loop.collectives import Collectives
+from trainer.loop.reports import NOTHING, BlockReport, LastStep, Totals
+from trainer.loop.scaling import Moments, float_type, scaled
 from trainer.models import own
 from trainer.models.random_layers import StepSeeds, check_repeats
-
-
-class Totals(NamedTuple):
-    """Sums over examples. Tensors inside of compiled steps, numbers outside."""
-
-    loss: Any
-    correct: Any
-    examples: Any
-
-    @property
-    def mean_loss(self) -> float:
-        return self.loss / self.examples
-
-    @property
-    def accuracy(self) -> float:
-        return self.correct / self.examples
-
-    def plus(self, other: 'Totals') -> 'Totals':
-        """Returns the sums over the examples of both."""
-        return Totals(*(mine + its for mine, its in zip(self, other, strict=True)))
-
-
-class LastStep(NamedTuple):
-    """What the last step of a block used and saw."""
-
-    learning_rate: Any
-    gradient_norm: Any  # global norm of the gradient, before clipping and without the scale of the loss
-    weight_norm: Any  # global norm of the weights at which that gradient was computed
-
-
-@dataclasses.dataclass(frozen=True)
-class Trained:
-    """What a block of training steps reports. `stop`: some worker asked to stop."""
-
-    totals: Totals
-    last: LastStep
-    stop: bool
-
-
-#: Mean and standard deviation of each channel or feature, float64 [channels].
-Moments = tuple[np.ndarray, np.ndarray]
 
 #: Called with a block of evaluated examples, arrays [steps, batch, ...]: images, labels, mask, predicted class and its
 #: probability, and, where some metric needs them, float32 logits.
@@ -99,16 +58,16 @@ class Program:
         self._total_steps, self._warmup_steps = total_steps, warmup_steps
         self.collectives = Collectives(devices)
         self._replicas, self._sum_dtype = self.collectives.replicas, self.collectives.sum_dtype
-        self._batch = config.global_batch_size
-        self._loss = losses.build(config.loss, classes, _dtype(config))
+        self._batch, self._dtype = config.global_batch_size, float_type(config.precision)
+        self._loss = losses.build(config.loss, classes, self._dtype)
         self._mixup = config.data.augment.mixup
         self._gathers_logits = any(name not in metrics.ALWAYS for name in config.metrics)
         self.moments = moments
         with devices.scope():
             # Variables, so that the compiled steps can be used for other training examples.
-            self._normalization = [tf.Variable(x, dtype=_dtype(config), trainable=False) for x in moments or ()]
+            self._normalization = [tf.Variable(x, dtype=self._dtype, trainable=False) for x in moments or ()]
             weights = [] if class_weights is None else [class_weights]
-            self._class_weights = [tf.Variable(x, dtype=_dtype(config), trainable=False) for x in weights]
+            self._class_weights = [tf.Variable(x, dtype=self._dtype, trainable=False) for x in weights]
             self.model, self.optimizer = self._make(config)
             self.optimizer.build(self.model.trainable_variables)
         self._to_save = self.model
@@ -194,7 +153,7 @@ class Program:
             self._to_save.set_weights(self.model.get_weights())
         return self._to_save
 
-    def train(self, block: tuple, seed: int, first_step: int, stop: bool = False) -> Trained:
+    def train(self, block: tuple, seed: int, first_step: int, stop: bool = False) -> BlockReport:
         """Trains the steps of a block.
 
         Args:
@@ -217,7 +176,7 @@ class Program:
             xla.check_may_do_without(error, self._jit)
             self._train_block = tf.function(self._train_steps, autograph=False)
             totals, last, stops = self._train_block(block, *numbers)
-        return Trained(Totals(*_numbers(totals)), LastStep(*_numbers(last)), bool(stops.numpy() > 0))
+        return BlockReport(Totals(*_numbers(totals)), LastStep(*_numbers(last)), bool(stops.numpy() > 0))
 
     def evaluate(self, blocks: Iterable[tuple], on_block: OnBlock | None = None) -> Totals:
         """Returns the totals over the blocks of `pipeline.eval_blocks`, of all workers.
@@ -226,7 +185,7 @@ class Program:
           blocks: images, labels and mask of each, for each replica.
           on_block: is called with each block of this worker, if given.
         """
-        totals = Totals(0.0, 0.0, 0)
+        totals = NOTHING
         for block in blocks:
             sums, *predictions = self._evaluate_block(*block)
             totals = totals.plus(Totals(*_numbers(sums)))
@@ -349,11 +308,7 @@ class Program:
 
     def _inputs(self, images):
         """Returns what the model is given: images in [0, 1], normalised if they are to be."""
-        inputs = _to_unit_range(images, self.model)
-        if self._normalization:
-            mean, deviation = self._normalization
-            inputs = (inputs - mean) / deviation
-        return inputs
+        return scaled(images, self._dtype, self._normalization)
 
     def _totals(self, loss, logits, labels, mask) -> Totals:
         """The totals over the examples in the mask; loss, labels and mask are [batch]."""
@@ -389,16 +344,6 @@ def _numbers(tensors: Iterable[tf.Tensor]) -> list[float]:
 def _padded(x, steps: int):
     """Appends zeros to a block of fewer steps."""
     return tf.concat([x, tf.zeros([steps - len(x), *x.shape[1:]], x.dtype)], 0)
-
-
-def _to_unit_range(images, model):
-    """Images in [0, 1] in the dtype that the model takes: uint8 is divided by 255, and float32 is in [0, 1] already."""
-    scaled = tf.cast(images, model.compute_dtype if model.compute_dtype == 'float64' else 'float32')
-    return scaled / 255 if images.dtype == tf.uint8 else scaled
-
-
-def _dtype(config) -> str:
-    return 'float64' if config.precision == 'float64' else 'float32'
 
 
 def _loss_precision(logits):

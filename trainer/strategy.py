@@ -28,7 +28,7 @@ OTHER_CONFIG = (
 
 
 def start(config, cluster: Cluster | None) -> tf.distribute.Strategy:
-    """Starts TensorFlow's devices as the config wants them and returns the strategy that uses them.
+    """Starts TensorFlow's devices as the config asks for them and returns the strategy that uses them.
 
     To be called once in a process, before any other use of TensorFlow: threads and logical devices are fixed by the first.
 
@@ -55,6 +55,26 @@ def start(config, cluster: Cluster | None) -> tf.distribute.Strategy:
         raise UserError(f'replicas is {config.replicas}, but strategy {name} has {replicas} here')
     check_batch(config, replicas)
     return strategy
+
+
+#: What TensorFlow raises when another worker does not answer.
+_PEERS_FAIL = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.CancelledError,
+)
+
+
+@contextlib.contextmanager
+def lost_worker_explained(cluster: Cluster | None) -> Iterator[None]:
+    """Makes a `LostWorker` of what TensorFlow raises when another worker does not answer; None: there is no other."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if cluster and (isinstance(error, _PEERS_FAIL) or 'Collective ops is aborted' in error.message):
+            raise lost_worker(cluster, error.message) from error
+        raise
 
 
 @contextlib.contextmanager
@@ -93,19 +113,11 @@ def check_agreement(
       digest: hexadecimal hash of what must be the same.
       differs: what is said of a worker with another hash.
     """
-    share, local = [int(digest[i : i + 7], 16) for i in range(0, 28, 7)], local_replicas(strategy)
+    share = [int(digest[i : i + 7], 16) for i in range(0, 28, 7)]
     own = np.zeros((len(cluster.addresses), len(share)), 'int32')
     own[cluster.index] = share
-
-    @tf.function
-    def gather(numbers):
-        def one(numbers):
-            context = tf.distribute.get_replica_context()
-            first = context.replica_id_in_sync_group % local == 0
-            return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.where(first, numbers, tf.zeros_like(numbers)))
-
-        return strategy.experimental_local_results(strategy.run(one, args=(numbers,)))[0]
-
+    local = local_replicas(strategy)
+    gather = tf.function(lambda numbers: sum_over_workers(strategy, local, numbers))
     everybody = gather(tf.constant(own)).numpy()
     others = [i for i in range(1, len(everybody)) if (everybody[i] != everybody[0]).any()]
     if others:
@@ -133,6 +145,23 @@ def local_replicas(strategy: tf.distribute.Strategy) -> int:
     """Returns the number of replicas in this process."""
     numbers = strategy.run(lambda: tf.distribute.get_replica_context().replica_id_in_sync_group)
     return len(strategy.experimental_local_results(numbers))
+
+
+def sum_over_workers(strategy: tf.distribute.Strategy, local: int, numbers: tf.Tensor) -> tf.Tensor:
+    """Returns the sum over all workers of a tensor that each has. For use in a compiled function that all of them call.
+
+    Args:
+      strategy: of the workers.
+      local: `local_replicas` of it: the first of them speaks for its worker.
+      numbers: this worker's.
+    """
+
+    def share(numbers):
+        context = tf.distribute.get_replica_context()
+        first_local = context.replica_id_in_sync_group % local == 0
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.where(first_local, numbers, tf.zeros_like(numbers)))
+
+    return strategy.experimental_local_results(strategy.run(share, args=(numbers,)))[0]
 
 
 def distribute(strategy: tf.distribute.Strategy, blocks: Callable[[Part], tf.data.Dataset]):

@@ -19,27 +19,17 @@ from seedwise.references import running
 from seedwise.signals import stop_requests
 from trainer import losses, metrics, results, strategy
 from trainer.checkpoints import Checkpoints, load_weights, save_model, weights_sha256
-from trainer.cluster import Cluster, lost_worker, wait_for_all
+from trainer.cluster import Cluster, wait_for_all
 from trainer.config.check import check_classes, check_images, check_length
+from trainer.loop import scaling
 from trainer.loop.blocks import Blocks
-from trainer.loop.evaluation import Metrics, Seen, for_prediction
+from trainer.loop.evaluation import Metrics, Seen
+from trainer.loop.reports import NOTHING, Totals
 from trainer.machine import provenance
 from trainer.machine.usage import Usage
 from trainer.output.progress import Progress, warn
-from trainer.steps import Program, Totals
+from trainer.steps import Program
 from trainer.summaries import Summaries
-
-#: What TensorFlow raises when another worker does not answer.
-PEERS_FAIL = (
-    tf.errors.UnavailableError,
-    tf.errors.AbortedError,
-    tf.errors.DeadlineExceededError,
-    tf.errors.CancelledError,
-)
-
-
-#: Totals of no examples.
-NOTHING = Totals(0.0, 0.0, 0)
 
 
 def train(
@@ -61,19 +51,14 @@ def train(
     """
     started = time.perf_counter()
     chief = cluster is None or cluster.is_chief
-    try:
+    with strategy.lost_worker_explained(cluster):
         if cluster:
             wait_for_all(cluster)
         with tensorflow_import.stderr_held_back():
             devices = strategy.start(config, cluster)
         if cluster and strategy.name_of(devices) == 'multi_worker':
             strategy.check_agreement(devices, cluster, results.config_hash(config))
-        dataset = sources.load(
-            location,
-            seed=config.seed,
-            validation=config.data.validation,
-            memory_limit_mb=config.data.memory_limit_mb,
-        )
+        dataset = _load(config, location)
         if names.kind_of(location.path) == 'function':
             strategy.check_same_data(devices, cluster, location.path, dataset.fingerprint)
         if chief and show and not location.notes:  # of a function, which was not called before
@@ -81,10 +66,6 @@ def train(
                 warn(note)
         with running.explained(config), prepared.errors_explained(location), strategy.determinism_explained():
             return Run(config, devices, dataset, workdir, chief=chief).complete(started, show=show and chief)
-    except tf.errors.OpError as error:
-        if cluster and (isinstance(error, PEERS_FAIL) or 'Collective ops is aborted' in error.message):
-            raise lost_worker(cluster, error.message) from error
-        raise
 
 
 def evaluate(config, location: sources.Location, workdir: Path) -> dict:
@@ -98,14 +79,19 @@ def evaluate(config, location: sources.Location, workdir: Path) -> dict:
         raise UserError(f'{workdir} has a model but no result.json: its run has not ended; continue it first')
     with tensorflow_import.stderr_held_back():
         devices = strategy.start(config, None)
-    held_out = config.data.validation  # what inputs are normalised by does not count it
-    dataset = sources.load(location, seed=config.seed, validation=held_out, memory_limit_mb=config.data.memory_limit_mb)
+    dataset = _load(config, location)
     with tempfile.TemporaryDirectory() as scratch:
         run = Run(config, devices, dataset, Path(scratch))
         load_weights(run.model, workdir / 'model.keras')
         with running.explained(config), prepared.errors_explained(location), strategy.determinism_explained():
             measured = run.measure('test', Summaries(None), images=False)
     return result | {'test': run.tested(measured), 'metrics': results.metrics_of(result) | run.goals}
+
+
+def _load(config, location: sources.Location) -> sources.Dataset:
+    """Returns the dataset as the run trains on it, its validation split held out: inputs are normalised by the rest."""
+    data = config.data
+    return sources.load(location, seed=config.seed, validation=data.validation, memory_limit_mb=data.memory_limit_mb)
 
 
 class Run:
@@ -127,7 +113,7 @@ class Run:
         self.config, self.devices, self.dataset, self.workdir, self.chief = config, devices, dataset, workdir, chief
         # Not at the end: files that the config names may be edited or deleted meanwhile.
         self.hash, self.sources = results.config_hash(config), references.digests(config)
-        normalized = normalizes(config, dataset)
+        normalized = scaling.normalizes(config, dataset)
         self.blocks = Blocks(config, devices, dataset, normalized=normalized, rungs=rungs)
         self.total_steps = self.blocks.total_steps
         check_length(config, self.total_steps)
@@ -286,6 +272,7 @@ class Run:
         clock, examples, board = time.perf_counter(), self.splits[split], self.config.tensorboard
         # Every worker must take the same branch: the others would otherwise wait for its collectives forever.
         images = images and board.enabled is not False and board.images
+        assert examples is not None, 'nothing was held out'
         seen = Seen(self.dataset.classes, pictures=images, right=right, logits=bool(self.metrics))
         totals = self.program.evaluate(self.blocks.evaluate(split, examples), seen.on_block if seen.anything else None)
         if totals.examples != examples.count:
@@ -298,13 +285,17 @@ class Run:
             summaries.outcomes(split, self.step, seen.outcomes, self.seconds['training'])
         if not math.isfinite(totals.loss):
             self._diverge(self.step)
-            return {f'{split}_{name}': value for name, value in values.items()}
-        summaries.scalars(split, self.step, values)
-        if right:
-            correct = self.program.collectives.of_all_workers(np.concatenate(seen.right)).ravel()[: totals.examples]
-            if self.chief:
-                results.write_correct(self.workdir, correct.astype(bool))
+        else:
+            summaries.scalars(split, self.step, values)
+            if right:
+                self._write_correct(seen, totals.examples)
         return {f'{split}_{name}': value for name, value in values.items()}
+
+    def _write_correct(self, seen: Seen, examples: int) -> None:
+        """Writes which of a split's examples are right; every worker must call this."""
+        correct = self.program.collectives.of_all_workers(np.concatenate(seen.right)).ravel()[:examples]
+        if self.chief:
+            results.write_correct(self.workdir, correct.astype(bool))
 
     def _stops_early(self) -> bool:
         patience = self.config.early_stopping_patience
@@ -348,15 +339,7 @@ class Run:
             'config_hash': self.hash,
             'seed': self.config.seed,
             **({'sources': self.sources} if self.sources else {}),
-            'dataset': {
-                'name': self.dataset.name,
-                'source': self.dataset.source,
-                'fingerprint': self.dataset.fingerprint,
-                'train': self.dataset.train.count,
-                'validation': self.dataset.validation.count if self.dataset.validation is not None else 0,
-                'test': self.dataset.test.count,
-                **for_prediction(self.dataset, self.program.moments),
-            },
+            'dataset': provenance.data(self.dataset, self.program.moments),
             'strategy': {
                 'name': strategy.name_of(self.devices),
                 'replicas': self.devices.num_replicas_in_sync,
@@ -412,8 +395,3 @@ class Run:
 
     def _ask_to_stop(self, number: int) -> None:
         self.asked_to_stop = True
-
-
-def normalizes(config, dataset: sources.Dataset) -> bool:
-    """Returns whether inputs are normalised by the moments of the training examples."""
-    return config.data.normalize == 'standard' or (config.data.normalize == 'auto' and dataset.unscaled)

@@ -1,7 +1,7 @@
 """A dataset's arrays next to the TFDS shards they were read from, so that its images are decoded once and not by each
-process: MNIST is there in 0.2 s instead of 4, of which TFDS's import is one.
+process: MNIST loads in 0.2 s instead of 4 s, of which importing TFDS takes 1 s.
 
-The copy is used as long as the shards are the files that it was made of. Where it cannot be kept, nothing is lost but time.
+The copy is used as long as the shards are the files that it was made of. If it cannot be kept, only time is lost.
 The same holds for the note that a dataset was checked, and its fingerprint.
 """
 

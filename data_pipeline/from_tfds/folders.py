@@ -93,7 +93,7 @@ def damaged(name: str, folder: Path, file: str) -> UserError:
 
 
 def _versions(folder: Path) -> list[Path]:
-    """Returns the prepared versions in a folder, the newest first. A folder that was left unfinished is none."""
+    """Returns the prepared versions in a folder, the newest first. Unfinished ones do not count."""
     found = [path for path in folder.iterdir() if _number(path) and (path / INFO).is_file()]
     return sorted(found, key=_number, reverse=True)
 

@@ -32,7 +32,7 @@ def really(name: str, fingerprint: str) -> str:
 
 
 def check(name: str, folder: Path, fingerprint: str) -> None:
-    """Raises `UserError` if the dataset prepared in `folder` has not the content that its name stands for."""
+    """Raises `UserError` if the dataset prepared in `folder` does not have the content that its name stands for."""
     base = download.base_name(name)
     again = f'delete that folder and prepare it again (python -m data_pipeline.prepare --dataset={name})'
     if other := really(name, fingerprint):

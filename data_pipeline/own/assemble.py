@@ -236,7 +236,7 @@ def _extent(title: str, inputs: Any) -> tuple[float, float]:
     at_a_time = checks.at_a_time(inputs.shape[1:], _AT_A_TIME)
     for first in range(0, len(inputs), at_a_time):
         some = np.asarray(inputs[first : first + at_a_time])
-        checks.check_finite(title, some, first)
+        checks.check_finite(f"dataset '{title}'", some, first)
         low.append(some.min())
         high.append(some.max())
     return min(low).item(), max(high).item()

@@ -287,7 +287,7 @@ def _written(name: str, splits: list[_Split], first: Chunk, rest: Iterator[Chunk
     low, high, count = np.inf, -np.inf, 0
     for chunk in _shown(_all(first, rest), splits):
         inputs = gathered.add(chunk)
-        checks.check_finite(name, inputs, count)
+        checks.check_finite(f"dataset '{name}'", inputs, count)
         low, high, count = min(low, inputs.min()), max(high, inputs.max()), count + len(inputs)
         array.append(inputs)
     return dataclasses.replace(gathered.raw(array), extent=(np.asarray(low).item(), np.asarray(high).item()))

@@ -1,10 +1,11 @@
 """What `config.data.name` may be for a user's own data, and the digest of its content. Needs no TensorFlow.
 
-folder:PATH     a folder of images, one folder a class
-huggingface:PATH   a dataset of images that Hugging Face's `datasets` saved to disk
-PATH.npz        arrays of both splits; PATH.npy: images, whose labels option `labels` names
-PATH.csv        a table: numbers, and a label
-FILE.py:NAME    a function that returns arrays or tf.data
+folder:PATH         a folder of images, one folder a class
+huggingface:PATH    a dataset of images that Hugging Face's `datasets` saved to disk
+PATH.npz            arrays of both splits
+PATH.npy            inputs; the option `labels` names the file of their labels
+PATH.csv            a table: numbers, and a label
+FILE.py:NAME        a function that returns arrays or tf.data
 """
 
 import functools

@@ -6,48 +6,17 @@ it was not asked for.
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import filelock
 import pytest
 
-from tests.forks import no_tensorflow, with_tensorflow, without_tensorflow
-from tests.helpers import NO_TEST_DATA, TEST_DATA, run
-
-MANUAL = TEST_DATA / 'mnist'
-needs_files = pytest.mark.skipif(not MANUAL.is_dir(), reason=f'{NO_TEST_DATA}mnist/')
+from tests.forks import no_tensorflow
+from tests.helpers import line_of, run
 
 RUN = ('--config=configs/mlp_sgd.py', '--config.data.name=digits')
-# A proxy that nobody listens on: no network, on any machine.
-OFFLINE = dict.fromkeys(('http_proxy', 'https_proxy', 'HTTP_PROXY', 'HTTPS_PROXY'), 'http://127.0.0.1:1')
-
-
-def line_of(code: int | None, out: str, err: str) -> str:
-    """Returns the line that a command printed which must have failed as promised."""
-    assert code == 2, err
-    assert out == ''
-    lines = err.splitlines()
-    assert len(lines) == 1, err
-    assert lines[0].startswith('error: ')
-    assert len(lines[0]) < 700
-    return lines[0]
-
-
-@pytest.fixture
-def error(tmp_path):
-    """A function that runs a command which must fail as promised, and returns the line it prints."""
-
-    def fail(*arguments: str, module: str = 'trainer.main', tensorflow: bool = False, **variables: str) -> str:
-        forks = with_tensorflow() if tensorflow else without_tensorflow()
-        # In a folder of its own, so that nothing is left in the checkout should a command not fail.
-        ended = forks.run(module, *arguments, environ=os.environ | variables, folder=tmp_path)
-        return line_of(ended.code, ended.out, ended.err)
-
-    return fail
 
 
 def test_a_process_of_its_own_says_it_too(tmp_path):
@@ -288,88 +257,7 @@ def test_a_workdir_with_other_or_torn_files(error, tmp_path, files, words):
     assert [word for word in words if word not in line] == [], line
 
 
-def test_no_network_and_no_fallback(error, tmp_path):
-    arguments = ('--config=configs/mlp_sgd.py', '--config.data.fallback=', f'--config.data.data_dir={tmp_path}')
-    line = error(*arguments, **OFFLINE)
-    assert "'mnist' is not available here" in line
-    for way in ('prepared in', '--config.data.manual_dir', 'a download'):
-        assert way in line
-    assert "'mnist' is not available here" in error(f'--data_dir={tmp_path}', module='data_pipeline.prepare', **OFFLINE)
-
-
-@pytest.mark.parametrize(
-    ('arguments', 'words'),
-    [
-        (['--dataset=mnits'], ("'mnits'", "Did you mean 'mnist'?")),
-        (['--dateset=mnist'], ("'--dateset'", "Did you mean '--dataset'?")),
-        (['mnist'], ("'mnist' is not a flag",)),
-        (['--manual_dir=/nowhere'], ('manual_dir /nowhere is not a folder',)),
-    ],
-    ids=str,
-)
-def test_a_wrong_command_to_prepare(error, arguments, words):
-    line = error(*arguments, '--data_dir=data', module='data_pipeline.prepare')
-    assert [word for word in words if word not in line] == [], line
-
-
-@needs_files
-@pytest.mark.parametrize(
-    ('damage', 'words'),
-    [
-        ('missing', ('lacks', 'train-images-idx3-ubyte.gz of mnist')),
-        ('truncated', ('it has 100,000 bytes', 'has 9,912,422')),
-        ('swapped', ('it has 1,648,877 bytes', 'has 9,912,422')),
-        ('altered', ('another file', 'SHA-256')),
-    ],
-)
-def test_a_wrong_file_in_manual_dir(error, tmp_path, damage, words):
-    shutil.copytree(MANUAL, tmp_path / 'manual')
-    images = tmp_path / 'manual' / 'train-images-idx3-ubyte.gz'
-    if damage == 'missing':
-        images.unlink()
-    elif damage == 'truncated':
-        os.truncate(images, 100_000)
-    elif damage == 'swapped':
-        shutil.copy(MANUAL / 't10k-images-idx3-ubyte.gz', images)
-    else:
-        images.write_bytes(images.read_bytes()[:-1] + b'x')
-    for line in (
-        error('--config=configs/mlp_sgd.py', '--config.data.manual_dir=manual', '--config.data.data_dir=data'),
-        error('--manual_dir=manual', '--data_dir=data', module='data_pipeline.prepare'),
-    ):
-        assert [word for word in (str(tmp_path / 'manual'), *words) if word not in line] == [], line
-
-
-@needs_files
-def test_a_data_dir_that_cannot_be_written(error):
-    line = error(f'--manual_dir={MANUAL}', '--data_dir=/dev/null/x', module='data_pipeline.prepare')
-    assert '/dev/null/x: /dev/null is a file, not a folder' in line
-
-
 # From here on TensorFlow is needed to know.
-
-
-def prepared(tmp_path: Path, mnist: dict[str, str]) -> Path:
-    """Returns the folder of a copy of prepared MNIST below `tmp_path`/data."""
-    source = next(Path(mnist['TFDS_DATA_DIR'], 'mnist').glob('*/dataset_info.json')).parent
-    hidden = shutil.ignore_patterns('.*')
-    return Path(shutil.copytree(source, tmp_path / 'data' / 'mnist' / source.name, ignore=hidden))
-
-
-def test_damaged_notes_on_a_prepared_dataset(error, tmp_path, mnist):
-    folder = prepared(tmp_path, mnist)
-    os.truncate(folder / 'dataset_info.json', 300)
-    line = error('--config=configs/mlp_sgd.py', f'--config.data.data_dir={tmp_path / "data"}')
-    assert f'{folder} is damaged, dataset_info.json cannot be read: delete that folder' in line
-
-
-@pytest.mark.parametrize('memory', [4096, 0], ids=['in memory', 'streamed'])
-def test_a_truncated_prepared_dataset(error, tmp_path, mnist, memory):
-    folder = prepared(tmp_path, mnist)
-    os.truncate(next(folder.glob('*train.tfrecord*')), 1_000_001)
-    arguments = (f'--config.data.memory_limit_mb={memory}', f'--config.data.data_dir={tmp_path / "data"}')
-    line = error('--config=configs/mlp_sgd.py', *arguments, tensorflow=True)
-    assert f'{folder} is damaged, mnist-train.tfrecord-00000-of-00001 cannot be read: delete that folder' in line
 
 
 def test_damaged_files_of_a_run(error, tmp_path):

@@ -200,10 +200,20 @@ def test_workers_wait_for_each_other(monkeypatch):
     found = cluster.Cluster(addresses, 0, 'test')
     with pytest.raises(LostWorker, match=rf'within 1 s .*worker 1 \({addresses[1]}\): it does not listen yet'):
         cluster.wait_for_all(found)
-    other = threading.Thread(target=cluster.wait_for_all, args=[cluster.Cluster(addresses, 1, 'test')])
     monkeypatch.setenv('SEEDWISE_START_SECONDS', '20')
+    met = [threading.Event(), threading.Event()]
+
+    def meet(index: int) -> None:
+        own = cluster.Cluster(addresses, index, 'test')
+        cluster.wait_for_all(own)
+        met[index].set()
+        with cluster._listen(own) as listener:  # as TensorFlow's server does from then on
+            while not met[1 - index].is_set():
+                cluster._answer(listener, b'\x00\x00\x06\x04\x00', 0.05)
+
+    other = threading.Thread(target=meet, args=[1])
     other.start()
-    cluster.wait_for_all(found)
+    meet(0)
     other.join()
 
 

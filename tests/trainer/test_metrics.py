@@ -150,7 +150,7 @@ def test_a_metric_of_ones_own_is_tried_out_and_its_mistakes_end_no_run(tmp_path,
     seen = evaluation.Seen(3, pictures=False, right=False, logits=True)
     seen.on_block(None, np.arange(3)[np.newaxis], None, None, None, np.eye(3, dtype=np.float32)[np.newaxis])
     assert evaluation.Metrics(config, 3, made().collectives).of('test', 3, seen) == {'late': None, 'auc': 1.0}
-    assert 'own.py, line 6: ZeroDivisionError: division by zero; late is not known here' in capsys.readouterr().err
+    assert 'own.py, line 6: ZeroDivisionError: division by zero; late is left out' in capsys.readouterr().err
 
 
 def test_options_of_a_metric_of_ones_own(tmp_path, monkeypatch):

@@ -54,7 +54,7 @@ def test_the_hash_of_the_default_config_is_that_of_version_0_1_0():
 
 def test_a_field_that_is_new_and_unused_changes_no_hash_and_no_folder(tmp_path, monkeypatch):
     before = default.get_config()
-    results.write_json(tmp_path / 'config.json', results.to_json(before))
+    results.write_utf8(tmp_path / 'config.json', results.to_json(before))
     after = default.get_config().unlock()
     after.model.width, after.brand_new = None, 7
     monkeypatch.setattr(results, 'ADDED', {'model.width': None, 'brand_new': 7})
@@ -198,7 +198,7 @@ def test_a_torn_result_is_none(tmp_path, torn):
 
 def test_a_workdir_is_for_one_config(tmp_path):
     results.check_workdir(tmp_path / 'new', config())
-    results.write_json(tmp_path / 'config.json', results.to_json(config()))
+    results.write_utf8(tmp_path / 'config.json', results.to_json(config()))
     results.check_workdir(tmp_path, config())
     results.check_workdir(tmp_path, config(checkpoint__keep=9, data__data_dir='/elsewhere'))
     results.check_workdir(tmp_path, config(epochs=0), ignored=('epochs',))

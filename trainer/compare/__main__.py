@@ -177,7 +177,7 @@ def _compare(config: ml_collections.ConfigDict, argv: list[str], time_left: budg
         if time_left and len(plans) > 1:
             plan.budget = time_left.part(len(plans) - number)
         try:
-            failed += _one(plan, about)
+            failed += _train_and_report(plan, about)
         except budget.TooShort as error:
             too_short.append(error)
             if len(plans) > 1:
@@ -193,7 +193,7 @@ def _compare(config: ml_collections.ConfigDict, argv: list[str], time_left: budg
     return 1 if failed else 0
 
 
-def _one(plan: study.Plan, about: 'reporting.About') -> list[RunSpec]:
+def _train_and_report(plan: study.Plan, about: 'reporting.About') -> list[RunSpec]:
     """Trains what is not finished of a study on one data set, and reports; returns the runs that failed."""
     from trainer.compare import reporting
 

@@ -2,7 +2,7 @@
 
     <workdir>/mean/               what is compared, how to read it, the layout of the charts, the columns of HParams
     <workdir>/mean/<variant>/     a TensorBoard run for each variant: means over seeds by step, and their intervals; with
-                                  replicates of tuning (analysis/replicates.py), means and intervals over replicates
+                                  replicates of tuning (analysis/tuning/replicates.py), means and intervals over replicates
     <workdir>/seeds/<variant>/<seed>/    a TensorBoard run for each run, with its row in HParams
 
 All of it is worked out from the runs' result.json, a variant at a time, whenever one of its runs finishes. A folder holds
@@ -126,7 +126,7 @@ class Dashboard:
             warn(f'{error.path} cannot be written: {error.reason}; TensorBoard shows no more of this study for now')
 
     def _delete_others(self, names: set[str]) -> None:
-        """Deletes the boards of variants and seeds that are none of the study's."""
+        """Deletes the boards of variants and seeds that the study does not have."""
         if not self._single_runs:
             _delete(self._workdir / SEEDS)
         seeds = set(map(str, self._seeds))

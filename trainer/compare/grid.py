@@ -16,7 +16,7 @@ from seedwise import dotted, references
 from seedwise.commands import KINDS, unknown_field
 from seedwise.errors import UserError, unknown
 from trainer import metrics, results
-from trainer.compare.analysis.claims.selection import says_little
+from trainer.compare.analysis.words import says_little
 from trainer.compare.normalize import file_name, normalize
 from trainer.config.check import check, check_complete
 from trainer.config.numbers import known_fields, of_field, offer_arguments, settle_numbers, settle_optimizer

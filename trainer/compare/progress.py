@@ -14,6 +14,7 @@ from rich.text import Text
 
 from seedwise.errors import CannotWrite, UserError
 from trainer.compare import grid
+from trainer.compare.allocation.budget import in_words
 from trainer.compare.analysis.words import count
 from trainer.compare.grid import RunSpec
 from trainer.metrics import of
@@ -111,7 +112,7 @@ class Board:
     def _line(self, text: str) -> None:
         self._update()
         new, left = self._done - self._before, self._total - self._done - self._failed
-        eta = f', ETA {_duration((time.monotonic() - self._started) / new * left)}' if new and left else ''
+        eta = f', ETA {in_words((time.monotonic() - self._started) / new * left)}' if new and left else ''
         place = '' if self._bar else f'[{self._done}/{self._total}{eta}] '
         self._console.print(f'{place}{text}', markup=False)
 
@@ -250,9 +251,3 @@ def line_of(standing: 'Standing') -> str:
     """Returns a standing in a line of its own, for an output that is no terminal."""
     numbers = ' '.join(filter(None, numbers_of(standing)))
     return ', '.join(filter(None, [f'{standing.name}: {standing.state}', numbers, count(standing.seeds, 'seed')]))
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f'{hours} h {minutes:02d} min' if hours else f'{minutes} min {seconds:02d} s' if minutes else f'{seconds} s'

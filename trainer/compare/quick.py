@@ -9,6 +9,7 @@ python -m trainer.compare --config=configs/mlp_adam.py --vary=optimizer.name=Ada
 
 import ast
 import hashlib
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,12 +21,14 @@ from seedwise import config_files, dotted
 from seedwise.commands import KINDS, option_value
 from seedwise.errors import UserError, unknown, writing
 from trainer import metrics
+from trainer.compare.analysis import claim_text
 from trainer.config.numbers import known_fields, of_field
 
 #: 'first:last:log5'.
 RANGE = re.compile(r'([-+.\deE]+):([-+.\deE]+):(log|lin)(\d+)')
 
-CLAIM = re.compile(r'\s*(.+?)\s*([<>=])\s*(.+?)(?:\s+(?:by|within)\s+([-+.\deE]+))?(?:\s+on\s+(\w+))?\s*')
+#: Values of a range: more is a typing mistake, which would fill the memory.
+MOST_VALUES = 10_000
 
 
 def axis(text: str) -> tuple[str, dict[str, Any]]:
@@ -43,14 +46,7 @@ def axis(text: str) -> tuple[str, dict[str, Any]]:
     if field == 'seed':
         raise UserError("--vary cannot be 'seed': --seeds=N trains every variant with N seeds")
     match = RANGE.fullmatch(values)
-    if match:
-        first, last, count = float(match[1]), float(match[2]), int(match[4])
-        if match[3] == 'log' and not (first > 0 and last > 0):
-            raise UserError(f"--vary is '{text}': a log range must be above 0")
-        space = np.geomspace if match[3] == 'log' else np.linspace
-        words = [f'{number:.6g}' for number in space(first, last, count)]
-    else:
-        words = _split(values)
+    words = _range(text, match) if match else _split(values)
     values_of = (_field_value(field, word, known) for word in words)
     found = {
         str(value) if isinstance(value, float) else word: value for word, value in zip(words, values_of, strict=True)
@@ -61,6 +57,20 @@ def axis(text: str) -> tuple[str, dict[str, Any]]:
     if len(found) < 2:
         raise UserError(f"--vary is '{text}': an axis needs two values or more")
     return field, found
+
+
+def _range(text: str, match: re.Match) -> list[str]:
+    """Returns the values of a range as text: first, last, log or lin, and how many, as `RANGE` finds them in `text`."""
+    try:
+        first, last, count = float(match[1]), float(match[2]), int(match[4])
+    except ValueError as error:
+        raise UserError(f"--vary is '{text}': {match[1]} and {match[2]} must be numbers") from error
+    if not (math.isfinite(first) and math.isfinite(last)) or count > MOST_VALUES:
+        raise UserError(f"--vary is '{text}': a range has finite ends and at most {MOST_VALUES:,} values")
+    if match[3] == 'log' and not (first > 0 and last > 0):
+        raise UserError(f"--vary is '{text}': a log range must be above 0")
+    space = np.geomspace if match[3] == 'log' else np.linspace
+    return [f'{number:.6g}' for number in space(first, last, count)]
 
 
 def _split(values: str) -> list[str]:
@@ -165,19 +175,17 @@ def _names(fields: Sequence[str]) -> dict[str, str]:
 
 
 def _claim(text: str, number: int, axes: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) -> dict[str, Any]:
-    match = CLAIM.fullmatch(text)
-    if not match:
-        raise UserError(f'--claim is \'{text}\': it must be such as "A > B by 0.002" or "A = B within 0.002"')
-    a, sign, b, margin, metric = match.groups()
-    values = {value: field for field, found in axes.items() for value in found}
-    for name in (a, b):
-        if name not in values:
-            raise unknown('value in --claim', name, values)
-    if sign == '<':
-        a, b = b, a
-    claim: dict[str, Any] = {'id': f'claim_{number + 1}', 'kind': 'equal' if sign == '=' else 'better', 'quote': text}
-    claim |= {'a': {names[values[a]]: a}, 'b': {names[values[b]]: b}}
-    return claim | ({'margin': float(margin)} if margin else {}) | ({'metric': metric} if metric else {})
+    """Returns the claim of a study file that a --claim stands for."""
+    typed = claim_text.parse(text)
+    field_of = {value: field for field, found in axes.items() for value in found}
+    for name in (typed.a, typed.b):
+        if name not in field_of:
+            raise unknown('value in --claim', name, field_of)
+    claim: dict[str, Any] = {'id': f'claim_{number + 1}', 'kind': typed.kind, 'quote': text}
+    claim |= {side: {names[field_of[value]]: value} for side, value in (('a', typed.a), ('b', typed.b))}
+    return (
+        claim | ({'margin': typed.margin} if typed.margin else {}) | ({'metric': typed.metric} if typed.metric else {})
+    )
 
 
 def from_argv(argv: list[str]) -> list[str]:
@@ -218,7 +226,7 @@ def from_argv(argv: list[str]) -> list[str]:
             '--config without --vary is one run: python -m trainer.main; add --vary=optimizer.name=Adam,SGD'
         )
     seeds = (own['seeds'] or ['5'])[0]
-    if not seeds.isdigit():
+    if not (seeds.isascii() and seeds.isdecimal()):
         raise UserError(f'--seeds is {seeds}: it must be a whole number')
     if until_decided and own['seeds']:  # the most seeds of a variant: no part of the study
         rest, seeds = [*rest, f'--seeds={seeds}'], '5'

@@ -12,7 +12,7 @@ import base64
 import io
 import json
 import zlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,10 @@ import ml_collections
 import numpy as np
 import pandas as pd
 
+from seedwise import dotted
 from seedwise.errors import UserError
 from trainer.compare.analysis.rules import ANYTIME
-from trainer.results import write_json
+from trainer.results import write_json, write_utf8
 
 RUNS, TRIALS, STUDY = 'runs.csv', 'trials.csv', 'study.json'
 
@@ -38,9 +39,9 @@ def write(
 ):
     """Writes the three files into `folder`. `about`: what `write_report` needs besides, such as `study_name`."""
     write_json(folder / STUDY, {'study': json.loads(study.to_json_best_effort()), **about})
-    write_json(folder / RUNS, to_csv(runs))
+    write_utf8(folder / RUNS, to_csv(runs))
     if trials is not None and len(trials):
-        write_json(folder / TRIALS, to_csv(trials))
+        write_utf8(folder / TRIALS, to_csv(trials))
 
 
 def looks(folder: Path) -> tuple[list[int], bool]:
@@ -75,7 +76,7 @@ def read(file: Path) -> tuple[ml_collections.ConfigDict, pd.DataFrame, pd.DataFr
     """
     try:
         about = json.loads((file.parent / STUDY).read_text(encoding='utf-8'))
-        study = _config(about.pop('study'))
+        study = ml_collections.ConfigDict(dotted.with_tuples(about.pop('study')), allow_dotted_keys=True)
         about = {'study_name': about['study_name'], 'dataset_name': about['dataset_name']} | {
             key: about[key] for key in ABOUT if key in about
         }
@@ -147,14 +148,3 @@ def _unpacked(text: str, count: int) -> np.ndarray:
     # Never more than is expected: compressed zeros of a stranger's file could fill the memory.
     packed = np.frombuffer(zlib.decompressobj().decompress(base64.b64decode(text), count // 8 + 1), np.uint8)
     return np.unpackbits(packed, count=count).astype(bool)
-
-
-def _config(values: Mapping[str, Any]) -> ml_collections.ConfigDict:
-    """Returns a study's ConfigDict, with the tuples that JSON has made lists of."""
-
-    def tuples(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {key: tuples(inner) for key, inner in value.items()}
-        return tuple(map(tuples, value)) if isinstance(value, list) else value
-
-    return ml_collections.ConfigDict(tuples(values), allow_dotted_keys=True)

@@ -49,7 +49,7 @@ def report(plan: study.Plan, specs: Sequence[RunSpec], about: About) -> Page:
     rest |= {'unfinished': unfinished, 'stopping': rounds.stopping_of(plan, frame, unfinished)}
     page = write_report(plan.config, frame, _trials(plan), folder, **rest)
     records.write(folder, plan.config, frame, _trials(plan), **rest)
-    results.write_json(folder / study.MADE_OF, made_of)
+    results.write_utf8(folder / study.MADE_OF, made_of)
     return page
 
 

@@ -18,6 +18,7 @@ from seedwise.errors import CannotWrite, UserError, is_of_file_system, writing
 from trainer import results
 from trainer.compare import engines, grid
 from trainer.compare.allocation.budget import Budget
+from trainer.compare.analysis.words import count
 from trainer.compare.checks import folder
 from trainer.compare.engines.base import NO_LIMITS, Engine, Event, Limits
 from trainer.compare.engines.worker import program_key
@@ -278,9 +279,8 @@ def complete(
     Raises:
       UserError: a file system cannot be written. What is under way saves, if it can.
     """
-    todo = [
-        spec for spec in specs if spec.result() is None and spec.hash
-    ]  # the hashes are taken before the first starts
+    # Also takes the hash of each run, before the first one starts (`RunSpec.check_unchanged`).
+    todo = [spec for spec in specs if spec.result() is None and spec.hash]
     board = Board(len(specs), len(specs) - len(todo))
     if watch:
         board.stands(watch.standings)
@@ -318,7 +318,7 @@ def complete(
             tries[spec] += 1
             with _unless_its_own_folder(), writing(spec.workdir):
                 spec.workdir.mkdir(parents=True, exist_ok=True)
-                results.write_json(spec.workdir / 'error.txt', event.error.rstrip())
+                results.write_utf8(spec.workdir / 'error.txt', event.error.rstrip())
             board.failed(spec, event.error, again=tries[spec] < TRIES)
             (again if tries[spec] < TRIES else failed).append(spec)
 
@@ -361,9 +361,10 @@ def _ready(
             budget.refused.update(spec.variant.name for spec in left)
             break
         if left and not waiting:
-            board.say(f'waiting for {len(left)} run{"s" * (len(left) > 1)} that other processes work on')
+            board.say(f'waiting for {count(len(left), "run")} that other processes work on')
             waiting = True
-        time.sleep(WAIT_SECONDS * bool(left))
+        if left:
+            time.sleep(WAIT_SECONDS)
     return []
 
 

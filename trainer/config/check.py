@@ -276,7 +276,7 @@ def check_batch(config: ml_collections.ConfigDict, replicas: int) -> None:
     divisor = 2 * replicas if config.data.augment.mixup else replicas
     if batch % divisor == 0:
         return
-    low, high = batch // divisor * divisor, -(-batch // divisor) * divisor
+    low, high = batch // divisor * divisor, math.ceil(batch / divisor) * divisor
     nearest = f'{high}' if low == 0 else f'{low} or {high}'
     by = f'{replicas} replicas'
     if config.data.augment.mixup:
@@ -299,10 +299,6 @@ def _positive(value: float) -> bool:
 
 def _not_negative(value: float) -> bool:
     return value >= 0
-
-
-def _not_positive(value: float) -> bool:
-    return value <= 0
 
 
 _STEPS = f'from 1 to {MOST_STEPS:,}'

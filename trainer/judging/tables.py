@@ -87,12 +87,9 @@ def read(
     for metric in metrics:
         if metric not in columns:
             raise unknown('column for --metric', metric, columns)
-    skip = {variant, seed, 'row', 'status'}
     if not metrics:
         candidates = columns if measured is None else measured
-        metrics = [c for c in candidates if c not in skip and c.lower() not in NO_METRIC and _numeric(frame[c])]
-        if any(direction(str(c)) or c in (stated) for c in metrics):
-            metrics = [c for c in metrics if direction(str(c)) or c in (stated)]
+        metrics = _guessed_metrics(frame, [c for c in candidates if c not in (variant, seed, 'row', 'status')], stated)
         guess.append(f'Metrics: {", ".join(map(str, metrics))}.')
     if not metrics:
         raise UserError(f'{file} has no column of numbers next to {variant!r}: name one with --metric')
@@ -170,6 +167,12 @@ def _is_long(columns: Sequence[str]) -> bool:
 def _guessed(frame: pd.DataFrame, names: Sequence[str]) -> str | None:
     lower = {str(c).lower(): c for c in reversed(list(frame.columns))}
     return next((lower[name] for name in names if name in lower), None)
+
+
+def _guessed_metrics(frame: pd.DataFrame, candidates: Sequence[str], stated: Mapping[str, str]) -> list[str]:
+    """Returns the columns of numbers that can be results; if it is known which is better of some of them, those alone."""
+    numbers = [c for c in candidates if c.lower() not in NO_METRIC and _numeric(frame[c])]
+    return [c for c in numbers if direction(str(c)) or c in stated] or numbers
 
 
 def _widened(frame: pd.DataFrame, variant: str | None, seed: str | None) -> tuple[pd.DataFrame, list[str]]:

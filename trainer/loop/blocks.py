@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from data_pipeline import pipeline, sources
 from data_pipeline.augment import Augment
+from data_pipeline.dataset import Examples
 from data_pipeline.examples import InMemory
 from data_pipeline.own import augment as own_augment
 from seedwise.errors import UserError
@@ -110,7 +111,7 @@ class Blocks:
         zero = tuple(self._dataset.train.moments[0]) if self._normalized else ()
         return Augment(**fields, own=own, zero=zero)
 
-    def evaluate(self, split: str, examples) -> Iterable:
+    def evaluate(self, split: str, examples: Examples) -> Iterable:
         """Returns the evaluation blocks of a split's examples."""
         replicas = self._devices.num_replicas_in_sync
         batch = math.ceil(min(EVAL_BATCH, examples.count) / replicas) * replicas

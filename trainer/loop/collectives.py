@@ -37,13 +37,7 @@ class Collectives:
         """Sums a worker's vector over all workers; on one worker, returns it."""
         if self.workers == 1:
             return sums
-
-        def share(sums):
-            context = tf.distribute.get_replica_context()
-            first_local = context.replica_id_in_sync_group % self._local_replicas == 0
-            return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.where(first_local, sums, tf.zeros_like(sums)))
-
-        return self._devices.experimental_local_results(self._devices.run(share, args=(sums,)))[0]
+        return strategy.sum_over_workers(self._devices, self._local_replicas, sums)
 
     def of_all_workers(self, local: np.ndarray) -> np.ndarray:
         """Returns what all workers have, of numbers of each worker's examples.

@@ -1,9 +1,8 @@
-"""What an evaluation looks at besides sums: all logits, for metrics that are no sums, and what was right and wrong."""
+"""What an evaluation keeps besides sums: logits, for metrics that are not sums, and which examples were right and wrong."""
 
 import functools
 import math
 import operator
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,10 +11,6 @@ from trainer import metrics
 from trainer.loop.collectives import Collectives
 from trainer.output.images import Outcomes, outcomes
 from trainer.output.progress import warn
-
-if TYPE_CHECKING:
-    from data_pipeline.sources import Dataset
-    from trainer.steps import Moments
 
 
 class Seen:
@@ -52,7 +47,7 @@ class Seen:
 
 
 class Metrics:
-    """The metrics of a run that are no sums over examples; false if there are none."""
+    """The metrics of a run that are not sums over examples; false if it has none."""
 
     def __init__(self, config, classes: int, collectives: Collectives):
         """Loads a user's own. Raises `UserError` where one cannot be called."""
@@ -64,7 +59,7 @@ class Metrics:
         return bool(self._functions)
 
     def of(self, split: str, examples: int, seen: Seen) -> dict[str, float | None]:
-        """Returns the metrics of a split by name; None: it is not defined there, which is said.
+        """Returns the metrics of a split by name; None, with a warning: it is not defined there.
 
         The first worker computes them and tells the others: all must agree on which weights are the best.
 
@@ -99,24 +94,13 @@ class Metrics:
         try:
             value = self._functions[name](labels, logits)
         except UserError as error:
-            self._say(f'{error}; {name} is not known here')
+            self._say(f'{error}; {name} is left out')
             return math.nan
         if not math.isfinite(value):
-            self._say(f'{name} of the {split} split is {value}: it is not known here')
+            self._say(f'{name} of the {split} split is {value}: it is left out')
         return value
 
     def _say(self, text: str) -> None:
         if text not in self._said:
             self._said.add(text)
             warn(text)
-
-
-def for_prediction(dataset: 'Dataset', moments: 'Moments | None') -> dict[str, Any]:
-    """Returns what must be known to use a model: what it is given, by what that is normalised, and what its classes are."""
-    given = {'shape': dataset.image_shape, 'dtype': dataset.train.dtype, 'unscaled': dataset.unscaled}
-    names = dataset.class_names or tuple(map(str, range(dataset.classes)))
-    known: dict[str, Any] = {'notes': dataset.notes, 'class_names': names, 'columns': dataset.columns, 'input': given}
-    if moments is not None:
-        mean, deviation = (array.tolist() for array in moments)
-        known['normalization'] = {'mean': mean, 'deviation': deviation}
-    return {key: value for key, value in known.items() if value}

@@ -14,8 +14,8 @@ def use_xla(config, devices, model: keras.Model) -> bool:
     """Returns whether XLA compiles the training step.
 
     'auto', from measurements on 2 CPU cores: XLA trains dense networks 1.3 to 2 times as fast and convolutional ones at a
-    third of the speed; on several logical CPUs it fails, and TPUs compile everything anyway. On no device has it a
-    deterministic gradient of max pooling, and TensorFlow refuses to compile the one that it has.
+    third of the speed; on several logical CPUs it fails, and TPUs compile everything anyway. XLA has no deterministic
+    gradient of max pooling on any device, and TensorFlow refuses to compile the one that it has.
 
     Raises:
       UserError: the config asks for XLA where it fails.

@@ -1,4 +1,4 @@
-"""Where and with what a result was made: versions, git revision and host. Needs no TensorFlow."""
+"""Where and with what a result was made: data, versions, git revision and host. Needs no TensorFlow."""
 
 import contextlib
 import functools
@@ -7,9 +7,32 @@ import platform
 import subprocess
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seedwise import machine
+
+if TYPE_CHECKING:
+    from data_pipeline.sources import Dataset
+    from trainer.loop.scaling import Moments
+
+
+def data(dataset: 'Dataset', moments: 'Moments | None') -> dict[str, Any]:
+    """Returns what a run was trained on, and what must be known to use its model: the inputs that it takes, the names of its
+    classes, and the `moments` by which inputs are normalised, if they are."""
+    examples = {'train': dataset.train, 'validation': dataset.validation, 'test': dataset.test}
+    facts: dict[str, Any] = {'name': dataset.name, 'source': dataset.source, 'fingerprint': dataset.fingerprint}
+    facts |= {split: own.count if own is not None else 0 for split, own in examples.items()}
+    optional = {
+        'notes': dataset.notes,
+        'class_names': dataset.class_names or tuple(map(str, range(dataset.classes))),
+        'columns': dataset.columns,
+    }
+    facts |= {key: value for key, value in optional.items() if value}
+    facts['input'] = {'shape': dataset.image_shape, 'dtype': dataset.train.dtype, 'unscaled': dataset.unscaled}
+    if moments is not None:
+        mean, deviation = (array.tolist() for array in moments)
+        facts['normalization'] = {'mean': mean, 'deviation': deviation}
+    return facts
 
 
 @functools.cache

@@ -65,7 +65,7 @@ class Usage:
         return _together([now, self._earlier])
 
     def scalars(self) -> dict[str, float | None]:
-        """Returns what a board shows: peaks so far, and shares since the last call."""
+        """Returns what TensorBoard shows: peaks so far, and shares since the last call."""
         parts, last = self.parts(), self._last
         self._last = parts
         since = {name: value - last.get(name, 0) * (name in ADDED) for name, value in parts.items()}

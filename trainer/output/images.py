@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import io
+import math
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -85,7 +86,7 @@ def confusion_matrix(confusion: np.ndarray) -> Image.Image:
     middle = cell * classes // 2
     _write(canvas, left + middle, 10, 'predicted')
     _write(canvas.T[:, ::-1], cell * classes - middle + 8, 10, 'label')
-    for i in range(0, classes, max(1, -(-WRITTEN // cell))):
+    for i in range(0, classes, max(1, math.ceil(WRITTEN / cell))):
         _write(canvas, left + i * cell + cell // 2, 28, str(i))
         _write(canvas, 28, top + i * cell + cell // 2, str(i))
     if cell >= WRITTEN:
@@ -100,7 +101,7 @@ def most_confidently_wrong(found: Outcomes) -> Image.Image:
     drawable = found.images.ndim == 4 and found.images.shape[-1] in (1, 3)  # neither features nor infrared
     shown, channels = (len(found.images), found.images.shape[-1]) if drawable else (0, 1)
     width, height = EXAMPLE + 8, EXAMPLE + 32
-    canvas = np.full((max(1, -(-shown // COLUMNS)) * height, COLUMNS * width, channels), 255, np.uint8)
+    canvas = np.full((max(1, math.ceil(shown / COLUMNS)) * height, COLUMNS * width, channels), 255, np.uint8)
     if not shown:
         text = 'these are not images' if len(found.images) else 'none is wrong'
         _write(canvas, width * COLUMNS // 2, height // 2, text)

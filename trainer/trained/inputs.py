@@ -208,9 +208,7 @@ def _add_array(found: Inputs, path: Path | str, array: np.ndarray, run: Finished
 
 def _handed_on(path: Path | str, some: np.ndarray, first: int, run: Finished) -> np.ndarray:
     """Returns numbers as training hands them on: uint8 or float32."""
-    if some.dtype.kind == 'f' and not np.isfinite(some).all():
-        at = first + int(np.argwhere(~np.isfinite(some))[0][0])
-        raise UserError(f'{path} has a number that is not finite in example {at:,} (from 0)')
+    checks.check_finite(str(path), some, first)
     if run.unscaled or not run.images:
         return np.ascontiguousarray(some, np.float32)
     if some.dtype.kind in 'iu' and some.dtype not in (np.uint8, np.uint16):

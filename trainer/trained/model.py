@@ -2,17 +2,17 @@
 
 import zipfile
 from collections.abc import Callable
-from typing import Any
 
 import keras
 import ml_collections
 import numpy as np
 import tensorflow as tf
 
-from seedwise import references
+from seedwise import dotted, references
 from seedwise.errors import UserError
 from trainer import models
 from trainer.checkpoints import load_weights
+from trainer.loop.scaling import float_type, scaled
 from trainer.trained.finished import MODEL, Finished
 
 #: What Keras raises for a model that it cannot make without the code of a user's own classes, or will not (a lambda).
@@ -75,14 +75,10 @@ class Trained:
 
     def compute(self, inputs: tf.Tensor) -> tf.Tensor:
         """The computation of `probabilities`, the same as in training: scale, normalise, model, softmax."""
-        dtype = 'float64' if self.precision == 'float64' else 'float32'
-        scaled = tf.cast(inputs, dtype)
-        if inputs.dtype == tf.uint8:
-            scaled = scaled / 255
-        if self._run.moments:
-            mean, deviation = (tf.constant(x, dtype) for x in self._run.moments)
-            scaled = (scaled - mean) / deviation
-        return tf.nn.softmax(tf.cast(self.model(scaled, training=False), 'float32'))
+        dtype = float_type(self.precision)
+        moments = [tf.constant(x, dtype) for x in self._run.moments or ()]
+        logits = self.model(scaled(inputs, dtype, moments), training=False)
+        return tf.nn.softmax(tf.cast(logits, 'float32'))
 
 
 def _read(run: Finished, trust: bool) -> keras.Model:
@@ -118,7 +114,7 @@ def _of_own_code(run: Finished) -> keras.Model:
     assert own is not None
     if not own.file.is_file():
         raise UserError(f'{own.file}, which makes the model, is not there: copy it back, or train the run again')
-    config = ml_collections.ConfigDict(_tuples(run.config))
+    config = ml_collections.ConfigDict(dotted.with_tuples(run.config))
     config.model.name = f'{own.file}:{own.name}'
     references.check(own, 'model.name', references.FIELDS['model.name'], config.model.options)
     classes = len(run.class_names)
@@ -127,10 +123,3 @@ def _of_own_code(run: Finished) -> keras.Model:
             f'{run.workdir / "result.json"} does not name the classes: train the run again with this version'
         )
     return models.build(config, run.shape, classes, 1)
-
-
-def _tuples(value: Any) -> Any:
-    """Returns a config with the tuples that JSON has made lists of."""
-    if isinstance(value, dict):
-        return {key: _tuples(inner) for key, inner in value.items()}
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value

@@ -1,6 +1,8 @@
 """A study as the list of its runs: what is accepted, and in which words the rest is refused."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import ml_collections
@@ -10,7 +12,7 @@ import pytest
 from configs import default
 from seedwise.dotted import types
 from seedwise.errors import UserError
-from tests.helpers import compare
+from tests.helpers import ROOT, compare
 from trainer import results
 from trainer.compare import grid
 from trainer.compare.normalize import normalize
@@ -203,3 +205,9 @@ def test_a_wrong_command_ends_with_one_line(arguments, words):
     assert process.returncode == 2, err
     assert len(err.splitlines()) == 1
     assert re.search(words, err)
+
+
+def test_a_wrong_command_waits_for_no_slow_import():
+    code = "import sys, trainer.compare.__main__; print({'pandas', 'scipy', 'tensorflow', 'matplotlib'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, encoding='utf-8', timeout=60)
+    assert done.stdout == 'set()\n', done.stdout + done.stderr

@@ -100,12 +100,12 @@ def own(request, digits, tmp_path):
     """A run with a model of the user's own, and the model."""
     import ml_collections
 
+    from seedwise.dotted import with_tuples
     from trainer import models
-    from trainer.trained.model import _tuples
 
     folder = shutil.copytree(digits, tmp_path / 'own')
     (tmp_path / 'mine.py').write_text(OWN)
-    config = ml_collections.ConfigDict(_tuples(json.loads((folder / 'config.json').read_text())))
+    config = ml_collections.ConfigDict(with_tuples(json.loads((folder / 'config.json').read_text())))
     config.model.name, config.model.options = f'{tmp_path}/mine.py:{request.param}', {'width': 12}
     model = models.build(config, (28, 28, 1), 10, 1)
     model.save(folder / 'model.keras')

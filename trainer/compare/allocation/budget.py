@@ -149,8 +149,8 @@ class Budget:
             shortest = min(needed, key=lambda name: needed[name] or 0.0)
             self.refused.update(needed)
             raise self.too_short(
-                f'not one run fits in: a run of {shortest} takes about {in_words(needed[shortest] or 0.0)}, beside starting '
-                'and the report'
+                f'not one run fits in: a run of {shortest} takes about {in_words(needed[shortest] or 0.0)}, besides '
+                'starting and the report'
             )
 
     def too_short(self, why: str) -> TooShort:

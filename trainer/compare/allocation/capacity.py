@@ -7,6 +7,7 @@ from pathlib import Path
 
 from data_pipeline.sources import Location
 from seedwise import machine
+from trainer.compare.analysis.words import count
 from trainer.machine.hardware import Gpus, visible_gpus
 
 #: What a worker process takes without its data, in bytes. Measured as resident memory on 2 cores of an AMD EPYC (AVX-512),
@@ -63,8 +64,8 @@ def needs_of(config, location: Location) -> Needs:
 def plan(there: Machine, needs: Needs, asked: int = 0, runs: int | None = None) -> Plan:
     """Returns which workers are started: as many as fit, at least 1, and no more than there are runs.
 
-    Where a user asks for more workers than there are GPUs, they share them in turn: whoever says how many wants so many, as
-    with `n_jobs` of joblib and Optuna, and a small network leaves most of a GPU idle.
+    A user who asks for more workers than there are GPUs gets them, and they share the GPUs in turn: `n_jobs` of joblib and
+    Optuna does the same, and a small network leaves most of a GPU idle.
 
     Args:
       there: the machine.
@@ -93,8 +94,8 @@ def _shared(size: int, gpus: int, each: int) -> str:
     """Returns how many workers a GPU has, where that is more than one."""
     if size * each <= gpus:
         return ''
-    have = -(-size * each // gpus)
-    return f'{size} workers on {gpus} GPU{"s" * (gpus > 1)}: {"up to " * (size * each % gpus > 0)}{have} share each of them'
+    up_to = 'up to ' if size * each % gpus else ''
+    return f'{size} workers on {count(gpus, "GPU")}: {up_to}{math.ceil(size * each / gpus)} share each of them'
 
 
 def _left(there: Machine, needs: Needs, fit: int, without_memory: int, by_gpus: int, most: int) -> str:
@@ -105,11 +106,11 @@ def _left(there: Machine, needs: Needs, fit: int, without_memory: int, by_gpus: 
         if fit == without_memory:
             return f'{available}, and a run takes about {takes}'
         if fit < most:
-            instead = f'{fit} worker{"s" * (fit > 1)} instead of {without_memory}'
+            instead = f'{count(fit, "worker")} instead of {without_memory}'
             return f'{instead}: {available}, and each takes about {takes} {all_same.format(without_memory)}'
     elif there.gpus.names and fit < min(by_gpus, most):
-        cores = f'{there.cores} core{"s" * (there.cores > 1)} may be used, and each takes {needs.threads}'
-        workers = f'{fit} worker{"s" * (fit > 1)} on {len(there.gpus.names)} GPUs'
+        cores = f'{count(there.cores, "core")} may be used, and each takes {needs.threads}'
+        workers = f'{count(fit, "worker")} on {len(there.gpus.names)} GPUs'
         return f'{workers}: {cores} {all_same.format(by_gpus)}'
     return ''
 

@@ -206,7 +206,7 @@ class Timed(study.Plan):
 
 
 def stopping_while_running(plan: study.Plan, left: int) -> dict[str, Any]:
-    """Returns the fields of `report.stopping.Stopping` of a page that is written while `left` runs are to go."""
+    """Returns the fields of `report.text.stopping.Stopping` of a page that is written while `left` runs are to go."""
     return {
         'rule': ANYTIME if plan.at_every_look else FIXED,
         'until_decided': plan.at_every_look,
@@ -217,7 +217,7 @@ def stopping_while_running(plan: study.Plan, left: int) -> dict[str, Any]:
 
 
 def stopping_of(plan: study.Plan, frame: pd.DataFrame, unfinished: int) -> dict[str, Any]:
-    """Returns how the number of seeds came about: the fields of `report.stopping.Stopping`.
+    """Returns how the number of seeds came about: the fields of `report.text.stopping.Stopping`.
 
     A report of another number of seeds in the study's folder is an earlier look. After one, no verdict is by the rule of a
     fixed number of seeds.
@@ -254,7 +254,7 @@ def stopping_of(plan: study.Plan, frame: pd.DataFrame, unfinished: int) -> dict[
 
 
 def _other_seeds(plan: study.Plan) -> set[int]:
-    """Returns the seeds that are none of the study's, and with which runs of its variants have finished."""
+    """Returns seeds that the study does not name, and with which runs of its variants have finished."""
     names = [variant.name for variant in plan.compared()]
     files = [file for name in names for file in (plan.workdir / name).glob('*/result.json')]
     return {int(file.parent.name) for file in files if file.parent.name.isdecimal()} - {*plan.seeds}

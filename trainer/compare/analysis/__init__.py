@@ -1,1 +1,1 @@
-"""From numbers to conclusions. Imports nothing of ours but `seedwise.errors`."""
+"""From numbers to conclusions. Of our other packages it needs `seedwise` and the table of metrics (`trainer.metrics`)."""

@@ -27,7 +27,7 @@ from trainer.compare.analysis.statistics import ALPHA, CONFIDENCE, MOST_SEEDS, U
 #: Variance of the prior on effects in standard deviations. docs/statistics.md has the figures that it was chosen by.
 G = 4.0
 
-#: Up to this number of seeds a confidence sequence is told seed by seed, and then for a quarter more each time.
+#: Up to this number of seeds a confidence sequence has a look for each seed, and then for a quarter more each time.
 EACH = 60
 
 
@@ -73,7 +73,7 @@ def confidence_sequence(
 
 
 def numbers_of(seeds: int) -> list[int]:
-    """Returns after how many seeds a confidence sequence is told, the last of them `seeds`."""
+    """Returns after how many seeds a confidence sequence has a look; the last number is `seeds`."""
     found = list(range(1, min(seeds, EACH) + 1))
     while found and found[-1] < seeds:
         found.append(min(seeds, found[-1] + found[-1] // 4))

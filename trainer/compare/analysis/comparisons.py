@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trainer.compare.analysis import anytime
+from trainer.compare.analysis import any_pair, anytime
 from trainer.compare.analysis.rules import ANYTIME, FIXED, RULES
 from trainer.compare.analysis.statistics import (
     ALPHA,
@@ -34,10 +34,6 @@ BETTER, WORSE, SAME, UNDECIDED = 'better', 'worse', 'practically the same', 'und
 
 #: One seed carries a result if it makes up more than this share of the sum of squared differences from their median.
 CARRIED = 0.5
-
-
-#: Pairs of runs of two variants that are looked at one by one.
-MOST_PAIRS = 10**6
 
 
 @dataclass(frozen=True)
@@ -232,11 +228,6 @@ def compare(
     done = np.isfinite(left) & np.isfinite(right)
     finite, n = gained[done], int(done.sum())
     sd = sd_of(finite) if n > 1 else None
-    carried = None
-    if detail and n > 2:
-        spread = (finite - np.median(finite)) ** 2
-        if spread.sum() and spread.max() > CARRIED * spread.sum():
-            carried = seeds[done][int(spread.argmax())]
     with np.errstate(invalid='ignore'):
         related = float(np.corrcoef(left[done], right[done])[0, 1]) if n > 2 else math.nan
     share, share_low, share_high = superiority(gained - margin, confidence)
@@ -262,10 +253,10 @@ def compare(
         wins=int(np.sum(gained > margin)),
         ties=int(np.sum(gained == margin)),
         losses=int(np.sum(gained < margin)),
-        any_two=_any_two(left, right, margin),
+        any_two=any_pair.probability(left, right, margin),
         correlation=None if math.isnan(related) else related,
         p_sign_flip=sign_flip(finite - margin) if detail and n == len(gained) and rule == FIXED else None,
-        carried_by=carried,
+        carried_by=_carrier(finite, seeds[done]) if detail else None,
         rule=rule,
         p_signs=_signs(gained - margin) if rule == ANYTIME else None,
     )
@@ -282,8 +273,8 @@ def _unpaired(
         u, v = sd_x**2 / len(x), sd_y**2 / len(y)
         se, sd = math.sqrt(u + v), math.sqrt((sd_x**2 + sd_y**2) / 2)
         df = (u + v) ** 2 / (u**2 / (len(x) - 1) + v**2 / (len(y) - 1)) if u + v else len(x) + len(y) - 2.0
-    wins, ties, losses = _counts(left, right, margin)
-    share, low, high = _brunner_munzel(left, right, margin, confidence)
+    wins, ties, losses = any_pair.counts(left, right, margin)
+    share, low, high = any_pair.brunner_munzel(left, right, margin, confidence)
     found = Comparison(
         a=names[0],
         b=names[1],
@@ -312,52 +303,16 @@ def _unpaired(
     return _with_interval(found, confidence)
 
 
+def _carrier(differences: np.ndarray, seeds: pd.Index) -> Any:
+    """Returns the seed that alone makes up more than `CARRIED` of the spread of the differences; None: there is none."""
+    spread = (differences - np.median(differences)) ** 2 if len(differences) > 2 else np.zeros(1)
+    return seeds[int(spread.argmax())] if spread.max() > CARRIED * spread.sum() else None
+
+
 def _signs(excess: np.ndarray) -> float:
     """Returns the two-sided p-value of the sign e-process; ties say nothing."""
     won, lost = int((excess > 0).sum()), int((excess < 0).sum())
     return min(1.0, 2 * float(anytime.p_share(max(won, lost), won + lost)))
-
-
-def _brunner_munzel(
-    left: np.ndarray, right: np.ndarray, margin: float, confidence: float
-) -> tuple[float, float, float]:
-    """P(A > B + margin) of two runs with seeds of their own, a tie as a half, and its interval (Brunner & Munzel 2000)."""
-    share = _any_two(left, right, margin)
-    assert share is not None
-    if min(len(left), len(right)) < 2 or share in (0.0, 1.0):
-        return share, 0.0, 1.0  # the interval is not defined for fewer, and shrinks to a point for a clean sweep
-    from statsmodels.stats.nonparametric import rank_compare_2indep
-
-    finite = np.concatenate([left, right])
-    worst = finite[np.isfinite(finite)].min() - 1.0 - abs(margin)  # ranks only: any value below all others will do
-    ranks = [np.where(np.isfinite(x), x, worst) for x in (left, right + margin)]
-    low, high = rank_compare_2indep(*ranks).conf_int(alpha=1 - confidence)
-    return share, float(max(low, 0.0)), float(min(high, 1.0))
-
-
-def _any_two(left: np.ndarray, right: np.ndarray, margin: float) -> float | None:
-    if not len(left) or not len(right):
-        return None
-    wins, ties, losses = _counts(left, right, margin)
-    return (wins + 0.5 * ties) / (wins + ties + losses)
-
-
-def _counts(left: np.ndarray, right: np.ndarray, margin: float, most: int = MOST_PAIRS) -> tuple[int, int, int]:
-    """Returns in how many pairs of a run of each the first is better by more than the margin, just by it, and by less.
-
-    Of more than `most` pairs they are counted in sorted order: all pairs of 10,000 runs would take a minute and gigabytes.
-    """
-    pairs = len(left) * len(right)
-    if pairs <= most:
-        with np.errstate(invalid='ignore'):
-            gained = np.where(left[:, None] == right[None, :], 0.0, left[:, None] - right[None, :]) - margin
-        wins, ties = int((gained > 0).sum()), int((gained == 0).sum())
-    else:
-        ordered = np.sort(right)
-        below, up_to = (np.searchsorted(ordered, left - margin, side) for side in ('left', 'right'))
-        equal = np.where(np.isfinite(left), up_to - below, (up_to - below) * (margin == 0))
-        wins, ties = int(below.sum()), int(equal.sum())
-    return wins, ties, pairs - wins - ties
 
 
 def _with_interval(found: Comparison, confidence: float) -> Comparison:

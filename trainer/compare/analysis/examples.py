@@ -49,7 +49,7 @@ def crossed(values: np.ndarray, confidence: float = CONFIDENCE) -> Crossed:
     """
     s, n = values.shape
     if s < 2 or n < 2:
-        raise ValueError(f'want two or more seeds and examples, got {s} and {n}')
+        raise ValueError(f'expected two or more seeds and examples, got {s} and {n}')
     x = values.astype(float)
     mean = float(x.mean())
     rows, columns = x.mean(1), x.mean(0)

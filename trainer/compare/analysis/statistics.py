@@ -66,7 +66,7 @@ def estimate(
     """
     x = np.asarray(list(values), float)
     if not len(x) or not np.isfinite(x).all():
-        raise ValueError(f'want one or more finite values, got {x.tolist()}')
+        raise ValueError(f'expected one or more finite values, got {x.tolist()}')
     low, high = mean_interval(x, confidence)
     if low is not None:
         low, high = cut(low, high, x.min(), x.max(), bounds)
@@ -137,13 +137,6 @@ def wilson(k: float, n: int, confidence: float = CONFIDENCE) -> tuple[float, flo
     middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     reach = z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
     return float(max(middle - reach, 0.0)), float(min(middle + reach, 1.0))
-
-
-def share_interval(k: int, n: int, alpha: float = ALPHA) -> tuple[float, float]:
-    """Returns the exact interval of a share, k of n (Clopper & Pearson 1934): each end errs at most alpha / 2."""
-    low = special.betaincinv(k, n - k + 1, alpha / 2) if k else 0.0
-    high = special.betaincinv(k + 1, n - k, 1 - alpha / 2) if k < n else 1.0
-    return float(low), float(high)
 
 
 def sign_flip(excess: np.ndarray) -> float | None:

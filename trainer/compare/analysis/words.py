@@ -22,3 +22,8 @@ def p_value(p: float) -> str:
 def signed(value: float) -> str:
     """Returns a difference with its sign; what rounding leaves of two equal numbers is +0."""
     return f'{round(value, 9) + 0.0:+.3g}'
+
+
+def says_little(value: str) -> bool:
+    """Returns whether a value of an axis says nothing without the name of the axis."""
+    return value[:1].isdigit() or value in ('none', 'every', 'first', 'last')

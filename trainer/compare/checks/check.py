@@ -4,17 +4,16 @@ What verdicts and the report would trip over at the end is looked for here: clai
 or metrics which the study does not have, names that results or folders cannot have, and libraries that do not load.
 """
 
-import math
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from numbers import Real
 from typing import Any
 
 import ml_collections
 
 from seedwise.errors import UserError, unknown
 from trainer import metrics
+from trainer.compare.analysis.claims import is_number
 from trainer.compare.checks.check_claims import check_claim, check_reachable, measured, numbers, select
 from trainer.compare.grid import Variant
 from trainer.compare.tuning.space import AXIS
@@ -33,19 +32,8 @@ COLUMNS = (
 
 #: Those of a study that tunes.
 OF_TUNING = (
-    *(
-        AXIS,
-        'learning_rate',
-        'low',
-        'high',
-        'replicate',
-        'rung',
-        'chosen',
-        'at_end',
-        'examples_granted',
-        'examples_seen',
-    ),
-    'tuning_examples',
+    *(AXIS, 'learning_rate', 'low', 'high', 'replicate', 'rung', 'chosen', 'at_end'),
+    *('examples_granted', 'examples_seen', 'tuning_examples'),
 )
 
 
@@ -124,7 +112,7 @@ def _check_margins(study: ml_collections.ConfigDict, columns: Sequence[str]) -> 
     for metric, margin in margins.items():
         if metric not in columns:
             raise unknown('metric in margins', metric, columns)
-        if not _is_number(margin) or margin <= 0:
+        if not is_number(margin) or margin <= 0:
             raise UserError(f'margins.{metric} is {margin!r}: it must be a number above 0, in the unit of the metric')
         check_reachable(f'margins.{metric}', metric, margin)
 
@@ -162,7 +150,7 @@ def _check_row(where: str, row: Mapping[str, Any], variants: Sequence[Variant]) 
     _check_keys(where, row, ('variant', *tested), tested)
     select(where, row['variant'], variants)
     for metric in tested:
-        if metric in row and not _is_number(row[metric]):
+        if metric in row and not is_number(row[metric]):
             raise UserError(f'{metric} of {where} is {row[metric]!r}: it must be a number')
 
 
@@ -172,13 +160,9 @@ def _check_curve(where: str, curve: Mapping[str, Any], variants: Sequence[Varian
     if curve['metric'] not in measured(variants):
         raise unknown(f'metric of {where}', curve['metric'], measured(variants))
     for key in CURVE[2:]:
-        if not isinstance(curve[key], tuple | list) or not all(map(_is_number, curve[key])):
+        if not isinstance(curve[key], tuple | list) or not all(map(is_number, curve[key])):
             raise UserError(f'{key} of {where} must be a tuple of numbers')
     if len(curve['epochs']) != len(curve['values']):
         raise UserError(
             f'{where} has {len(curve["epochs"])} epochs and {len(curve["values"])} values: as many are needed'
         )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)

@@ -84,7 +84,7 @@ def select(where: str, selector: Any, variants: Sequence[Variant]) -> list[Varia
     """Returns the variants that a selector addresses, which are some.
 
     Raises:
-      UserError: it names an axis or a value that there is not, or a combination that there is not.
+      UserError: it names an axis, a value or a combination of values that does not exist.
     """
     if not isinstance(selector, Mapping):
         raise UserError(f'{where} is {selector!r}: it must be a mapping of axis -> value')

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import math
 import os
 import re
 import signal
@@ -28,7 +29,7 @@ POLL_SECONDS = 0.5
 TAIL_BYTES = 4000
 
 #: Give up after this many workers in a row have died before becoming ready.
-MOST_STILLBORN = 3
+MOST_FAILED_STARTS = 3
 
 #: Compiled programs after which a worker is replaced: TensorFlow keeps all it has compiled, some 10 MB each.
 MOST_PROGRAMS = 100
@@ -62,7 +63,7 @@ class Pool:
         work = Work(specs, limits.may_start)
         workers = self._workers
         plan = self._plan(specs)
-        stillborn = 0
+        failed_starts = 0
         stop: list[int] = []
         with stop_requests(stop.append):
             try:
@@ -81,12 +82,12 @@ class Pool:
                         answer = worker.answer()
                         if answer is None:
                             workers.remove(worker)
-                            last_words = worker.end()
-                            stillborn = 0 if worker.ready else stillborn + 1
+                            output = worker.end()
+                            failed_starts = 0 if worker.ready else failed_starts + 1
                             if worker.spec:
-                                on_event(Event('failed', worker.spec, last_words))
-                            elif stillborn == MOST_STILLBORN:
-                                raise UserError(f'workers do not start: {last_words}')
+                                on_event(Event('failed', worker.spec, output))
+                            elif failed_starts == MOST_FAILED_STARTS:
+                                raise UserError(f'workers do not start: {output}')
                             continue
                         spec, worker.spec = worker.spec, None
                         if spec:
@@ -200,7 +201,7 @@ class Work:
                 group = self._untouched.popleft()
             else:
                 longest = max(self._taken.values(), key=len, default=collections.deque())
-                group = collections.deque(longest.pop() for _ in range(-(-len(longest) // 2)))
+                group = collections.deque(longest.pop() for _ in range(math.ceil(len(longest) / 2)))
                 group.reverse()
             self._taken[worker] = group
         return group.popleft() if group else None

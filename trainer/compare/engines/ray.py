@@ -13,11 +13,13 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from data_pipeline.sources import Location
 from seedwise.errors import Interrupted, UserError
 from seedwise.signals import stop_requests
 from trainer.compare.allocation import capacity
+from trainer.compare.analysis.words import count
 from trainer.compare.engines import local
 from trainer.compare.engines.base import NO_LIMITS, Event, Limits
 from trainer.compare.engines.worker import SAVE_SECONDS, program_key
@@ -27,7 +29,6 @@ from trainer.compare.grid import RunSpec
 MOST_LOST = 5
 
 INSTALL = "--engine=ray needs Ray: pip install 'seedwise[ray]', or pip install -e '.[ray]' in a checkout"
-
 
 #: Ray's name for the memory of a node, in bytes.
 MEMORY = 'memory'
@@ -44,7 +45,7 @@ class Holder:
     def ready(self) -> str:
         """Starts the worker process, which takes seconds; returns '' or why it does not start."""
         self._worker = local.Worker(self._location)
-        return '' if self._worker.answer() else self._last_words()
+        return '' if self._worker.answer() else self._output_at_end()
 
     def run(self, config, workdir: Path, test: bool, rungs: Sequence[float] = ()) -> tuple[str, str]:
         """Trains a run, as `worker.Trainer.run`; returns (kind, error) of an `Event`."""
@@ -55,20 +56,21 @@ class Holder:
         new_program, self._program_key = key != self._program_key, key
         if self._worker and new_program and self._worker.programs == local.MOST_PROGRAMS:
             self._worker.send(None)  # it ends, and another takes its place
-            self._last_words()
+            self._output_at_end()
         if self._worker is None and (error := self.ready()):
             return 'failed', error
         assert self._worker is not None
         self._worker.programs += new_program
         self._worker.send((config, workdir, test, rungs))
-        return self._worker.answer() or ('failed', self._last_words())
+        return self._worker.answer() or ('failed', self._output_at_end())
 
     def stop(self) -> None:
         """Has the run under way saved; `run` then returns."""
         if self._worker:
             self._worker.stop()
 
-    def _last_words(self) -> str:
+    def _output_at_end(self) -> str:
+        """Waits until the worker process has ended, lets go of it, and returns the last of its output."""
         assert self._worker is not None
         output, self._worker = self._worker.end(), None
         return output
@@ -106,27 +108,11 @@ class RayEngine:
             return
         ray = self._ray
         self._connect()
-        needs = self._needs(specs[0].config)
-        nodes = [node['Resources'] for node in ray.nodes() if node['Alive']]
-        by_cores, room = (sum(_room(node, needed) for node in nodes) for needed in (needs | {MEMORY: 0}, needs))
-        if not (self._size or by_cores):  # where --workers says how many, the cluster may be one that grows
-            what = ', '.join(f'{kind} {count}' for kind, count in needs.items() if kind != MEMORY)
-            raise UserError(f'the Ray cluster has no node with what one run takes: {what}')
-        size = min(self._size or max(1, room), len(specs))
-        if not self._size and size < min(by_cores, len(specs)) and not self._reported:
-            print(
-                f'{size} worker{"s" * (size > 1)} instead of {by_cores}: each takes about {needs[MEMORY] / 2**30:.1f} GiB '
-                f'of the memory of the Ray cluster (--workers={by_cores} starts them all the same)',
-                file=sys.stderr,
-            )
-            self._reported = True
+        size, options = self._plan(specs)
         work = local.Work(specs, limits.may_start)
-        # A user who gives --workers knows what they take.
-        reserved = needs[MEMORY] if room and not self._size and any(MEMORY in node for node in nodes) else None
-        options = {'num_cpus': needs['CPU'], 'num_gpus': needs.get('GPU', 0), 'memory': reserved}
         holder = ray.remote(max_concurrency=2, **options)(Holder)
         calls: dict = {}  # a call under way -> (actor, its run or None)
-        stillborn = 0
+        failed_starts = 0
 
         def start_actor() -> None:
             actor = holder.remote(self._location)
@@ -152,13 +138,13 @@ class RayEngine:
                         if spec:
                             on_event(Event(answer[0], spec, answer[1]) if answer else self._node_lost(spec))
                         elif answer:
-                            stillborn += 1
-                        if stillborn == local.MOST_STILLBORN * size:
+                            failed_starts += 1
+                        if failed_starts == local.MOST_FAILED_STARTS * size:
                             raise UserError(f'workers do not start: {answer}')
                         if answer is None or (answer and not spec):
                             start_actor()
                             continue
-                        stillborn = 0
+                        failed_starts = 0
                         spec = work.next_for(actor)
                         if spec:
                             spec.workdir.mkdir(parents=True, exist_ok=True)
@@ -191,6 +177,26 @@ class RayEngine:
             why = str(error).strip().splitlines()[0]
             raise UserError(f'no Ray cluster ({why}): start one with `ray start --head`, or set RAY_ADDRESS') from error
 
+    def _plan(self, specs: Sequence[RunSpec]) -> tuple[int, dict[str, Any]]:
+        """Returns how many actors to start for runs, and what Ray reserves for each. Reports once if memory limits them."""
+        needs = self._needs(specs[0].config)
+        nodes = [node['Resources'] for node in self._ray.nodes() if node['Alive']]
+        by_cores, room = (sum(_room(node, needed) for node in nodes) for needed in (needs | {MEMORY: 0}, needs))
+        if not (self._size or by_cores):  # where --workers says how many, the cluster may be one that grows
+            what = ', '.join(f'{kind} {number}' for kind, number in needs.items() if kind != MEMORY)
+            raise UserError(f'the Ray cluster has no node with what one run takes: {what}')
+        size = min(self._size or max(1, room), len(specs))
+        if not self._size and size < min(by_cores, len(specs)) and not self._reported:
+            print(
+                f'{count(size, "worker")} instead of {by_cores}: each takes about {needs[MEMORY] / 2**30:.1f} GiB of the '
+                f'memory of the Ray cluster (--workers={by_cores} starts them all the same)',
+                file=sys.stderr,
+            )
+            self._reported = True
+        # A user who gives --workers knows what they take.
+        reserved = needs[MEMORY] if room and not self._size and any(MEMORY in node for node in nodes) else None
+        return size, {'num_cpus': needs['CPU'], 'num_gpus': needs.get('GPU', 0), 'memory': reserved}
+
     def _needs(self, config) -> dict[str, int]:
         """Returns what one run takes: on a cluster with GPUs, one for each replica."""
         needs = capacity.needs_of(config, self._location)
@@ -218,5 +224,7 @@ class RayEngine:
 def _room(node: Mapping[str, float], needs: Mapping[str, int]) -> int:
     """Returns how many runs a node has room for; one that does not say how much memory it has is taken to have enough."""
     return min(
-        int(node.get(kind, 0)) // count for kind, count in needs.items() if count and (kind in node or kind != MEMORY)
+        int(node.get(kind, 0)) // needed
+        for kind, needed in needs.items()
+        if needed and (kind in node or kind != MEMORY)
     )

@@ -195,7 +195,7 @@ def with_numbers(runs: pd.DataFrame, metrics: Mapping[str, str]) -> pd.DataFrame
 
 
 def known_of_all(runs: pd.DataFrame, metrics: Mapping[str, str]) -> dict[str, str]:
-    """Returns the metrics without those that some completed run has no value of, which is said: means would not compare."""
+    """Returns the metrics that every completed run has, with a warning for each other one: its means would not compare."""
     known = dict(metrics)
     completed = runs[runs['status'] == 'completed'] if len(runs) else runs
     for metric in metrics:

@@ -26,12 +26,12 @@ from trainer.compare.report import tables
 from trainer.compare.report.charts import figures
 from trainer.compare.report.contents import Page
 from trainer.compare.report.layout import by_seed
-from trainer.compare.report.screen import WIDTH
+from trainer.compare.report.screen import WIDTH, cut
 from trainer.compare.report.text import reproduce
 from trainer.compare.report.text.questions import order_of
 from trainer.compare.report.text.sentences import Ranked
 from trainer.compare.report.write import environment
-from trainer.results import write_json
+from trainer.results import write_utf8
 
 #: What a cell of the table of claims says where a data set's study does not judge the claim.
 NOT_ASKED = '–'
@@ -93,8 +93,8 @@ def write_over_datasets(
     )
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / 'table.csv', _table(workloads).to_csv(index=False, float_format='%.6g').rstrip())
-    write_json(folder / 'index.html', html)
+    write_utf8(folder / 'table.csv', _table(workloads).to_csv(index=False, float_format='%.6g').rstrip())
+    write_utf8(folder / 'index.html', html)
     return [*(line for workload in workloads for line in _lines(workload)), *textwrap.wrap(missing, WIDTH)]
 
 
@@ -251,10 +251,6 @@ def _lines(workload: Workload) -> list[str]:
     width = min(max(len(row.name) for row in found.rows), WIDTH - 48)
     for number, row in enumerate(found.rows, start=1):
         near = '' if math.isnan(row.score) else f'profile {row.score:.2f}  '
-        name = row.name if len(row.name) <= width else f'{row.name[: width - 1]}…'
-        lines.append(
-            f'{number:>3}  {name:<{width}}  rank {row.rank:.2f}  best on {row.best}  {near}{row.standing}'.rstrip()[
-                :WIDTH
-            ]
-        )
+        line = f'{number:>3}  {cut(row.name, width):<{width}}  rank {row.rank:.2f}  best on {row.best}  {near}{row.standing}'
+        lines.append(line.rstrip()[:WIDTH])
     return [*lines, *textwrap.wrap(workload.sentence, WIDTH), '']

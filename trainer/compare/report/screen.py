@@ -58,7 +58,7 @@ def _ranking(ranked: Ranked, dataset: str, seeds: str) -> list[str]:
         if own:
             numbers = f'{tables.number(own.mean)} {tables.interval(own.low, own.high)}'.rstrip()
         more = f'{place.diverged} diverged' if place.diverged and own else ''
-        line = f'{number:>3}  {_cut(place.name, width):<{width}}  {numbers:<24}  {place.standing:<9} {more}'
+        line = f'{number:>3}  {cut(place.name, width):<{width}}  {numbers:<24}  {place.standing:<9} {more}'
         found.append(line.rstrip()[:WIDTH])
     if len(ranked.places) > MOST_SHOWN:
         found.append(f'     and {len(ranked.places) - MOST_SHOWN} more')
@@ -73,5 +73,6 @@ def _claim(verdict: Verdict) -> list[str]:
     return found
 
 
-def _cut(name: str, width: int) -> str:
+def cut(name: str, width: int) -> str:
+    """Returns a name of at most `width` characters; what is cut off is replaced by an ellipsis."""
     return name if len(name) <= width else f'{name[: width - 1]}…'

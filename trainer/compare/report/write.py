@@ -26,7 +26,7 @@ from trainer.compare.report.contents import Page
 from trainer.compare.report.layout import METRICS
 from trainer.compare.report.page import page_of
 from trainer.compare.report.text import reproduce
-from trainer.results import write_bytes, write_json
+from trainer.results import write_bytes, write_json, write_utf8
 
 
 def write_report(
@@ -88,12 +88,12 @@ def write_report(
         write_bytes(folder / 'plots' / f'{plot.name}.svg', plot.standalone.encode())
         write_bytes(folder / 'plots' / f'{plot.name}.png', plot.png)
     # Numbers in full for machines, in digits that mean something for people.
-    write_json(folder / 'table.csv', page.table.to_csv(index=False, float_format='%.6g').rstrip())
+    write_utf8(folder / 'table.csv', page.table.to_csv(index=False, float_format='%.6g').rstrip())
     caption = tables.escaped(page.caption, tables.MARKDOWN)
-    write_json(folder / 'table.md', f'{caption}\n\n{tables.to_markdown(page.printed)}'.rstrip())
-    write_json(folder / 'table.tex', tables.to_latex(page.printed, page.caption).rstrip())
+    write_utf8(folder / 'table.md', f'{caption}\n\n{tables.to_markdown(page.printed)}'.rstrip())
+    write_utf8(folder / 'table.tex', tables.to_latex(page.printed, page.caption).rstrip())
     write_json(folder / 'claims.json', page.claims_as_data())
-    write_json(folder / 'index.html', html)  # last: if the disk is full before it, the old page is still whole
+    write_utf8(folder / 'index.html', html)  # last: if the disk is full before it, the old page is still whole
     return page
 
 

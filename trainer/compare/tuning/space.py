@@ -93,7 +93,7 @@ def space_in(tier: str, by_value: Mapping[str, Any], variant: Variant) -> Space:
         if not ok or not low < high or (drawn[0] == 'log' and low <= 0) or (drawn[0] == 'log_1m' and high >= 1):
             raise UserError(
                 f'tune.tiers.{tier}: {path} is drawn from {drawn!r}: it must be (scale, low, high) with low < high, scale '
-                f'one of {", ".join(SCALES)}; log wants low > 0, log_1m wants high < 1'
+                f'one of {", ".join(SCALES)}; log needs low > 0, log_1m needs high < 1'
             )
         space[path] = tuple(drawn)
     if not space:

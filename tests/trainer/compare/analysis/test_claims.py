@@ -10,7 +10,6 @@ import pytest
 
 from seedwise.errors import UserError
 from trainer.compare.analysis.claims import NEEDS, parse
-from trainer.compare.analysis.claims.selection import column, label
 from trainer.compare.analysis.claims.verdicts import KINDS, verdict, verdicts
 
 NOISE = 0.001 * np.array([0.3, -0.5, 0.2, 0.6, -0.4, -0.2, 0.5, -0.3, 0.1, -0.3])  # ten seeds, mean 0
@@ -354,13 +353,6 @@ def test_a_verdict_is_plain_data():
     assert json.loads(json.dumps(dataclasses.asdict(found), allow_nan=False))['result'] == 'holds'
 
 
-def test_labels_read_as_words():
-    assert label({'optimizer': 'Nadam', 'loss': 'CCE'}) == 'Nadam + CCE'
-    assert label({'layers': '5', 'optimizer': ('SGD', 'Adam')}) == 'layers 5 + SGD or Adam'
-    assert label({'learning_rate': '1e-4', 'dropout': 'none'}) == 'learning rate 1e-4 + dropout none'
-    assert label({}) == 'all variants'
-
-
 @pytest.mark.parametrize(
     ('claim', 'message'),
     [
@@ -383,27 +375,3 @@ def test_a_claim_that_cannot_be_tested_says_what_can(claim, message):
 def test_every_kind_has_a_judge():
     assert set(KINDS) == set(NEEDS)
     assert parse({'id': 'x', 'kind': 'best', 'a': {}}).better == 'max'
-
-
-@pytest.mark.parametrize(
-    'metric',
-    [
-        '@pd.io.common.os.system("touch boom") * test_loss',
-        'test_loss.to_csv("boom")',
-        '__import__("os").system("touch boom")',
-        'test_loss.__class__',
-        '[test_loss for x in (1,)][0]',
-        'test_loss if test_loss else 1',
-        'x := test_loss',
-        'lambda: test_loss',
-        'sqrt(sqrt)',
-        '9 ** 9 ** 9 ** "9"',
-        f'{"-" * 100_000}test_loss',
-    ],
-    ids=lambda text: text[:20],
-)
-def test_an_expression_is_data_and_runs_nothing(tmp_path, monkeypatch, metric):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError):
-        column(ADAM_LEADS, metric)
-    assert list(tmp_path.iterdir()) == []

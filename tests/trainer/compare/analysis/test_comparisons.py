@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from trainer.compare.analysis import any_pair
 from trainer.compare.analysis.comparisons import (
     BETTER,
     SAME,
     UNDECIDED,
     WORSE,
-    _counts,
     compare,
     compare_all,
 )
@@ -180,7 +180,7 @@ def test_all_pairs_are_one_family():
 def test_pairs_of_many_runs_are_counted_in_sorted_order(margin):
     rng = np.random.default_rng(0)
     left, right = (np.where(rng.uniform(size=60) < 0.1, -np.inf, rng.integers(0, 9, 60) / 4) for _ in range(2))
-    assert _counts(left, right, margin, most=0) == _counts(left, right, margin)
+    assert any_pair.counts(left, right, margin, most=0) == any_pair.counts(left, right, margin)
 
 
 def test_a_seed_that_carries_the_result_is_named():

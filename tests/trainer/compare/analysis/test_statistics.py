@@ -22,7 +22,6 @@ from trainer.compare.analysis.statistics import (
     partial_conjunction,
     prediction_reach,
     seeds_needed,
-    share_interval,
     sign_flip,
     superiority,
     to_target,
@@ -111,7 +110,6 @@ def test_corrections_and_shares_are_those_of_statsmodels():
     assert false_discovery_rate(p.tolist()) == pytest.approx(multipletests(p, method='fdr_bh')[1])
     for k, n in ((0, 10), (3, 10), (10, 10)):
         assert wilson(k, n) == pytest.approx(proportion_confint(k, n, method='wilson'), abs=1e-12)
-        assert share_interval(k, n) == pytest.approx(proportion_confint(k, n, method='beta'), abs=1e-12)
 
 
 def test_partial_conjunction_by_hand():
@@ -150,12 +148,6 @@ def test_mean_interval_of_one_column():
 def test_one_more_run_falls_into_the_prediction_interval_by_hand():
     # t(4, 0.975) = 2.776445, times sd 2 times sqrt(1 + 1/5) = 1.095445.
     assert prediction_reach(5, 2.0) == pytest.approx(2.776445 * 2 * 1.095445, abs=1e-5)
-
-
-def test_an_exact_interval_of_a_share():
-    # Of 0 of 10 the upper end solves (1 - p)^10 = 0.025: 1 - 0.025^(1/10) = 0.308497.
-    assert share_interval(0, 10) == pytest.approx((0, 0.308497), abs=1e-6)
-    assert share_interval(10, 10) == pytest.approx((1 - 0.308497, 1), abs=1e-6)
 
 
 def test_sign_flips_by_hand():

@@ -1,85 +1,26 @@
 """Nothing that can be checked before is found out after: what verdicts and the report need is checked first."""
 
 import importlib
-import itertools
-import json
 import math
 import sys
 from pathlib import Path
 
-import ml_collections
-import numpy as np
-import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from configs import default
-from seedwise.dotted import get
 from seedwise.errors import UserError
+from tests.trainer.compare.checks.studies import TUNE, checked, claim, curve, row, study, tune
 from tests.trainer.compare.pretended import result_of
 from trainer import results
 from trainer.compare import __main__ as command
 from trainer.compare import grid, normalize, runs
-from trainer.compare.analysis.claims import NEEDS
 from trainer.compare.analysis.claims.selection import label
-from trainer.compare.analysis.claims.verdicts import verdict
 from trainer.compare.checks import check
 from trainer.compare.report import tables
-from trainer.compare.report.charts import figures, plots
 from trainer.compare.report.layout import layout_of
-from trainer.compare.report.write import write_report
 from trainer.compare.study import MADE_OF, Plan
 from trainer.compare.tuning.search import score
 
 STUDIES = [path.stem for path in Path(command.__file__).parents[2].glob('configs/studies/[!_]*.py')]
-
-
-def study(**fields) -> ml_collections.ConfigDict:
-    """Returns a study of two optimizers x two losses, with validation, and with these fields, by dotted path."""
-    config = ml_collections.ConfigDict()
-    config.base = default.get_config()
-    config.base.data.name, config.base.data.validation = 'digits', 200
-    config.axes = {
-        'optimizer': {name: {'optimizer': {'name': name}} for name in ('Adam', 'SGD')},
-        'loss': {'CCE': {}, 'MSE': {'loss': {'name': 'mean_squared_error'}}},
-    }
-    config.seeds = 2
-    for path, value in fields.items():
-        parent, _, key = path.rpartition('.')
-        (get(config, parent) if parent else config)[key] = value
-    return config
-
-
-TUNE = {
-    'trials': 2,
-    'metric': 'validation_accuracy',
-    'tiers': {'rate': {name: {'optimizer': {'learning_rate': ('log', 1e-4, 1.0)}} for name in ('Adam', 'SGD')}},
-}
-
-
-def checked(config: ml_collections.ConfigDict) -> Plan:
-    grid.prepare(config)
-    plan = Plan(config, Path('/nowhere'), 0, 1)
-    check.check_report(config, plan.everything())
-    return plan
-
-
-def claim(**fields):
-    return {'claims': ({'id': 'x', 'kind': 'better', 'a': {'optimizer': 'Adam'}, 'b': {'optimizer': 'SGD'}} | fields,)}
-
-
-def row(**fields):
-    return {'paper': {'reference': 'x', 'table': ({'variant': {'optimizer': 'Adam'}} | fields,)}}
-
-
-def curve(**fields):
-    usual = {'variant': {'optimizer': 'Adam'}, 'metric': 'train_loss', 'epochs': (1, 2), 'values': (0.5, 0.25)}
-    return {'paper': {'reference': 'x', 'curves': (usual | fields,)}}
-
-
-def tune(**fields):
-    return {'tune': TUNE | fields}
 
 
 SENSITIVE = {'kind': 'less_sensitive', 'metric': 'validation_accuracy', 'margin': 0.01}
@@ -249,121 +190,6 @@ def test_the_studies_that_come_with_us_pass(name):
     checked(importlib.import_module(f'configs.studies.{name}').get_config())
 
 
-# What passes can be judged and reported ------------------------------------------------------------------------------
-
-
-def finished(plan: Plan, trials: bool = False) -> pd.DataFrame:
-    """Results of all runs, as `runs.read` returns them, or of trials."""
-    rng, rows = np.random.default_rng(0), []
-    for variant, seed in itertools.product(plan.everything(), range(2)):
-        if trials and variant.labels.get('tuning', 'default') == 'default':
-            continue
-        splits = ['train', *['test'] * (not trials), *['validation'] * bool(variant.config.data.validation)]
-        numbers = {f'{s}_{m}': float(rng.uniform()) for s in splits for m in ('accuracy', 'loss')}
-        during = {k: v for k, v in numbers.items() if variant.config.test_every_evaluation or not k.startswith('test')}
-        row = dict(variant.labels) | {'variant': variant.name, 'seed': seed, 'status': 'completed'} | numbers
-        row |= {'history': [{'epoch': 1.0, 'step': 12, 'seconds': 0.1} | during], 'parameters': 10, 'steps': 12}
-        row |= {f'seconds_{part}': 1.0 for part in ('total', 'training', 'evaluation', 'startup')}
-        row |= {'learning_rate': 10.0 ** -rng.uniform(1, 3), 'low': 1e-4, 'high': 1.0} if trials else {}
-        rows.append(row)
-    columns = ['validation_accuracy', 'validation_loss', 'test_accuracy', 'test_loss']
-    frame = pd.DataFrame(rows)
-    return frame.reindex(columns=[*frame, *(c for c in columns if c not in frame)])
-
-
-SELECTORS = st.dictionaries(
-    st.sampled_from(['optimizer', 'loss', 'tuning', 'variant', 'nothing']),
-    st.sampled_from(['Adam', 'SGD', 'CCE', 'rate', ('Adam', 'SGD'), ('CCE', 'MSE'), 3, None]),
-    max_size=2,
-)
-METRICS = ['test_accuracy', 'train_loss', 'validation_loss - test_loss', 'seconds_total', 'steps', 'nothing', '1', '']
-CLAIMS = st.fixed_dictionaries(
-    {'id': st.just('x'), 'kind': st.sampled_from([*NEEDS, 'nothing']), 'a': SELECTORS},
-    optional={
-        'b': st.one_of(SELECTORS, st.lists(SELECTORS, max_size=2).map(tuple), st.none()),
-        'where': SELECTORS,
-        'metric': st.sampled_from(METRICS),
-        'matched': st.sampled_from([(), ('loss',), ('loss', 'optimizer'), ('nothing',)]),
-        'reduce': st.sampled_from(['mean', 'best']),
-        'select_by': st.sampled_from(METRICS),
-        'margin': st.sampled_from([0, 0.1, 1, -1, 'much']),
-        'value': st.sampled_from([0.5, 1, None, float('nan')]),
-        'target': st.sampled_from([0.5, None]),
-        'unit': st.sampled_from(['epoch', 'seconds']),
-        'quantifier': st.sampled_from(['all', 'any']),
-        'alpha': st.sampled_from([0.05, 0.5]),
-    },
-)
-
-
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
-@given(CLAIMS, st.booleans(), st.booleans())
-def test_a_claim_that_passes_can_be_judged(made, tuned, validated):
-    config = study(claims=(made,), **{'base.data.validation': 200 * validated})
-    if tuned:
-        config.tune, config.base.data.validation = TUNE, 200
-    try:
-        plan = checked(config)
-    except UserError:
-        return
-    [settled] = config.claims
-    found = verdict(settled, finished(plan), finished(plan, trials=True) if tuned else None)
-    assert found.result in ('holds', 'does not hold', 'undecided')
-    assert found.seeds, found.sentence  # it is about runs that there are
-
-
-NAMES = {
-    'numbers': {64: {}, 128: {}, -0.1: {}},
-    'truths': {True: {}, False: {}},
-    'tuples': {(64, 32): {}, (64,): {}},
-    'mixed': {'none': {}, 0.1: {}, 1: {}},
-    'odd': {'a b': {}, 'a/c': {}, 'größer 🙂': {}, '-': {}, '$\\x$': {}, '<b>&"': {}, '_y': {}, '%d{}': {}, '-5': {}},
-    'long': {'x' * 300: {}, 'y' * 300: {}},
-}
-
-
-@pytest.mark.parametrize(
-    'kind', [kind if kind in ('mixed', 'odd', 'long') else pytest.param(kind, marks=pytest.mark.slow) for kind in NAMES]
-)
-def test_every_value_of_an_axis_that_is_accepted_can_be_reported(tmp_path, monkeypatch, kind):
-    """Two axes of such values, with a claim about one of them and a paper's number and curve of it.
-
-    Slow for those that 'mixed' has one of.
-    """
-    monkeypatch.setitem(figures.STYLE, 'savefig.dpi', 20)  # PNGs of full size would take half of the time
-    values = NAMES[kind]
-    first, second = list(values)[:2]
-    config = study()
-    # 'model' makes a chart for each of its values, and 'name' is what many columns are called.
-    config.axes = {'name': values, 'model': {value: {} for value in list(values)[:2]}}
-    config.claims = ({'id': 'x', 'kind': 'better', 'a': {'name': first}, 'b': {'name': second}},)
-    config.paper = {'reference': 'x'}
-    config.paper.table = ({'variant': {'name': first, 'model': second}, 'test_accuracy': 0.9},)
-    config.paper.curves = (curve(variant={'name': first, 'model': second})['paper']['curves'][0],)
-    plan = checked(config)
-    frame = finished(plan).assign(dataset=None)
-    assert len(plan.variants) == 2 * len(values)
-    for variant in plan.variants:
-        (tmp_path / variant.name).mkdir()
-        assert Path(variant.name).name == variant.name
-    write_report(config, frame, None, tmp_path / 'report', study_name='small', dataset_name='mnist', command='')
-    claims = json.loads((tmp_path / 'report' / 'claims.json').read_text(encoding='utf-8'))
-    assert claims['claims'][0]['seeds'] == 2
-    table = pd.read_csv(tmp_path / 'report' / 'table.csv', dtype=str, keep_default_na=False)
-    assert set(table['name']) == {str(value) for value in values}
-    assert (table['test_accuracy_paper'] != '').sum() == 1
-
-
-def test_an_axis_may_be_called_as_a_column_that_a_chart_adds():
-    config = study(axes={'batch': {'a': {}, 'b': {}}, 'name': {'c': {}, 'd': {}}})
-    frame = finished(checked(config))
-    layout = layout_of(config, frame)
-    _, (axes,) = figures.canvas(200)
-    plots.draw_intervals(axes, frame, tables.summary(frame, layout), layout, 'test_accuracy', {}, 'digits')
-    seeds = [line for line in axes.lines if line.get_marker() == '|']
-    assert sum(len(line.get_xdata()) for line in seeds) == len(frame)
-
-
 @pytest.mark.parametrize(
     ('selector', 'words'),
     [
@@ -431,7 +257,7 @@ def test_of_shards_that_find_all_finished_one_reports_until_something_has_change
     def reports(about='x') -> bool:
         plan = Plan(config, tmp_path, 1, 2)
         again = plan.reports(plan.runs(), about)
-        results.write_json(tmp_path / 'report' / MADE_OF, plan.made_of(plan.runs(), about))
+        results.write_utf8(tmp_path / 'report' / MADE_OF, plan.made_of(plan.runs(), about))
         return again
 
     (tmp_path / 'report').mkdir()

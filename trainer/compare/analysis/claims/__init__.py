@@ -1,4 +1,4 @@
-"""Claims as data: what a paper (or we) say of a study's variants, in a form that runs can be held against."""
+"""Claims as data: what a paper, or the study itself, says of its variants, in a form that runs can be held against."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -107,7 +107,7 @@ def parse(claim: Mapping[str, Any]) -> Claim:
     """Returns the claim of a study file.
 
     Raises:
-      UserError: a field, kind or value that there is not, one that lacks, or one of the wrong type.
+      UserError: a field or a kind is unknown, one is missing, or a value is not accepted.
     """
     names = [f.name for f in fields(Claim)]
     for key in claim:
@@ -139,7 +139,8 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Returns whether a value is a finite number; True and False are not."""
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
@@ -161,8 +162,8 @@ TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     'goal': (lambda value: value is None or value in GOALS, "'max' or 'min'"),
     'matched': (lambda value: _are(value, _is_text), 'a tuple of axes'),
-    **dict.fromkeys(('value', 'target'), (lambda value: value is None or _is_number(value), 'a number')),
-    'margin': (lambda value: _is_number(value) and value >= 0, 'a number of at least 0'),
-    'alpha': (lambda value: _is_number(value) and 0 < value < 1, 'a number above 0 and below 1'),
+    **dict.fromkeys(('value', 'target'), (lambda value: value is None or is_number(value), 'a number')),
+    'margin': (lambda value: is_number(value) and value >= 0, 'a number of at least 0'),
+    'alpha': (lambda value: is_number(value) and 0 < value < 1, 'a number above 0 and below 1'),
     'paired': (lambda value: isinstance(value, bool), 'True or False'),
 }

@@ -110,6 +110,8 @@ def settings_of(claim: Claim, runs: pd.DataFrame) -> list[Selector]:
 def compare_selected(
     claim: Claim, runs: pd.DataFrame, a: Selector, b: Selector, rule: str, setting: str = ''
 ) -> Comparison | None:
+    """Returns the comparison of what two selectors address, without the seeds on which one run stands for both; None: none
+    is left. `setting`: words that are added to both names."""
     runs = apart(runs, a, b)
     left, right = by_seed(claim, runs, a), by_seed(claim, runs, b)
     return compare_values(claim, left, right, (label(a) + setting, label(b) + setting), rule)
@@ -118,6 +120,7 @@ def compare_selected(
 def compare_values(
     claim: Claim, left: pd.Series, right: pd.Series, names: tuple[str, str], rule: str
 ) -> Comparison | None:
+    """Returns the comparison of the claim's metric by seed, `left` with `right`; None: there are no runs to compare."""
     paired = claim.paired or rule == ANYTIME
     if left.empty or right.empty or (paired and left.index.intersection(right.index).empty):
         return None
@@ -189,6 +192,7 @@ def estimates_of(claim: Claim, runs: pd.DataFrame, *selectors: Selector) -> dict
 
 
 def estimates_of_values(claim: Claim, values: Mapping[str, pd.Series]) -> dict[str, Estimate]:
+    """As `estimates_of`, from name -> the claim's metric by seed."""
     bounds = range_of(claim.metric) if claim.target is None else UNBOUNDED
     finite = {name: row[np.isfinite(row)] for name, row in values.items()}
     return {name: estimate(row, bounds=bounds) for name, row in finite.items() if len(row)}
@@ -248,11 +252,13 @@ def of_pair(
 
 
 def unfinished(claim: Claim, *selectors: Selector) -> Verdict:
+    """Returns the verdict where no seed has finished for what is compared."""
     text = f'No seed has finished for {listed([label(s) for s in selectors], 4)}.'
     return Verdict(claim, UNDECIDED, text, 0, stuck=text)
 
 
 def numbers(pair: Comparison, p: float | None) -> str:
+    """Returns the numbers of a comparison as the end of a sentence: seeds won, what diverged, the advantage, p."""
     if pair.paired:
         parts = [
             f'better on {pair.wins} of {count(pair.n, "seed")}' + (f' and equal on {pair.ties}' if pair.ties else '')
@@ -269,4 +275,5 @@ def numbers(pair: Comparison, p: float | None) -> str:
 
 
 def p_words(p: float | None) -> str:
+    """Returns a p-value in words; 'no p-value' if no test could be made."""
     return 'no p-value' if p is None else p_value(p)

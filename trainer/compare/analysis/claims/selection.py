@@ -20,6 +20,7 @@ import pandas as pd
 from seedwise.errors import UserError, unknown
 from trainer.compare.analysis.metrics import goal_of
 from trainer.compare.analysis.statistics import to_target
+from trainer.compare.analysis.words import says_little
 
 Selector = Mapping[str, Any]
 
@@ -43,7 +44,7 @@ FUNCTIONS: Mapping[str, Any] = {
 
 
 def select(runs: pd.DataFrame, selector: Selector) -> pd.DataFrame:
-    """Returns the runs that `selector` addresses. Raises `UserError` for an axis that there is not."""
+    """Returns the runs that `selector` addresses. Raises `UserError` for an axis that does not exist."""
     require_axes(runs, selector)
     chosen = pd.Series(True, index=runs.index)
     for axis, value in selector.items():
@@ -71,7 +72,7 @@ def alike(runs: pd.DataFrame, a: Selector, b: Selector) -> bool:
 
 
 def require_axes(runs: pd.DataFrame, axes: Iterable[str]) -> None:
-    """Raises `UserError` for an axis that there is not."""
+    """Raises `UserError` for an axis that does not exist."""
     for axis in axes:
         if axis not in runs.columns:
             raise unknown('axis', axis, map(str, runs.columns))
@@ -84,11 +85,6 @@ def label(selector: Selector) -> str:
         values = ' or '.join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
         words.append(f'{axis.replace("_", " ")} {values}' if _says_little(values) else values)
     return ' + '.join(words) or 'all variants'
-
-
-def says_little(value: str) -> bool:
-    """Returns whether a value of an axis says nothing without the name of the axis."""
-    return value[:1].isdigit() or value in ('none', 'every', 'first', 'last')
 
 
 def _says_little(value: str) -> bool:

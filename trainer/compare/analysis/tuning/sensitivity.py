@@ -1,4 +1,4 @@
-"""What tuning trials say: how wide the good learning rates are, and what a budget of k trials buys."""
+"""What tuning trials say of learning rates: over how many decades they are good."""
 
 import math
 from collections.abc import Sequence
@@ -56,7 +56,7 @@ def learning_rate_sensitivity(
     """
     x, y = np.asarray(learning_rates, float), np.asarray(values, float)
     if len(x) != len(y) or not np.isfinite(y).any() or not 0 < bounds[0] < bounds[1]:
-        raise ValueError('want as many values as learning rates, one of them finite, and bounds 0 < low < high')
+        raise ValueError('expected as many values as learning rates, one of them finite, and bounds 0 < low < high')
     badness = np.where(np.isfinite(y), -y if goal == 'max' else y, np.inf)
     best = int(np.argmin(badness))
     good = badness <= badness[best] + tolerance
@@ -101,25 +101,3 @@ def same_width(a: Sensitivity, b: Sensitivity) -> float:
         return float(stats.binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
     table = [[a.good, b.good], [a.trials - a.good, b.trials - b.good]]
     return float(min(stats.barnard_exact(table).pvalue, 1.0))
-
-
-def expected_best(values: Sequence[float], goal: str = 'max') -> np.ndarray:
-    """Returns the expected best value after 1, 2, ... n random trials, shape [n].
-
-    Dodge et al. 2019 (Show Your Work): of n trials, with replacement, the best of k is at most the i-th smallest
-    with probability (i / n)^k. It is too low for k near n (Tang et al. 2020); read it for k well below n. Trials that
-    diverged count as the worst value that is finite.
-
-    Raises:
-      ValueError: no trial that is finite.
-    """
-    v = np.asarray(values, float)
-    finite = v[np.isfinite(v)]
-    if not len(finite):
-        raise ValueError('want at least one finite value')
-    sign = 1.0 if goal == 'max' else -1.0
-    ordered = np.sort(np.where(np.isfinite(v), sign * v, (sign * finite).min()))
-    n = len(ordered)
-    k = np.arange(1, n + 1)[:, None]
-    i = np.arange(1, n + 1)[None, :]
-    return sign * (((i / n) ** k - ((i - 1) / n) ** k) * ordered).sum(axis=1)

@@ -1,12 +1,11 @@
-"""Learning-rate sensitivity and expected best against cases worked by hand."""
+"""Learning-rate sensitivity against cases worked by hand."""
 
-import itertools
 import math
 
 import numpy as np
 import pytest
 
-from trainer.compare.analysis.tuning.sensitivity import expected_best, learning_rate_sensitivity, same_width
+from trainer.compare.analysis.tuning.sensitivity import learning_rate_sensitivity, same_width
 
 RATES = [1e-4, 1e-3, 1e-2, 1e-1]
 
@@ -51,18 +50,3 @@ def test_shares_of_different_ranges_do_not_compare():
 def test_no_trial_to_judge_by_is_refused(rates, values, bounds):
     with pytest.raises(ValueError, match='finite'):
         learning_rate_sensitivity(rates, values, bounds, tolerance=0.01)
-
-
-def test_expected_best_is_the_mean_over_all_draws():
-    # All 3^k draws of k trials with replacement from 1, 2, 4, written out.
-    values = [2.0, 4.0, 1.0]
-    by_hand = [np.mean([max(draw) for draw in itertools.product(values, repeat=k)]) for k in (1, 2, 3)]
-    assert by_hand[0] == pytest.approx(7 / 3)
-    assert expected_best(values) == pytest.approx(by_hand)
-    assert expected_best([-v for v in values], 'min') == pytest.approx([-v for v in by_hand])
-
-
-def test_a_diverged_trial_counts_as_the_worst_finite_one():
-    assert expected_best([1.0, 3.0, math.nan]) == pytest.approx(expected_best([1.0, 3.0, 1.0]))
-    with pytest.raises(ValueError, match='finite'):
-        expected_best([math.nan])
