@@ -25,6 +25,10 @@ from trainer.config.numbers import known_fields, of_field
 #: 'first:last:log5'.
 RANGE = re.compile(r'([-+.\deE]+):([-+.\deE]+):(log|lin)(\d+)')
 
+#: What a name of an axis leaves out: where something is ('mine.py:', 'folder:data/', 'keras.applications.') and its type.
+PLACE = re.compile(r'^(?:.*[:/]|keras\.applications\.)(?=[^\W\d]\w*(?:\.\w+)?$)')
+FILE_TYPE = re.compile(r'\.(?:csv|npy|npz)$')
+
 CLAIM = re.compile(r'\s*(.+?)\s*([<>=])\s*(.+?)(?:\s+(?:by|within)\s+([-+.\deE]+))?(?:\s+on\s+(\w+))?\s*')
 
 
@@ -51,10 +55,9 @@ def axis(text: str) -> tuple[str, dict[str, Any]]:
         words = [f'{number:.6g}' for number in space(first, last, count)]
     else:
         words = _split(values)
-    values_of = (_field_value(field, word, known) for word in words)
-    found = {
-        str(value) if isinstance(value, float) else word: value for word, value in zip(words, values_of, strict=True)
-    }
+    values_of = [_field_value(field, word, known) for word in words]
+    labels = (str(v) if isinstance(v, float) else word for v, word in zip(values_of, _labels(words), strict=True))
+    found = dict(zip(labels, values_of, strict=True))
     for word, value in found.items():
         if value is not None and field in known and not isinstance(value, known[field]):
             raise UserError(f"--vary is '{text}': {word} is not {KINDS[known[field]]}")
@@ -66,6 +69,14 @@ def axis(text: str) -> tuple[str, dict[str, Any]]:
 def _split(values: str) -> list[str]:
     """Splits at commas outside of brackets: '(64,),(128, 64)' are two values."""
     return [word.strip() for word in re.split(r',(?![^(]*\))', values) if word.strip()]
+
+
+def _labels(words: Sequence[str]) -> list[str]:
+    """Names the values of an axis, without dots: of FILE.py:NAME the name, of a path the last part, if no two are alike."""
+    short = [FILE_TYPE.sub('', PLACE.sub('', word)) for word in words]
+    return [
+        (name if short.count(name) == 1 else word).replace('.', '_') for name, word in zip(short, words, strict=True)
+    ]
 
 
 def _field_value(path: str, word: str, known: Mapping[str, type]) -> Any:
@@ -170,6 +181,8 @@ def _claim(text: str, number: int, axes: Mapping[str, Mapping[str, Any]], names:
         raise UserError(f'--claim is \'{text}\': it must be such as "A > B by 0.002" or "A = B within 0.002"')
     a, sign, b, margin, metric = match.groups()
     values = {value: field for field, found in axes.items() for value in found}
+    named = {str(value): name for found in axes.values() for name, value in found.items()}  # 'mine.py:Lion': 'Lion'
+    a, b = (name if name in values else named.get(name, name) for name in (a, b))
     for name in (a, b):
         if name not in values:
             raise unknown('value in --claim', name, values)
