@@ -116,7 +116,7 @@ def study_text(
     lines = [
         '"""'
         + ', '.join(f'{names[field]}: {", ".join(values)}' for field, values in axes.items())
-        + f', on {config}."""',
+        + f', on {Path(config).name}."""',
         '',
         'from pathlib import Path',
         '',
