@@ -66,7 +66,7 @@ def locate(
     if folder := folders.find(name, data_dir):
         train, shape = folders.train_count(name, folder), folders.image_shape(folder)
         return Location(name, 'prepared', data_dir, manual_dir, train=train, image_shape=shape)
-    _check_name(name)
+    _check_name(name, data_dir)
     files = download.registered_files(name)
     if manual_dir:
         download.check_manual_dir(name, manual_dir, files)
@@ -129,13 +129,14 @@ def check_validation(name: str, train: int, validation: int) -> None:
         )
 
 
-def _check_name(name: str) -> None:
+def _check_name(name: str, data_dir: str) -> None:
     import tensorflow_datasets as tfds  # its list of datasets needs no TensorFlow
 
     of_tfds = tfds.list_builders(with_community_datasets=False)
     if download.base_name(name) not in of_tfds:
         others = f'or any other image classification dataset of TFDS, or your own data ({names.FORMS})'
-        raise unknown('dataset (data.name)', name, [*known.DATASETS, others], [*of_tfds, *names.near(name)])
+        prepared = [info.parents[1].name for info in Path(data_dir).glob('*/*/dataset_info.json')]
+        raise unknown('dataset (data.name)', name, [*known.DATASETS, others], [*of_tfds, *prepared, *names.near(name)])
 
 
 def load(location: Location, *, seed: int = 0, validation: int = 0, memory_limit_mb: int = 4096) -> Dataset:

@@ -89,6 +89,11 @@ def unknown(what: str, value: object, accepted: Iterable[str], others: Iterable[
 
 
 def _nearest(value: object, names: Iterable[str], count: int, cutoff: float) -> list[str]:
-    """Returns the names most like `value`, whatever their case, the most like it first."""
-    lower = {name.lower(): name for name in names}
-    return [lower[name] for name in difflib.get_close_matches(str(value).lower(), lower, count, cutoff)]
+    """Returns the names most like `value`, whatever their case, the most like it first: those with the same letters in
+    another order, those of which it is a whole word ('f1': 'macro_f1'), and those with the most letters in common.
+    """
+    typed, lower = str(value).lower(), {name.lower(): name for name in names}
+    swapped = [name for name in lower if sorted(name) == sorted(typed)]
+    worded = [name for name in lower if typed and f'_{typed}_' in f'_{name}_']
+    likest = (difflib.get_close_matches(typed, some, count, least) for some, least in ((worded, 0), (lower, cutoff)))
+    return [lower[name] for name in dict.fromkeys([*swapped, *(name for some in likest for name in some)])][:count]

@@ -10,12 +10,14 @@ undecided. Imports no TensorFlow.
 import argparse
 import json
 import math
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seedwise import signals
 from seedwise.errors import CannotWrite, UserError, unknown
+from seedwise.paths import local
 from trainer.compare.analysis import claim_text
 
 if TYPE_CHECKING:
@@ -60,13 +62,14 @@ def parser() -> Parser:
 def main(argv: list[str]) -> int:
     """Runs the command and returns its exit code."""
     flags = parser().parse_args(argv[1:])
-    paths = [Path(path).expanduser() for path in flags.paths]
+    paths = [local(path, 'PATH') for path in flags.paths]
     study = _study_of(paths)
     if study:
         for name in ('claim', 'metric', 'margin', 'goal', 'variant', 'seed'):
             if getattr(flags, name):
                 raise UserError(
-                    f'--{name} is not for a study, which brings its own: judge its runs folder, or change the study file'
+                    f'--{name} is not for a study, which brings its own: name the folders of its variants instead, or '
+                    'change the study file'
                 )
         page, guess = _of_study(study, flags.report)
     else:
@@ -228,7 +231,7 @@ def _page(
 
     study = ml_collections.ConfigDict({'variants': {}, 'margins': margins})
     study.claims = tuple(claims)
-    name = paths[0].stem if paths else 'results'
+    name = _title(paths)
     rest: dict[str, Any] = {'study_name': name, 'dataset_name': name, 'metrics': found.goals, 'paired': found.paired}
     if report is None:
         return page_of(study, found.runs, None, **rest, draw=False)
@@ -236,6 +239,16 @@ def _page(
 
     command = ' '.join(['python -m trainer.judge', *map(str, paths)])
     return write_report(study, found.runs, None, Path(report), command=command, **rest)
+
+
+def _title(paths: list[Path]) -> str:
+    """Returns what the results are called: the name of the only path, or of the folder that all paths are in."""
+    if not paths:
+        return 'results'
+    places = [path.resolve() for path in paths]
+    if len(places) > 1:
+        return Path(os.path.commonpath([place.parent for place in places])).name or 'results'
+    return places[0].name if places[0].is_dir() else places[0].stem
 
 
 def _study_of(paths: list[Path]) -> Path | None:

@@ -99,13 +99,19 @@ def check(name: str, options: Mapping[str, Any]) -> None:
     share = options.get('test_share', 0.2)
     if kind != 'function' and not (isinstance(share, int | float) and 0 < share < 1):
         raise UserError(f'data.options.test_share is {share!r}: it must be above 0 and below 1')
+    if kind != 'function':
+        paths.local(name.removeprefix(FOLDER).removeprefix(HUGGINGFACE), 'data.name')
     path = path_of(name)
     if path.is_dir() if kind in FOLDERS else path.is_file():
         return
     what = 'folder' if kind in FOLDERS else 'file'
     if path.exists():
         raise UserError(f'data.name: {path} is not a {what}')
-    raise paths.missing(str(path), path, what, lambda other: other.is_dir() == (kind in FOLDERS), 'data.name')
+
+    def could_be_meant(other: Path) -> bool:
+        return other.is_dir() if kind in FOLDERS else kind_of(other.name) != '' and other.is_file()
+
+    raise paths.missing(str(path), path, what, could_be_meant, 'data.name')
 
 
 def without_paths(options: Mapping[str, Any]) -> dict[str, Any]:

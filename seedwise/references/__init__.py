@@ -119,7 +119,8 @@ def check(
     if '*' in defined and reference.name not in defined:
         return  # from somewhere else, which is not known without running it
     if reference.name not in defined:
-        raise unknown(f'name in {where}', reference.name, defined)
+        own = [name for name, node in defined.items() if not isinstance(node, ast.Import | ast.ImportFrom)]
+        raise unknown(f'name in {where}', reference.name, own or defined)
     takes = _arguments(defined[reference.name])
     if takes is None:
         return

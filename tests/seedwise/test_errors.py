@@ -20,6 +20,12 @@ def test_case_does_not_matter(typed):
     assert str(unknown('optimizer', typed, ['Adagrad', 'Nadam'])).endswith("Did you mean 'Nadam'?")
 
 
+@pytest.mark.parametrize(('typed', 'meant'), [('adma', 'Adam'), ('f1', 'macro_f1'), ('float16', 'mixed_float16')])
+def test_swapped_letters_and_whole_words_are_nearer_than_letters_in_common(typed, meant):
+    names = ['Adam', 'Adamax', 'float32', 'float64', 'macro_f1', 'mixed_float16']
+    assert str(unknown('name', typed, names)).endswith(f"Did you mean '{meant}'?")
+
+
 def test_an_empty_name_can_be_seen():
     assert "accepted are '', digits." in str(unknown('data.fallback', 'mnist', ['', 'digits']))
 

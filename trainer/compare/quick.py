@@ -30,6 +30,10 @@ RANGE = re.compile(r'([-+.\deE]+):([-+.\deE]+):(log|lin)(\d+)')
 #: Values of a range: more is a typing mistake, which would fill the memory.
 MOST_VALUES = 10_000
 
+#: What a name of an axis leaves out: where something is ('mine.py:', 'folder:data/', 'keras.applications.') and its type.
+PLACE = re.compile(r'^(?:.*[:/]|keras\.applications\.)(?=[^\W\d]\w*(?:\.\w+)?$)')
+FILE_TYPE = re.compile(r'\.(?:csv|npy|npz)$')
+
 
 def axis(text: str) -> tuple[str, dict[str, Any]]:
     """Returns the field and the values by name of a --vary.
@@ -47,10 +51,9 @@ def axis(text: str) -> tuple[str, dict[str, Any]]:
         raise UserError("--vary cannot be 'seed': --seeds=N trains every variant with N seeds")
     match = RANGE.fullmatch(values)
     words = _range(text, match) if match else _split(values)
-    values_of = (_field_value(field, word, known) for word in words)
-    found = {
-        str(value) if isinstance(value, float) else word: value for word, value in zip(words, values_of, strict=True)
-    }
+    values_of = [_field_value(field, word, known) for word in words]
+    labels = (str(v) if isinstance(v, float) else word for v, word in zip(values_of, _labels(words), strict=True))
+    found = dict(zip(labels, values_of, strict=True))
     for word, value in found.items():
         if value is not None and field in known and not isinstance(value, known[field]):
             raise UserError(f"--vary is '{text}': {word} is not {KINDS[known[field]]}")
@@ -76,6 +79,14 @@ def _range(text: str, match: re.Match) -> list[str]:
 def _split(values: str) -> list[str]:
     """Splits at commas outside of brackets: '(64,),(128, 64)' are two values."""
     return [word.strip() for word in re.split(r',(?![^(]*\))', values) if word.strip()]
+
+
+def _labels(words: Sequence[str]) -> list[str]:
+    """Names the values of an axis, without dots: of FILE.py:NAME the name, of a path the last part, if no two are alike."""
+    short = [FILE_TYPE.sub('', PLACE.sub('', word)) for word in words]
+    return [
+        (name if short.count(name) == 1 else word).replace('.', '_') for name, word in zip(short, words, strict=True)
+    ]
 
 
 def _field_value(path: str, word: str, known: Mapping[str, type]) -> Any:
@@ -115,7 +126,7 @@ def study_text(
     lines = [
         '"""'
         + ', '.join(f'{names[field]}: {", ".join(values)}' for field, values in axes.items())
-        + f', on {config}."""',
+        + f', on {Path(config).name}."""',
         '',
         'from pathlib import Path',
         '',
@@ -178,11 +189,13 @@ def _claim(text: str, number: int, axes: Mapping[str, Mapping[str, Any]], names:
     """Returns the claim of a study file that a --claim stands for."""
     typed = claim_text.parse(text)
     field_of = {value: field for field, found in axes.items() for value in found}
-    for name in (typed.a, typed.b):
+    named = {str(value): name for found in axes.values() for name, value in found.items()}  # 'mine.py:Lion': 'Lion'
+    a, b = (name if name in field_of else named.get(name, name) for name in (typed.a, typed.b))
+    for name in (a, b):
         if name not in field_of:
             raise unknown('value in --claim', name, field_of)
     claim: dict[str, Any] = {'id': f'claim_{number + 1}', 'kind': typed.kind, 'quote': text}
-    claim |= {side: {names[field_of[value]]: value} for side, value in (('a', typed.a), ('b', typed.b))}
+    claim |= {side: {names[field_of[value]]: value} for side, value in (('a', a), ('b', b))}
     return (
         claim | ({'margin': typed.margin} if typed.margin else {}) | ({'metric': typed.metric} if typed.metric else {})
     )

@@ -38,11 +38,12 @@ def print_summary(result: dict, workdir: Path) -> None:
     replicas = f'{where["replicas"]} replica{"s" * (where["replicas"] > 1)}'
     workers = f' on {where["workers"]} workers' if where['workers'] > 1 else ''
     console.print(
-        f'{data["name"]}, {result["parameters"]:,} parameters, {result["steps"]:,} steps of {where["global_batch_size"]} '
-        f'({where["name"]}, {replicas}{workers}), {seconds["total"]:.1f} s'
+        f'{data["name"]}, {result["parameters"]:,} parameters, {result["steps"]:,} step{"s" * (result["steps"] != 1)} '
+        f'of {where["global_batch_size"]} ({where["name"]}, {replicas}{workers}), {seconds["total"]:.1f} s'
     )
     console.print(f'results      {shlex.quote(str(workdir))}')
-    console.print(f'TensorBoard  {tensorboard_command(workdir)}')
+    if (workdir / 'tensorboard').is_dir():
+        console.print(f'TensorBoard  {tensorboard_command(workdir)}')
 
 
 def tensorboard_command(workdir: Path) -> str:

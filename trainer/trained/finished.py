@@ -87,9 +87,7 @@ def find(text: str) -> Finished:
     if not workdir.is_dir():
         if workdir.exists():
             raise UserError(f'{text} is a file: WORKDIR is the folder of a finished run, such as {workdir.parent}')
-        raise paths.missing(
-            text, workdir, 'folder of a run', lambda path: path.is_dir() and not path.name.startswith('.')
-        )
+        raise paths.missing(text, workdir, 'folder of a run', lambda path: (path / 'config.json').is_file())
     result = results.read_result(workdir)
     if result is None:
         raise _no_result(workdir, text)

@@ -115,6 +115,9 @@ class TestFolder:
 
     def test_names_and_options_have_near_ones(self, folder, tmp_path):
         assert f"Did you mean '{folder}'" in refusal(f'folder:{tmp_path / "pet"}', tmp_path)
+        (tmp_path / 'pets.py').touch()
+        assert refusal(f'{tmp_path / "pets.csv"}', tmp_path) == f'data.name: {tmp_path / "pets.csv"} does not exist'
+        assert 'is not a folder of this machine' in refusal('folder:s3://bucket/pets', tmp_path)
         assert "'resise'" in refusal(f'folder:{folder}', tmp_path, resise=(4, 6))
         assert "Did you mean 'resize'" in refusal(f'folder:{folder}', tmp_path, resise=(4, 6))
         assert 'above 0 and below 1' in refusal(f'folder:{folder}', tmp_path, test_share=1.5)

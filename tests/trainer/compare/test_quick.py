@@ -56,6 +56,25 @@ def test_arguments_of_an_optimizer_are_set_and_varied(tmp_path):
     assert all(v.config.optimizer.options.amsgrad is True for v in variants)
 
 
+def test_values_from_files_are_named_without_their_place():
+    assert list(quick.axis('model.name=mlp,nets/mine.py:wide,keras.applications.MobileNetV2')[1]) == [
+        'mlp',
+        'wide',
+        'MobileNetV2',
+    ]
+    assert list(quick.axis('data.name=digits,data/wine.csv,folder:data/pets')[1]) == ['digits', 'wine', 'pets']
+    assert list(quick.axis('model.name=a.py:net,b.py:net')[1]) == ['a_py:net', 'b_py:net']
+    assert list(quick.axis('schedule.boundaries=(0.5,0.75),(0.3, 0.6)')[1]) == ['(0_5,0_75)', '(0_3, 0_6)']
+
+
+def test_a_model_from_a_file_is_varied_and_claimed(tmp_path):
+    (tmp_path / 'mine.py').write_text('def net(image_shape, classes): ...\n', encoding='utf-8')
+    mine = f'{tmp_path}/mine.py:net'
+    study = made(tmp_path, f'--vary=model.name=mlp,{mine}', f'--claim={mine} > mlp', '--claim=net < mlp')
+    assert {v.labels['model']: v.config.model.name for v in grid.variants_of(study)} == {'mlp': 'mlp', 'net': mine}
+    assert [claim['a'] for claim in study.claims] == [{'model': 'net'}, {'model': 'mlp'}]
+
+
 def test_the_length_of_training_is_varied(tmp_path):
     study = made(tmp_path, '--vary=steps=10,20', '--config.data.name=digits')
     check.check_report(study, grid.variants_of(study))

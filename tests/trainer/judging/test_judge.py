@@ -263,6 +263,7 @@ def test_a_damaged_result_is_named(tmp_path, changed):
         (['{good}', '--step=middle'], 'accepted are last, best'),
         (['{binary}'], 'is a binary file'),
         (['{folder}'], 'holds no results'),
+        (['gs://bucket/runs'], 'is not a folder of this machine'),
         (['{good}', '--metrik=x'], 'unrecognized arguments'),
         ([], 'required'),
     ],
@@ -322,6 +323,15 @@ def test_unpaired_runs_are_said_to_be(tmp_path, capsys):
     assert 'runs are compared unpaired' in err + out
     assert code == 0
     assert {pair['test'] for pair in json.loads(out)['comparisons']} == {"Welch's t"}
+
+
+def test_results_are_called_by_what_holds_all_of_them(tmp_path):
+    (tmp_path / 'runs' / 'sgd').mkdir(parents=True)
+    runs = tmp_path / 'runs'
+    assert judge._title([runs / 'adam', runs / 'sgd']) == 'runs'
+    assert judge._title([runs / 'adam.csv']) == 'adam'
+    assert judge._title([runs / 'sgd']) == 'sgd'
+    assert judge._title([runs / 'sgd' / 'a.csv', runs / 'b.csv']) == 'runs'
 
 
 def test_the_report_is_written(tmp_path, capsys):

@@ -19,7 +19,6 @@ from data_pipeline.sources import Location
 from seedwise.errors import Interrupted, UserError
 from seedwise.signals import stop_requests
 from trainer.compare.allocation import capacity
-from trainer.compare.analysis.words import count
 from trainer.compare.engines import local
 from trainer.compare.engines.base import NO_LIMITS, Event, Limits
 from trainer.compare.engines.worker import SAVE_SECONDS, program_key
@@ -188,8 +187,8 @@ class RayEngine:
         size = min(self._size or max(1, room), len(specs))
         if not self._size and size < min(by_cores, len(specs)) and not self._reported:
             print(
-                f'{count(size, "worker")} instead of {by_cores}: each takes about {needs[MEMORY] / 2**30:.1f} GiB of the '
-                f'memory of the Ray cluster (--workers={by_cores} starts them all the same)',
+                f'{size} worker{"s" * (size > 1)} instead of {by_cores}: each takes about {needs[MEMORY] / 2**30:.1f} GiB '
+                f'of the memory of the Ray cluster (--workers={by_cores} starts them all the same)',
                 file=sys.stderr,
             )
             self._reported = True

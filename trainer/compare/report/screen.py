@@ -69,7 +69,7 @@ def _claim(verdict: Verdict) -> list[str]:
     text = textwrap.wrap(verdict.sentence, WIDTH - 16) or ['']
     found = [f'{verdict.result:<15} {text[0]}', *(f'{"":<15} {line}' for line in text[1:2])]
     if len(text) > 2:
-        found[-1] = f'{found[-1][: WIDTH - 4]} ...'
+        found[-1] = f'{found[-1][: WIDTH - 4].rpartition(" ")[0].rstrip(" ,;:")} ...'
     return found
 
 

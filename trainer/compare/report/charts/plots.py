@@ -96,6 +96,7 @@ def draw_intervals(
             continue
         if pd.notna(row[f'{metric}_low']):
             axes.plot([row[f'{metric}_low'], row[f'{metric}_high']], [y, y], color=color, lw=3, solid_capstyle='butt')
+            _mark_cut(axes, row[f'{metric}_low'], row[f'{metric}_high'], y, color)
         axes.plot(row[metric], y, figures.MARKERS[lane], color=color, ms=6.5, mec=figures.PAPER, mew=0.8)
         if pd.notna(row[f'{metric}_paper']):
             axes.plot(row[f'{metric}_paper'], y, 'D', mfc='none', mec=figures.INK, ms=5.5, mew=1.1)
@@ -106,6 +107,14 @@ def draw_intervals(
     title = ', '.join([words_of(metric), *where.values()])
     figures.heading_of(axes, f'{title} · {dataset}')
     return f'{title}, {dataset}'
+
+
+def _mark_cut(axes: Axes, low: float, high: float, y: float, color: str) -> None:
+    """Draws an arrow at each edge of the plot that an interval goes beyond: the axis is that of the seeds."""
+    left, right = axes.get_xlim()
+    for edge, cut, arrow in ((left, low < left, '<'), (right, high > right, '>')):
+        if cut:
+            axes.plot(edge, y, arrow, color=color, ms=8, mec=figures.PAPER, mew=0.8, clip_on=False, zorder=3)
 
 
 def _row_order(table: pd.DataFrame, names: pd.Series, layout: Layout) -> list[str]:

@@ -3,7 +3,7 @@
 import pytest
 from matplotlib.figure import Figure
 
-from trainer.compare.report.charts import figures
+from trainer.compare.report.charts import figures, plots
 
 
 @pytest.mark.parametrize(('low', 'high'), [(1e-4, 1e-1), (1e-3, 2e-3), (1e-6, 1)])
@@ -17,3 +17,12 @@ def test_numbers_of_a_logarithmic_axis_are_text(low, high):
     shown = {label.get_text() for label in (*axes.get_xticklabels(), *axes.get_xticklabels(minor=True))} - {''}
     seen = sorted(float(text.replace('\N{MINUS SIGN}', '-')) for text in shown)  # a formula is no number
     assert sum(first <= number <= last for number in seen) >= 2
+
+
+def test_an_interval_that_goes_beyond_the_plot_has_an_arrow_there():
+    _, (axes,) = figures.canvas(200)
+    axes.set_xlim(0.8, 0.9)
+    plots._mark_cut(axes, 0.82, 0.88, 0, 'k')
+    assert not axes.lines
+    plots._mark_cut(axes, 0.7, 0.95, 0, 'k')
+    assert [line.get_marker() for line in axes.lines] == ['<', '>']
