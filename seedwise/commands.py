@@ -320,5 +320,6 @@ def _expected(kind: type, value: str) -> str:
     """Returns what a field of some type takes, with the whole number nearest to `value`."""
     if kind is int:
         with contextlib.suppress(ValueError, OverflowError):
-            return f'it must be {KINDS[int]}, such as {round(float(value))}'
+            share = 0 < float(value) < 1  # 0 would turn off what was meant to be a share
+            return f'it must be {KINDS[int]}' + (', not a share' if share else f', such as {round(float(value))}')
     return f'it must be {KINDS.get(kind, kind.__name__)}'

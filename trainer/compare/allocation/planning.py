@@ -1,6 +1,7 @@
-"""--plan: how many runs a study takes, how long, and what difference its seeds would show. Trains one run at the most."""
+"""--plan: how many runs a study takes, how long, and what difference its seeds would show. Trains two runs at the most."""
 
-from collections.abc import Iterator, Mapping
+import statistics
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,19 +11,20 @@ from data_pipeline import sources
 from seedwise.errors import UserError
 from trainer.compare import runs, study
 from trainer.compare.allocation import capacity
-from trainer.compare.allocation.budget import Times, in_words
+from trainer.compare.allocation.budget import in_words
 from trainer.compare.allocation.rounds import Rounds, finished_seeds
 from trainer.compare.allocation.seeds import LEAST
-from trainer.compare.analysis import anytime, statistics
+from trainer.compare.analysis import anytime
+from trainer.compare.analysis.statistics import smallest_effect
 from trainer.compare.analysis.words import count
 from trainer.compare.grid import RunSpec, metrics_of, runs_of
 
 
-class _One(study.Plan):
-    """A study of which one run is trained."""
+class _Trial(study.Plan):
+    """A study of which two runs of a variant are trained, one after the other: the first one compiles it."""
 
     def stages(self) -> Iterator[list[RunSpec]]:
-        yield runs_of(self.variants[:1], self.seeds[:1], self.workdir)
+        yield runs_of(self.variants[:1], self.seeds[:2], self.workdir)
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def lines(plans: Mapping[str, study.Plan], engine: str, workers: int) -> list[st
 
 
 def forecast(plan: study.Plan, engine: str, workers: int) -> Forecast:
-    """Returns what a study takes. Trains its first run if none has finished.
+    """Returns what a study takes. Trains its first two runs if none has finished.
 
     Args:
       plan: the study.
@@ -61,22 +63,20 @@ def forecast(plan: study.Plan, engine: str, workers: int) -> Forecast:
       workers: runs at a time; 0: as many as fit by cores, memory and GPUs.
 
     Raises:
-      UserError: that first run failed.
+      UserError: one of these failed.
     """
     specs = runs_of(plan.variants, plan.seeds, plan.workdir)
     found = []
     if not any(spec.result() for spec in specs):
-        one = _One(plan.config, plan.workdir, 0, 1)
-        if study.train(one, engine, 1, report=False):
+        trial = _Trial(plan.config, plan.workdir, 0, 1)
+        if study.train(trial, engine, 1, report=False):
             raise UserError(f'the first run failed, so that it says nothing: see {specs[0].workdir / "error.txt"}')
-        found.append('One run was trained to see how long it takes; it counts as a run of the study.')
+        found.append('A variant was trained to see how long its runs take: they count as runs of the study.')
     frame, _ = runs.read(specs, correct=False)
     have = finished_seeds(frame, [variant.name for variant in plan.variants], plan.seeds)
     variants, seeds = len(plan.variants), len(plan.seeds)
     at_a_time, how = _at_a_time(plan, engine, workers)
-    times = Times()
-    for spec in specs:
-        times.learn(spec)
+    times = _times(specs)
     all_seeds = fewest = dict.fromkeys(have, seeds)
     if isinstance(plan, Rounds):
         _, _, wanted = plan.look()
@@ -110,9 +110,29 @@ def _to_go(least: int, most: int, low: float, high: float, how: str) -> str:
     return f'{least:,} to {most:,} runs to go: {in_words(low)} to {in_words(high)} {how}.'
 
 
-def _seconds(times: Times, have: Mapping[str, int], seeds: Mapping[str, int]) -> float:
-    """Returns how long it takes until each variant has so many seeds."""
-    return sum(max(0, seeds[name] - n) * (times.of(name) or 0.0) for name, n in have.items())
+@dataclass(frozen=True)
+class _Times:
+    """Seconds that runs of a variant take: the `first` in a process, which compiles it, and each of the `others`."""
+
+    first: float
+    others: float
+
+
+def _times(specs: Iterable[RunSpec]) -> dict[str, _Times]:
+    """Returns the times of each variant of which a run has finished."""
+    seconds: dict[str, list[float]] = {}
+    for spec in specs:
+        if (result := spec.result()) is not None:
+            seconds.setdefault(spec.variant.name, []).append(float(result['seconds']['total']))
+    return {name: _Times(max(found), statistics.median_low(found)) for name, found in seconds.items()}
+
+
+def _seconds(times: Mapping[str, _Times], have: Mapping[str, int], seeds: Mapping[str, int]) -> float:
+    """Returns how long it takes until each variant has so many seeds; one not yet seen is taken for the slowest."""
+    slowest = max(times.values(), key=lambda one: one.others, default=_Times(0.0, 0.0))
+    left = {name: seeds[name] - n for name, n in have.items() if seeds[name] > n}
+    found = [(times.get(name, slowest), n) for name, n in left.items()]
+    return sum(of.first + (n - 1) * of.others for of, n in found)
 
 
 def _at_a_time(plan: study.Plan, engine: str, workers: int) -> tuple[int, str]:
@@ -127,12 +147,14 @@ def _at_a_time(plan: study.Plan, engine: str, workers: int) -> tuple[int, str]:
     return workers, f'with {count(workers, "worker")}, and some seconds to start them'
 
 
-def _times_in_words(times: Times, variants: int) -> str:
-    known = sorted(times.means.items(), key=lambda item: item[1])
+def _times_in_words(times: Mapping[str, _Times], variants: int) -> str:
+    known = sorted(((name, of.others) for name, of in times.items()), key=lambda item: item[1])
     (fast, low), (slow, high) = known[0], known[-1]
+    first = max(of.first for of in times.values())
     spread = f'{in_words(low)} ({fast}) to {in_words(high)} ({slow})' if len(known) > 1 else f'{in_words(low)} ({fast})'
     unknown = f'; of {count(variants - len(known), "variant")} no run has finished' if len(known) < variants else ''
-    return f'A run takes {spread}{unknown}.'
+    compiles = f', and the first of a variant up to {in_words(first)}' if first > high else ''
+    return f'A run takes {spread}{compiles}{unknown}.'
 
 
 def _difference(frame: pd.DataFrame, metric: str, seeds: int, in_rounds: bool) -> str:
@@ -149,7 +171,7 @@ def _difference(frame: pd.DataFrame, metric: str, seeds: int, in_rounds: bool) -
     if not spreads:
         return f'What difference in {what} that would show is not known: the spread takes two seeds of two variants.'
     sd = float(np.median(spreads))
-    effect = anytime.smallest_effect(seeds) if in_rounds else statistics.smallest_effect(seeds)
+    effect = anytime.smallest_effect(seeds) if in_rounds else smallest_effect(seeds)
     if effect is None:
         return f'{count(seeds, "seed")} cannot show a difference, however large.'
     how = 'typically' if in_rounds else 'in 8 of 10 studies'

@@ -314,3 +314,9 @@ REFUSED = {
     ('--seeds=4',): '--seeds is for a study without a file',
     ('--until-decided', '--seeds=3'): 'from 4 to',
 }
+
+
+def test_a_plan_counts_the_compilation_of_a_variant_once():
+    times = {'a': planning._Times(first=8.0, others=1.0), 'b': planning._Times(first=5.0, others=2.0)}
+    # a: 8 + 3 x 1; b has all its seeds; c, not yet seen, as b: 5 + 1 x 2.
+    assert planning._seconds(times, {'a': 1, 'b': 5, 'c': 3}, {'a': 5, 'b': 5, 'c': 5}) == 18.0

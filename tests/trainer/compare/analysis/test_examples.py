@@ -8,6 +8,7 @@ import pytest
 from statsmodels.regression.mixed_linear_model import MixedLM
 
 from trainer.compare.analysis.examples import crossed, flips
+from trainer.compare.analysis.statistics import mean_interval
 
 
 def table(rng, seeds: int, examples: int, sd_seed: float, sd_example: float, sd_rest: float) -> np.ndarray:
@@ -41,6 +42,12 @@ def test_an_interval_over_seeds_alone_leaves_the_examples_out():
     tables = [table(rng, 5, 100, 0.1, 3.0, 1.0) for _ in range(300)]
     narrow = [abs(x.mean()) <= 2.776 * x.mean(1).std(ddof=1) / np.sqrt(5) for x in tables]
     assert np.mean(narrow) < 0.7
+
+
+@pytest.mark.parametrize('seeds', [2, 3, 5])
+def test_new_examples_never_make_the_interval_of_a_few_seeds_narrower(seeds):
+    for x in (table(np.random.default_rng(i), seeds, 100, 1.0, 1.0, 1.0) for i in range(50)):
+        assert crossed(x).high >= mean_interval(x.mean(1))[1] - 1e-12
 
 
 def test_variances_agree_with_a_crossed_mixed_model():
