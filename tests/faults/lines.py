@@ -19,7 +19,24 @@ from tests.trainer.judging import test_trackers as trackers
 from trainer.output import events
 
 #: Values that few flags take.
-ODD = ('', ' ', '-1', '0', 'x', 'nan', '1e99', 'ä', '--', '/nowhere', '/dev/null', 'a=b', '\n', 'x' * 3000, '%s', '..')
+ODD = (
+    '',
+    ' ',
+    '-1',
+    '0',
+    'x',
+    'nan',
+    '1e99',
+    'ä',
+    '--',
+    '/proc/nowhere',
+    '/dev/null',
+    'a=b',
+    '\n',
+    'x' * 3000,
+    '%s',
+    '..',
+)
 
 QUICK = (f'--config={ROOT}/configs/mlp_adam.py', '--config.data.name=digits', '--config.steps=1', '--workers=1')
 
@@ -68,7 +85,7 @@ COMPARE = {
     'until-decided': (None,),
     'report_only': (None,),
     'noreport': (None,),
-    'save': ('{folder}/saved.py', '/nowhere/x.py', ''),
+    'save': ('{folder}/saved.py', '/proc/nowhere/x.py', ''),
     'config.steps': ('0', '-1', 'x'),
     'config.nothing': ('1',),
 }
@@ -76,37 +93,37 @@ COMPARE = {
 #: Command -> what it takes: words in their order, flags with values, and words without which it would not end.
 COMMANDS = {
     'trainer.predict': (
-        (('{run}', '{run}', '/nowhere', ''), ('{folder}/in.npy', '{folder}/in.csv', '/nowhere', '{folder}', '{run}')),
+        (('{run}', '{run}', '/proc/nowhere', ''), ('{folder}/in.npy', '{folder}/in.csv', '/proc/nowhere', '{folder}', '{run}')),
         {
             'format': ('table', 'csv', 'json', 'xml'),
-            'output': ('{folder}/out.csv', '{folder}/out.json', '/nowhere/out', '{folder}'),
+            'output': ('{folder}/out.csv', '{folder}/out.json', '/proc/nowhere/out', '{folder}'),
             'top': ('1', '10', '99999999999', '-1'),
             'invert': (None,),
             'trust': (None,),
         },
     ),
     'trainer.export': (
-        (('{run}', '{run}', '/nowhere', '{folder}'),),
+        (('{run}', '{run}', '/proc/nowhere', '{folder}'),),
         {
             'format': ('saved_model', 'litert', 'onnx', 'h5'),
-            'output': ('{folder}/out', '{folder}/in.npy', '/nowhere/out', '{run}'),
+            'output': ('{folder}/out', '{folder}/in.npy', '/proc/nowhere/out', '{run}'),
             'trust': (None,),
         },
     ),
     'trainer.serve': (
-        (('/nowhere', '{folder}', '', '{folder}/in.npy'),),
+        (('/proc/nowhere', '{folder}', '', '{folder}/in.npy'),),
         {'port': ('0', '-1', '65536', 'x'), 'host': ('127.0.0.1', '999.1.1.1', ''), 'trust': (None,)},
     ),
     'data_pipeline.prepare': (
         ((),),
         {
-            'dataset': ('digits', 'digit', 'MNIST', 'mnist:9.9.9', '../x', 'folder:/nowhere', 'cifar10/x', 'x.npz'),
-            'manual_dir': ('/nowhere', '{folder}', '/dev/null'),
+            'dataset': ('digits', 'digit', 'MNIST', 'mnist:9.9.9', '../x', 'folder:/proc/nowhere', 'cifar10/x', 'x.npz'),
+            'manual_dir': ('/proc/nowhere', '{folder}', '/dev/null'),
             'data_dir': ('{folder}/data', '/dev/null', '/proc/data'),
         },
     ),
     'trainer.judge': (
-        (('{study}', '{run}', '/nowhere', '{folder}', ''), ((), (), '{run}', '{study}')),
+        (('{study}', '{run}', '/proc/nowhere', '{folder}', ''), ((), (), '{run}', '{study}')),
         {
             'report': ('{folder}/report', '/dev/null', '{folder}/in.npy'),
             'claim': ('Adam > SGD', 'Adam = SGD within 0.1', '>', 'Adam > Adam on x'),

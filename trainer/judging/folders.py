@@ -135,7 +135,7 @@ def read_keras(paths: Sequence[Path], metrics: Sequence[str], goals: Mapping[str
             raise unknown(f'column of {file}', missing[0], frame.columns)
         try:
             numbers = frame[['epoch', *chosen]].astype(float)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise UserError(f"{file} is not a log of Keras's CSVLogger: {error}") from error
         if numbers.empty:
             raise UserError(f'{file} has no epoch: remove it, or train its run')

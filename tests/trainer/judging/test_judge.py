@@ -228,7 +228,15 @@ def test_what_is_no_result_is_named_by_row_and_column(tmp_path, capsys, name):
 
 
 @pytest.mark.parametrize(
-    'content', [b'epoch,lo\x9d\n0,1\n', b'', b'epoch,loss\n', b'epoch,loss\n0,x\n', b'epoch,loss\nx,1\n']
+    'content',
+    [
+        b'epoch,lo\x9d\n0,1\n',
+        b'',
+        b'epoch,loss\n',
+        b'epoch,loss\n0,x\n',
+        b'epoch,loss\nx,1\n',
+        b'epoch,loss\n0,' + b'9' * 400,
+    ],
 )
 def test_a_damaged_log_of_keras_is_named(tmp_path, content):
     (tmp_path / '0.csv').write_bytes(b'epoch,loss\n0,1\n')
