@@ -29,7 +29,7 @@ ODD = (
     '1e99',
     'ä',
     '--',
-    '/proc/nowhere',
+    '/proc/none',
     '/dev/null',
     'a=b',
     '\n',
@@ -85,7 +85,7 @@ COMPARE = {
     'until-decided': (None,),
     'report_only': (None,),
     'noreport': (None,),
-    'save': ('{folder}/saved.py', '/proc/nowhere/x.py', ''),
+    'save': ('{folder}/saved.py', '/proc/none/x.py', ''),
     'config.steps': ('0', '-1', 'x'),
     'config.nothing': ('1',),
 }
@@ -93,37 +93,37 @@ COMPARE = {
 #: Command -> what it takes: words in their order, flags with values, and words without which it would not end.
 COMMANDS = {
     'trainer.predict': (
-        (('{run}', '{run}', '/proc/nowhere', ''), ('{folder}/in.npy', '{folder}/in.csv', '/proc/nowhere', '{folder}', '{run}')),
+        (('{run}', '{run}', '/proc/none', ''), ('{folder}/in.npy', '{folder}/in.csv', '/proc/none', '{folder}', '{run}')),
         {
             'format': ('table', 'csv', 'json', 'xml'),
-            'output': ('{folder}/out.csv', '{folder}/out.json', '/proc/nowhere/out', '{folder}'),
+            'output': ('{folder}/out.csv', '{folder}/out.json', '/proc/none/out', '{folder}'),
             'top': ('1', '10', '99999999999', '-1'),
             'invert': (None,),
             'trust': (None,),
         },
     ),
     'trainer.export': (
-        (('{run}', '{run}', '/proc/nowhere', '{folder}'),),
+        (('{run}', '{run}', '/proc/none', '{folder}'),),
         {
             'format': ('saved_model', 'litert', 'onnx', 'h5'),
-            'output': ('{folder}/out', '{folder}/in.npy', '/proc/nowhere/out', '{run}'),
+            'output': ('{folder}/out', '{folder}/in.npy', '/proc/none/out', '{run}'),
             'trust': (None,),
         },
     ),
     'trainer.serve': (
-        (('/proc/nowhere', '{folder}', '', '{folder}/in.npy'),),
+        (('/proc/none', '{folder}', '', '{folder}/in.npy'),),
         {'port': ('0', '-1', '65536', 'x'), 'host': ('127.0.0.1', '999.1.1.1', ''), 'trust': (None,)},
     ),
     'data_pipeline.prepare': (
         ((),),
         {
-            'dataset': ('digits', 'digit', 'MNIST', 'mnist:9.9.9', '../x', 'folder:/proc/nowhere', 'cifar10/x', 'x.npz'),
-            'manual_dir': ('/proc/nowhere', '{folder}', '/dev/null'),
+            'dataset': ('digits', 'digit', 'MNIST', 'mnist:9.9.9', '../x', 'folder:/proc/none', 'cifar10/x', 'x.npz'),
+            'manual_dir': ('/proc/none', '{folder}', '/dev/null'),
             'data_dir': ('{folder}/data', '/dev/null', '/proc/data'),
         },
     ),
     'trainer.judge': (
-        (('{study}', '{run}', '/proc/nowhere', '{folder}', ''), ((), (), '{run}', '{study}')),
+        (('{study}', '{run}', '/proc/none', '{folder}', ''), ((), (), '{run}', '{study}')),
         {
             'report': ('{folder}/report', '/dev/null', '{folder}/in.npy'),
             'claim': ('Adam > SGD', 'Adam = SGD within 0.1', '>', 'Adam > Adam on x'),

@@ -29,7 +29,7 @@ def act(folder: Path, rng: random.Random) -> tuple[int, str]:
         'few open files': lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files)),
         'one core': lambda: os.sched_setaffinity(0, {rng.choice([*os.sched_getaffinity(0)])}),
         'no home': lambda: [os.environ.pop(name, None) for name in ('HOME', 'USER', 'LOGNAME', 'XDG_CACHE_HOME')],
-        'a home that is not there': lambda: os.environ.update(HOME='/proc/nowhere', TMPDIR=str(folder)),
+        'a home that is not there': lambda: os.environ.update(HOME='/proc/none', TMPDIR=str(folder)),
         'no stack': lambda: resource.setrlimit(resource.RLIMIT_STACK, (1 << 20, 1 << 20)),
         'small files only': lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room)),
         'little address space': lambda: little_address_space(megabytes << 20),

@@ -25,7 +25,7 @@ def become(user: int, umask: int) -> Callable[[], None]:
     def change() -> None:
         open_to_all([Path(sys.base_prefix), Path(sys.prefix), ROOT])
         os.umask(umask)
-        os.environ.update(HOME='/proc/nowhere')
+        os.environ.update(HOME='/proc/none')
         os.setgroups([])
         os.setgid(GROUP)
         os.setuid(user)
