@@ -315,7 +315,8 @@ def complete(
                 board.say(f'{spec.name}: {event.error}, will be tried again')
             again.append(spec)
         else:
-            tries[spec] += 1
+            # The user's own code would raise the same error again.
+            tries[spec] += TRIES if event.kind == 'wrong' else 1
             with _unless_its_own_folder(), writing(spec.workdir):
                 spec.workdir.mkdir(parents=True, exist_ok=True)
                 results.write_utf8(spec.workdir / 'error.txt', event.error.rstrip())

@@ -6,7 +6,9 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import urllib.parse
+import urllib.request
 from pathlib import Path
 
 import ml_collections
@@ -308,9 +310,21 @@ def tensorboard(workdir):
     with subprocess.Popen(command, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as server:
         try:
             address = next(match[1] for line in server.stderr if (match := re.search(r'at (http://\S+)', line)))
+            while not is_loaded(address):
+                time.sleep(0.2)
             yield address
         finally:
             server.kill()  # not SIGTERM, which a run in this process may have blocked for its children
+
+
+def is_loaded(address: str) -> bool:
+    """Returns whether TensorBoard shows all variants and seeds: it listens before it has read them."""
+    with urllib.request.urlopen(f'{address}data/plugin/scalars/tags') as answer:
+        tags = json.load(answer)
+    return all(
+        sum(tag in found for found in tags.values()) >= runs
+        for tag, runs in (('accuracy/validation', 4), ('seed_accuracy/validation', 8))
+    )
 
 
 @pytest.fixture(scope='module')

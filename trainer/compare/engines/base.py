@@ -15,7 +15,8 @@ from trainer.compare.grid import RunSpec
 class Event:
     """Something happened to a run. `error`: why it failed or may be busy, a traceback or what the process printed last."""
 
-    #: started, finished, failed, stopped (the time is over; it has saved), or busy: another process trains it, or may.
+    #: started, finished, failed, wrong (the user's own code raised an error), stopped (the time is over; it has saved), or
+    #: busy: another process trains it, or may.
     kind: str
     spec: RunSpec
     error: str = ''
@@ -44,7 +45,7 @@ class Engine(Protocol):
     """Trains runs, each in its folder by `trainer.train.Run`, so that a result.json there means that it is done."""
 
     def run(self, specs: Sequence[RunSpec], on_event: Callable[[Event], None], limits: Limits = NO_LIMITS) -> None:
-        """Tries each run once; returns when there is a last word (finished, failed, stopped or busy) on each.
+        """Tries each run once; returns when there is a last word (finished, failed, wrong, stopped or busy) on each.
 
         A run that may not be started when its turn comes is left out: nothing is reported of it. Runs that follow each other
         and differ in seed or learning rate alone should go to the same process. It may be called again, for more runs.

@@ -24,7 +24,7 @@ from data_pipeline import sources
 from data_pipeline.from_tfds import prepared
 from seedwise import signals, tensorflow_import
 from seedwise.commands import STOPPED
-from seedwise.errors import Interrupted, UserError, is_of_file_system
+from seedwise.errors import CodeError, Interrupted, UserError, is_of_file_system
 from seedwise.process import exit_now
 from seedwise.references import running
 from trainer import results
@@ -65,7 +65,8 @@ def main(fd: int) -> int:
                 return 2
             # Of a user's mistake, no line of ours.
             theirs = f'{getattr(error, "frames", "")}{error}' if isinstance(error, UserError) else ''
-            answer, trainer = ('failed', theirs or traceback.format_exc()), _without_program(trainer)
+            kind = 'wrong' if isinstance(error, CodeError) else 'failed'
+            answer, trainer = (kind, theirs or traceback.format_exc()), _without_program(trainer)
         connection.send(answer)
     return 0
 

@@ -243,6 +243,15 @@ def test_a_run_that_fails_is_tried_twice_and_named_and_the_others_go_on(file, tm
     assert not (tmp_path / 'SGD' / '1' / 'error.txt').exists()
 
 
+def test_a_mistake_in_a_users_code_is_not_tried_again(file, tmp_path):
+    (tmp_path / 'mine.py').write_text('def net(image_shape, classes):\n    raise KeyError(classes)\n')
+    flags = (f'--study.base.model.name={tmp_path / "mine.py"}:net', '--noreport', '--workers=1', '--study.seeds=1')
+    said = finish(f'--study={file}', f'--workdir={tmp_path / "w"}', *flags, code=1)
+    assert '2 runs failed' in said
+    assert 'will be tried again' not in said
+    assert 'mine.py' in (tmp_path / 'w' / 'SGD' / '0' / 'error.txt').read_text()
+
+
 def gpus_of(worker: local.Worker) -> str | None:
     """Returns what a worker process really has as CUDA_VISIBLE_DEVICES."""
     return psutil.Process(worker._process.pid).environ().get('CUDA_VISIBLE_DEVICES')
