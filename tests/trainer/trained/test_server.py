@@ -1,6 +1,7 @@
 """The page and the endpoint: through Werkzeug's client, and once through a real server and a real browser."""
 
 import dataclasses
+import functools
 import io
 import json
 import os
@@ -114,7 +115,10 @@ def served(digits, tmp_path_factory):
     result['dataset']['class_names'][9] = '<img src=x onerror=alert(1)>'
     (folder / 'result.json').write_text(json.dumps(result))
     command = [sys.executable, '-m', 'trainer.serve', str(folder), '--port=0']
-    with subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    # What a shell starts in the background ignores Ctrl-C, and so does what that starts.
+    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    pipes = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE}
+    with subprocess.Popen(command, cwd=ROOT, text=True, preexec_fn=heard, **pipes) as process:  # noqa: PLW1509
         try:
             yield process, process.stdout.readline().split()[0]
         finally:

@@ -254,7 +254,9 @@ def test_a_mistake_in_a_users_code_is_not_tried_again(file, tmp_path):
 
 def gpus_of(worker: local.Worker) -> str | None:
     """Returns what a worker process really has as CUDA_VISIBLE_DEVICES."""
-    return psutil.Process(worker._process.pid).environ().get('CUDA_VISIBLE_DEVICES')
+    process = psutil.Process(worker._process.pid)
+    wait_for(process.environ)  # right after its start it has none yet
+    return process.environ().get('CUDA_VISIBLE_DEVICES')
 
 
 def test_worker_processes_have_gpus_of_their_own(monkeypatch):
