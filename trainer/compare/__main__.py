@@ -81,7 +81,18 @@ _HOW = re.compile(r'--?(workers|shard|engine|budget|(no)?plan|(no)?report([_-]on
 def main(argv: list[str]) -> int:
     """Runs the command and returns its exit code."""
     started = time.monotonic() - process.age()
-    argv = quick.from_argv(argv)
+    of_study = quick.from_argv(argv)
+    try:
+        return _main(of_study, started)
+    except UserError as error:
+        if of_study is argv:
+            raise
+        # Whoever typed --config and --vary gave no --study.
+        raise UserError(str(error).replace('--study.base.', '--config.')) from error
+
+
+def _main(argv: list[str], started: float) -> int:
+    """Runs a command that names a study; `started`: on `time.monotonic`."""
     config = commands.parse(
         [re.sub('^--(no)?(report-only|until-decided)', _with_underscore, argument) for argument in argv],
         __doc__,

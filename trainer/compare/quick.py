@@ -52,11 +52,11 @@ def axis(text: str) -> tuple[str, dict[str, Any]]:
     match = RANGE.fullmatch(values)
     words = _range(text, match) if match else _split(values)
     values_of = [_field_value(field, word, known) for word in words]
-    labels = (str(v) if isinstance(v, float) else word for v, word in zip(values_of, _labels(words), strict=True))
-    found = dict(zip(labels, values_of, strict=True))
-    for word, value in found.items():
+    for word, value in zip(words, values_of, strict=True):
         if value is not None and field in known and not isinstance(value, known[field]):
             raise UserError(f"--vary is '{text}': {word} is not {KINDS[known[field]]}")
+    labels = (str(v) if isinstance(v, float) else word for v, word in zip(values_of, _labels(words), strict=True))
+    found = dict(zip(labels, values_of, strict=True))
     if len(found) < 2:
         raise UserError(f"--vary is '{text}': an axis needs two values or more")
     return field, found

@@ -353,4 +353,12 @@ def test_a_missing_dataset_ends_the_study_at_once(file, tmp_path):
     assert "'mnist' is not available here" in said
     assert '--study.base.data.manual_dir' in said
     assert len(said.splitlines()) == 1
+    quick = [
+        '--config=configs/mlp_adam.py',
+        '--vary=optimizer.name=Adam,SGD',
+        f'--config.data.data_dir={tmp_path / "none"}',
+    ]
+    said = finish(*quick, f'--save={tmp_path / "s.py"}', f'--workdir={tmp_path / "w"}', code=2, env=environment)
+    assert '--config.data.manual_dir' in said.splitlines()[-1]
+    assert '--study' not in said.splitlines()[-1]
     assert not (tmp_path / 'w').exists()
