@@ -1,4 +1,4 @@
-"""Files and folders that a user names: checked before any work is done for them."""
+"""Files and folders: those that a user names, checked before any work is done for them, and scratch folders next to them."""
 
 import contextlib
 import glob

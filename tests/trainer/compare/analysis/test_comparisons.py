@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from trainer.compare.analysis import any_pair
 from trainer.compare.analysis.comparisons import (
     BETTER,
     SAME,
     UNDECIDED,
     WORSE,
+    any_pair,
     compare,
     compare_all,
 )

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trainer.compare.analysis import any_pair, anytime
+from trainer.compare.analysis import anytime
+from trainer.compare.analysis.comparisons import any_pair
 from trainer.compare.analysis.rules import ANYTIME, FIXED, RULES
 from trainer.compare.analysis.statistics import (
     ALPHA,
