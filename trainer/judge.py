@@ -11,6 +11,7 @@ import argparse
 import json
 import math
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,7 +80,8 @@ def main(argv: list[str]) -> int:
         found = read(paths, variant=flags.variant, seed=flags.seed, metrics=flags.metric, goals=goals, step=flags.step)
         margins = _margins(flags.margin, list(found.goals))
         claims = [parse_claim(text, i, found) for i, text in enumerate(flags.claim)]
-        page, guess = _page(found, margins, claims, paths, flags.report), list(found.guess)
+        command = shlex.join(['python', '-m', 'trainer.judge', *argv[1:]])
+        page, guess = _page(found, margins, claims, paths, flags.report, command), list(found.guess)
     if flags.json:
         print(json.dumps(as_data(page, guess), indent=2))
     else:
@@ -138,7 +140,10 @@ def judge(
             raise unknown('metric', metric, numbers)
     kept = ['variant', *(['seed'] if 'seed' in runs else []), *(['status'] if 'status' in runs else []), *chosen]
     found = finish(runs[kept].copy(), chosen, metrics or {}, 'frame', ())
-    page = _page(found, margins or {}, [parse_claim(text, i, found) for i, text in enumerate(claims)], [], report)
+    typed = [parse_claim(text, i, found) for i, text in enumerate(claims)]
+    given = {'metrics': metrics, 'margins': margins, 'claims': claims}
+    call = ', '.join(['runs', *(f'{name}={value!r}' for name, value in given.items() if value)])
+    page = _page(found, margins or {}, typed, [], report, f'seedwise.judge({call})')
     return as_data(page, list(found.guess))
 
 
@@ -224,6 +229,7 @@ def _page(
     claims: list[dict[str, Any]],
     paths: list[Path],
     report: str | Path | None,
+    command: str,
 ) -> 'Page':
     import ml_collections
 
@@ -237,7 +243,6 @@ def _page(
         return page_of(study, found.runs, None, **rest, draw=False)
     from trainer.compare.report.write import write_report
 
-    command = ' '.join(['python -m trainer.judge', *map(str, paths)])
     return write_report(study, found.runs, None, Path(report), command=command, **rest)
 
 

@@ -92,6 +92,7 @@ def test_the_report_is_written(tmp_path, capsys):
     page = (tmp_path / 'report' / 'index.html').read_text(encoding='utf-8')
     assert 'Muon' in page
     assert 'within 0.002 of the best' in page
+    assert '--margin=0.002</pre>' in page  # the command, whole
     assert str(tmp_path / 'report' / 'index.html') in out
 
 
@@ -99,7 +100,9 @@ def test_python_gives_the_same_answer(tmp_path, capsys):
     LONG.to_csv(tmp_path / 'a.csv', index=False)
     _, out, _ = command(capsys, tmp_path / 'a.csv', '--json', '--margin=0.0005', '--claim=Adam > SGD')
     frame = LONG.rename(columns={'optimizer': 'variant'})[['variant', 'seed', 'val_acc']]
-    found = seedwise.judge(frame, margins={'val_acc': 0.0005}, claims=('Adam > SGD',))
+    found = seedwise.judge(frame, margins={'val_acc': 0.0005}, claims=('Adam > SGD',), report=tmp_path)
+    call = 'seedwise.judge(runs, margins={&#39;val_acc&#39;: 0.0005}, claims=(&#39;Adam &gt; SGD&#39;,))'
+    assert call in (tmp_path / 'index.html').read_text(encoding='utf-8')
     printed = json.loads(out)
     assert {key: found[key] for key in ('ranking', 'comparisons', 'claims')} == {
         key: printed[key] for key in ('ranking', 'comparisons', 'claims')
