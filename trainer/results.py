@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -106,8 +107,10 @@ def begin(workdir: Path, config) -> None:
     initial weights, their digests.
 
     Raises:
-      UserError: the run in the folder was begun with another version of them.
+      UserError: the run in the folder was trained with another version of them.
     """
+    if not _trained(workdir):  # such as a run whose file was refused, and mended
+        shutil.rmtree(workdir / SOURCES, ignore_errors=True)
     references.copy(references.of_config(config).values(), workdir / SOURCES)
     if names.kind_of(config.data.name) in names.FILED:
         digest = names.digest(config.data.name, config.data.options)
@@ -125,6 +128,11 @@ def keep_fingerprint(workdir: Path, config, fingerprint: str) -> None:
     """
     if names.kind_of(config.data.name) == 'function':
         _keep_digest(workdir, DATA, f'what {config.data.name} returns', fingerprint)
+
+
+def _trained(workdir: Path) -> bool:
+    """Whether a folder holds anything of a run that was trained for."""
+    return any((workdir / name).exists() for name in ('checkpoints', 'result.json', PAUSED))
 
 
 def _keep_digest(workdir: Path, name: str, path: Path | str, digest: str) -> None:
@@ -226,7 +234,7 @@ def check_workdir(workdir: Path, config, ignored: tuple[str, ...] = ()) -> None:
     fields = config if isinstance(config, dict) else json.loads(to_json(config))
     found = differences(workdir, fields, ignored)
     if found is None:
-        if any((workdir / name).exists() for name in ('checkpoints', 'result.json')):
+        if _trained(workdir):
             raise UserError(f'workdir {workdir} holds a run without its config.json: choose another --workdir')
     elif found:
         raise UserError(f'workdir {workdir} holds another config ({"; ".join(found[:3])}): choose another --workdir')

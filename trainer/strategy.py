@@ -256,4 +256,7 @@ def _tpu(config) -> tf.distribute.Strategy:
         tf.tpu.experimental.initialize_tpu_system(resolver)
         return tf.distribute.TPUStrategy(resolver)
     except (ValueError, OSError, tf.errors.OpError, ImportError) as error:  # OSError: nobody knows a TPU of that name
-        raise UserError(f'strategy tpu found no TPU: {str(error).splitlines()[0]}') from error
+        why = str(getattr(error, 'reason', error)).strip().splitlines()[0]  # URLError's own text is a Python literal
+        raise UserError(
+            f'no TPU is available: {why}: use --config.strategy=auto, or name one with --config.tpu'
+        ) from error

@@ -109,9 +109,14 @@ def test_fields_that_are_new_change_no_hash_of_a_run_without_them():
         assert dotted.get(fields, path) == value, path
 
 
-def test_a_run_keeps_its_files_and_refuses_an_edit(mine):
+def test_a_run_keeps_its_files_and_refuses_an_edit_once_it_has_trained(mine):
     folder = mine / 'run'
+    (mine / 'parts.py').write_text('WIDTH = 15\n')
     results.begin(folder, config())
+    (mine / 'parts.py').write_text('WIDTH = 16\n')
+    results.begin(folder, config())
+    assert (folder / 'sources' / 'parts.py').read_text() == 'WIDTH = 16\n'
+    (folder / 'checkpoints').mkdir()
     assert (folder / 'sources' / 'mine.py').read_text() == MINE
     assert {file.name for file in (folder / 'sources').iterdir()} == {'mine.py', 'parts.py'}
     results.begin(folder, config())
@@ -127,6 +132,7 @@ def test_packages_next_to_the_file_are_kept_and_in_the_hash(mine):
     (inner / 'norm.py').write_text('AXIS = 1\n')
     (mine / 'mine.py').write_text(f'from layers.deep.norm import AXIS\n{MINE}')
     before = results.config_hash(config())
+    (mine / 'run' / 'checkpoints').mkdir(parents=True)
     results.begin(mine / 'run', config())
     assert (mine / 'run' / 'sources' / 'layers' / 'deep' / 'norm.py').read_text() == 'AXIS = 1\n'
     (inner / 'norm.py').write_text('AXIS = 2\n')
