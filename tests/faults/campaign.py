@@ -171,6 +171,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the summary is printed
     # A shell starts what is in its background with SIGINT ignored, which all that is started from here would inherit.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # by nohup: ignored here too, but not by what is started
+        signal.signal(signal.SIGHUP, lambda *_: None)
     try:
         if flags.turn is not None:
             tried, text = turn_of(names[0], flags.turn, state.seed, flags.scenario)

@@ -108,6 +108,7 @@ def child(
         os.chdir(folder or '.')
         os.setsid()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
         _hear_signals()
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
         os.dup2(out.fileno(), 1)
