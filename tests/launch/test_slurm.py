@@ -48,7 +48,8 @@ def test_a_study_in_shards_ends_with_one_report(slurm, tmp_path):
     file, workdir = tmp_path / 'small.py', tmp_path / 'study'
     file.write_text(STUDY)
     command = [sys.executable, '-m', 'trainer.compare', f'--study={file}', f'--workdir={workdir}', '--workers=1']
-    job, second = submit(tmp_path, slurm, '--array=2', '--', *command, '--study.seeds=2')
+    short = ('--study.seeds=2', '--study.base.epochs=1', '--study.base.jit=off')
+    job, second = submit(tmp_path, slurm, '--array=2', '--', *command, *short)
     assert wait(second, slurm) == 'COMPLETED', logs(tmp_path)
     assert sorted(str(path.parent.relative_to(workdir)) for path in workdir.glob('*/*/result.json')) == [
         'SGD/0', 'SGD/1', 'ScheduleFreeAdamW/0', 'ScheduleFreeAdamW/1',

@@ -182,15 +182,17 @@ def strategies(names):
         yield name, made[name]()
 
 
-def main(which: str, folder: str, *names: str) -> None:
-    for file, strategy in strategies(list(names)):
+def main(argv: list[str]) -> int:
+    _, which, folder, *names = argv
+    for file, strategy in strategies(names):
         arrays = {}
         for name, fields in cases(which).items():
             arrays[f'{name}/trained'], arrays[f'{name}/evaluated'] = trained(config_of(fields), strategy)
         np.savez(Path(folder) / f'{file}.npz', **arrays)
+    return 0
 
 
 if __name__ == '__main__':
-    main(*sys.argv[1:])
+    main(sys.argv)
     sys.stdout.flush()
     os._exit(0)  # TensorFlow takes a second to take itself down

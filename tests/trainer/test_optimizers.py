@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from seedwise.errors import UserError
+from tests.forks import Forks, with_tensorflow
 from tests.helpers import ROOT, run
 from tests.trainer import optimizer_cases
 from trainer import models, optimizers, steps
@@ -37,8 +38,10 @@ def test_every_optimizer_ends_with_the_same_weights_on_every_strategy(tmp_path, 
     """
     addresses = [f'127.0.0.1:{portpicker.pick_unused_port()}' for _ in range(2)]
     clusters = [{'cluster': {'worker': addresses}, 'task': {'type': 'worker', 'index': i}} for i in range(2)]
-    processes = [start(which, tmp_path, 'one_device', 'mirrored')]
-    processes += [start(which, tmp_path, 'multi_worker', TF_CONFIG=json.dumps(c)) for c in clusters[:workers]]
+    words = (which, str(tmp_path), 'one_device', 'mirrored')
+    ended = with_tensorflow().run('tests.trainer.optimizer_cases', *words, environ=os.environ, seconds=1500)
+    assert ended.code == 0, ended.err[-3000:]
+    processes = [start(which, tmp_path, 'multi_worker', TF_CONFIG=json.dumps(c)) for c in clusters[:workers]]
     for process in processes:
         out, _ = process.communicate(timeout=1500)
         assert process.returncode == 0, out.decode()[-3000:]
@@ -189,12 +192,15 @@ def test_two_replicas_sum_gradients_once_with_the_lowest_keras(tmp_path):
     lowest = os.environ.get('SEEDWISE_TEST_KERAS')
     if not lowest:
         pytest.skip('SEEDWISE_TEST_KERAS does not name a folder with the lowest Keras that setup.py allows')
-    environment = os.environ | {'PYTHONPATH': lowest}
+    forks = Forks('tensorflow', environ=os.environ | {'PYTHONPATH': lowest})
     arguments = ('--config=configs/mlp_sgd.py', '--config.data.name=digits', '--config.epochs=1')
     arguments += ('--config.precision=float64', '--config.optimizer.momentum=0.9')
     for replicas in (1, 2):
         strategy = ('--config.strategy=mirrored', f'--config.replicas={replicas}')
-        version = run(tmp_path / f'{replicas}', *arguments, *strategy, env=environment)['versions']['keras']
+        workdir = tmp_path / f'{replicas}'
+        ended = forks.run('trainer.main', *arguments, *strategy, f'--workdir={workdir}', environ=os.environ)
+        assert ended.code == 0, ended.err
+        version = json.loads((workdir / 'result.json').read_text())['versions']['keras']
         assert f"'keras>={version.rpartition('.')[0]}" in (ROOT / 'setup.py').read_text(encoding='utf-8')
     one, two = (
         np.concatenate([weight.ravel() for weight in keras.models.load_model(folder / 'model.keras').get_weights()])

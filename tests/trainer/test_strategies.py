@@ -66,7 +66,7 @@ def test_a_cnn_with_all_that_there_is_ends_with_the_same_weights_and_metrics_on_
     arguments = ('--config=configs/mlp_dropout.py', '--config.model.dropout=none', '--config.data.memory_limit_mb=0')
     arguments += (f'--config.data.name={tmp_path}/own.py:weighted', f'--config.data.data_dir={tmp_path}/data')
     arguments += ('--config.data.validation=100', '--config.precision=float64', '--config.epochs=2')
-    arguments += ('--config.model.name=cnn', '--config.model.filters=(4, 8)', '--config.model.hidden=(16,)')
+    arguments += ('--config.model.name=cnn', '--config.model.filters=(4,)', '--config.model.hidden=(16,)')
     arguments += (
         '--config.optimizer.name=Nadam',
         '--config.optimizer.global_clipnorm=0.1',
@@ -96,7 +96,8 @@ def test_a_cnn_with_all_that_there_is_ends_with_the_same_weights_and_metrics_on_
 
 def test_evaluation_counts_every_example_once_whatever_the_replicas(tmp_path):
     arguments = ('--config=configs/mlp_adam.py', '--config.data.name=digits', '--config.data.validation=101')
-    arguments += ('--config.epochs=1', '--config.global_batch_size=126', '--config.metrics=negative_log_likelihood')
+    arguments += ('--config.model.hidden=()', '--config.epochs=1', '--config.global_batch_size=126')
+    arguments += ('--config.metrics=negative_log_likelihood',)
     one = run(tmp_path / '1', *arguments)
     one_mirrored = run(tmp_path / '1 mirrored', *arguments, '--config.strategy=mirrored', '--config.threads=1')
     three = run(tmp_path / '3', *arguments, '--config.strategy=mirrored', '--config.replicas=3')

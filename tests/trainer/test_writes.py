@@ -12,6 +12,7 @@ import pytest
 
 from seedwise import commands
 from seedwise.errors import CannotWrite, UserError, is_of_file_system, writing
+from tests.forks import with_tensorflow
 from tests.helpers import ROOT
 from tests.trainer.disks import mounted
 from trainer import results
@@ -47,10 +48,10 @@ def trained(tmp_path_factory) -> dict:
     """What came of a run for each case, and the weights of an undisturbed one."""
     with mounted(tmp_path_factory.mktemp('probe')):
         pass  # skips where that is impossible
-    command = [sys.executable, '-m', 'tests.trainer.writing_cases', str(tmp_path_factory.mktemp('cases'))]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding='utf-8', timeout=600)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    folder = str(tmp_path_factory.mktemp('cases'))
+    ended = with_tensorflow().run('tests.trainer.writing_cases', folder, environ=os.environ, seconds=600)
+    assert ended.code == 0, ended.err
+    return json.loads(ended.out)
 
 
 @pytest.mark.parametrize('case', [*ENDS, *GOES_ON])

@@ -1,8 +1,8 @@
 """Trains a small run for each write of it that can fail, with that failing, and then once more; prints what came of it.
 
-A program of its own, because it imports TensorFlow once for all of them: `python -m tests.trainer.writing_cases FOLDER`
-prints, as JSON, case -> [error, what was printed, checkpoints and torn files that were left, error after space was made,
-SHA-256 of the final weights], and that SHA-256 of a run that nothing disturbed.
+A program of its own, because it compiles once for all of them: `python -m tests.trainer.writing_cases FOLDER` prints, as
+JSON, case -> [error, what was printed, checkpoints and torn files that were left, error after space was made, SHA-256 of
+the final weights], and that SHA-256 of a run that nothing disturbed.
 """
 
 import contextlib
@@ -43,7 +43,8 @@ def in_the_way(path: Path, *, folder: bool = False) -> Iterator[Callable[[], obj
     yield path.rmdir if folder else path.unlink
 
 
-def main(folder: Path) -> None:
+def main(argv: list[str]) -> int:
+    folder = Path(argv[1])
     tensorflow_import.import_tensorflow()
     from trainer.compare.engines.worker import Trainer
 
@@ -90,6 +91,7 @@ def main(folder: Path) -> None:
     undisturbed = json.loads((folder / 'undisturbed' / 'result.json').read_text(encoding='utf-8'))
     print(json.dumps({'undisturbed': undisturbed['weights_sha256'], 'cases': found}))
     shutil.rmtree(folder)
+    return 0
 
 
 def config(*, every_steps: int = 0, tensorboard: bool = False):
@@ -102,4 +104,4 @@ def config(*, every_steps: int = 0, tensorboard: bool = False):
 
 
 if __name__ == '__main__':
-    main(Path(sys.argv[1]))
+    sys.exit(main(sys.argv))
