@@ -12,7 +12,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.faults import forked
@@ -31,7 +32,13 @@ class Forks:
         )  # fmt: skip
 
     def run(
-        self, module: str, *arguments: str, environ: Mapping[str, str], folder: Path = ROOT, seconds: float = 300
+        self,
+        module: str,
+        *arguments: str,
+        environ: Mapping[str, str],
+        folder: Path = ROOT,
+        seconds: float = 300,
+        kill: tuple[Path, str, float] | None = None,
     ) -> forked.Ended:
         """Runs `python -m module arguments` to its end.
 
@@ -41,10 +48,11 @@ class Forks:
           environ: all environment variables. What Python and TensorFlow read when they start has no effect.
           folder: where it runs.
           seconds: after which it is killed.
+          kill: (folder, pattern, delay): it is killed (SIGKILL) so many seconds after there is such a file in the folder.
         """
         assert self._process.stdin
         assert self._process.stdout
-        task = [module, arguments, dict(environ), str(folder), seconds]
+        task = [module, arguments, dict(environ), str(folder), seconds, kill and (str(kill[0]), *kill[1:])]
         self._process.stdin.write(json.dumps(task) + '\n')
         self._process.stdin.flush()
         return forked.Ended(*json.loads(self._process.stdout.readline()))
@@ -90,6 +98,18 @@ def _cache_what_xla_compiles() -> None:
     os.environ['TF_XLA_FLAGS'] = before
 
 
+def _until(folder: str, pattern: str, delay: float) -> Callable[[], bool]:
+    """Returns a function that says whether a file of the pattern has been in the folder for `delay` seconds."""
+    since: list[float] = []
+
+    def due() -> bool:
+        if not since and any(Path(folder).glob(pattern)):
+            since.append(time.monotonic())
+        return bool(since) and time.monotonic() - since[0] >= delay
+
+    return due
+
+
 def main(words: list[str]) -> None:
     tasks, answers = os.fdopen(os.dup(0), encoding='utf-8'), os.fdopen(os.dup(1), 'w', encoding='utf-8')
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -101,14 +121,16 @@ def main(words: list[str]) -> None:
     else:
         forked.imported_without_tensorflow()
     for line in tasks:
-        module, arguments, environ, folder, seconds = json.loads(line)
+        module, arguments, environ, folder, seconds, kill = json.loads(line)
 
         def settle(environ=environ, folder=folder) -> None:
             os.environ.clear()
             os.environ.update(environ)
             sys.path[0] = folder
 
-        ended = forked.run(module, arguments, seconds, folder=folder, before=settle)
+        ended = forked.run(
+            module, arguments, seconds, folder=folder, before=settle, until=_until(*kill) if kill else lambda: False
+        )
         print(json.dumps([ended.code, ended.out, ended.err, ended.seconds]), file=answers, flush=True)
 
 

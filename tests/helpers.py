@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -77,6 +78,14 @@ def run(
     path = workdir / 'result.json'
     result = json.loads(path.read_text()) if path.exists() else {}
     return result | {'stdout': out, 'stderr': err}
+
+
+def kill_run(workdir: Path, *arguments: str, delay: float = 0) -> None:
+    """Kills (SIGKILL) the command, in a fork as `run`, `delay` seconds after the first checkpoint; fails if it has ended."""
+    kill = (workdir, 'checkpoints/step-*.index', delay)
+    words = [*arguments, f'--workdir={workdir}']
+    ended = forks.with_tensorflow().run('trainer.main', *words, environ=os.environ, kill=kill)
+    assert ended.code == -signal.SIGKILL, f'exit code {ended.code}\n{ended.err}'
 
 
 def read_late(environ: Mapping[str, str]) -> bool:

@@ -17,7 +17,7 @@ from configs import mlp_adam
 from seedwise.errors import UserError
 
 config = mlp_adam.get_config()
-config.data.name, config.epochs, config.threads = 'digits', 1, 1
+config.data.name, config.epochs, config.threads, config.jit = 'digits', 1, 1, 'off'
 result = seedwise.train(config, 'run')
 assert result['status'] == 'completed' and result['test']['examples'] == 360
 assert seedwise.train(config, 'run')['seconds'] == result['seconds']  # not trained again

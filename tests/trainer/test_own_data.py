@@ -12,7 +12,19 @@ from PIL import Image
 from configs import default
 from data_pipeline import sources
 from seedwise.errors import UserError
-from tests.helpers import ROOT, STUDY, command, finish, last_checkpoint, relative_l2, results_of, run, wait_for, weights
+from tests.helpers import (
+    ROOT,
+    STUDY,
+    command,
+    finish,
+    kill_run,
+    last_checkpoint,
+    relative_l2,
+    results_of,
+    run,
+    wait_for,
+    weights,
+)  # fmt: skip
 from trainer import results
 from trainer.train import Run
 
@@ -60,11 +72,7 @@ def test_a_table_is_normalised_learned_and_evaluated_again(table, tmp_path):
 
 def test_the_data_must_not_change_under_a_run(table, tmp_path):
     words = (*MLP, table, '--config.data.options.label=way', '--config.epochs=2000', *OFTEN)
-    process = command(*words, f'--workdir={tmp_path}/run')
-    wait_for(lambda: last_checkpoint(tmp_path / 'run') > 3)
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
-    assert process.returncode == 75
+    kill_run(tmp_path / 'run', *words)
     moved = tmp_path / 'elsewhere' / 'points.csv'
     moved.parent.mkdir()
     (tmp_path / 'points.csv').rename(moved)

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from tests.helpers import ROOT, command, last_checkpoint, run
+from tests.helpers import ROOT, command, kill_run, last_checkpoint, run
 
 DIGITS = ('--config.data.name=digits', '--config.checkpoint.every_seconds=0', '--config.checkpoint.every_steps=7')
 CNN = ('--config=configs/cnn_nadam.py', *DIGITS, '--config.data.validation=100', '--config.epochs=20')
@@ -66,7 +66,7 @@ def check_same(killed: dict, whole: dict) -> None:
 
 
 def test_killed_at_a_random_moment_ends_with_the_same_weights(tmp_path, whole):
-    kill_after_progress(tmp_path / 'killed', (*MLP, *AUGMENT), 0, random.Random())  # another one each time
+    kill_run(tmp_path / 'killed', *MLP, *AUGMENT, delay=random.uniform(0, 0.5))  # another one each time
     check_same(run(tmp_path / 'killed', *MLP, *AUGMENT), whole)
 
 

@@ -1,5 +1,6 @@
 """Is this config one that can be run? Answered before TensorFlow is imported, in one line."""
 
+import functools
 import itertools
 import math
 from collections.abc import Callable
@@ -147,26 +148,37 @@ def check_length(config: ml_collections.ConfigDict, total_steps: int) -> None:
         )
 
 
+@functools.cache
+def _schema() -> tuple[dict[str, type], frozenset[str]]:
+    """Returns the types of the fields of `configs.default`, and the paths that may be None."""
+    schema = default.get_config()
+    required = types(schema)
+    pairs = {path for pair in PAIRS for path in pair}
+    return required, frozenset(path for path in required if path in pairs or get(schema, path) is None)
+
+
 def _check_schema(config: ml_collections.ConfigDict) -> None:
     """Fields and their types are those of `configs.default`: a config file could have added others."""
-    check_complete(config)
-    schema = default.get_config()
-    given, required = types(config), types(schema)
+    given = check_complete(config)
+    required, optional = _schema()
     for path, kind in required.items():
         value = get(config, path)
-        optional = get(schema, path) is None or any(path in pair for pair in PAIRS)
-        if not (isinstance(value, kind) and isinstance(value, bool) == (kind is bool) or (value is None and optional)):
-            raise UserError(f'{path} is {value!r}: it must be {KINDS[kind]}{" or None" * optional}')
+        may_be_none = path in optional
+        if not (
+            isinstance(value, kind) and isinstance(value, bool) == (kind is bool) or (value is None and may_be_none)
+        ):
+            raise UserError(f'{path} is {value!r}: it must be {KINDS[kind]}{" or None" * may_be_none}')
     known = required | optimizers.FIELDS
     for path in given:
         if not is_option(path) and path not in known:
             raise unknown_field('field', path, known)
 
 
-def check_complete(config: ml_collections.ConfigDict) -> None:
-    """Raises `UserError` if a field of `configs.default`, or a section of options, is missing."""
+def check_complete(config: ml_collections.ConfigDict) -> dict[str, type]:
+    """Returns the types of a config's fields; raises `UserError` if one of `configs.default`, or a section of options, is
+    missing."""
     given = types(config)
-    missing = [path for path in types(default.get_config()) if path not in given]
+    missing = [path for path in _schema()[0] if path not in given]
     if missing:
         raise UserError(
             f'the config lacks {", ".join(missing[:3])}{", ..." * (len(missing) > 3)}: it must start from '
@@ -177,6 +189,7 @@ def check_complete(config: ml_collections.ConfigDict) -> None:
         value = get(config, section).get(key)
         if not isinstance(value, ml_collections.ConfigDict):
             raise UserError(f'{path} is {value!r}: it must be a section, which is empty if there are no options')
+    return given
 
 
 def _check_widths(model: ml_collections.ConfigDict) -> None:
