@@ -1,7 +1,7 @@
 """Commands in forks of one process that has imported what they need: a command takes as long as what it does.
 
-python -m tests.forks [tensorflow]: a task a line on standard input, as JSON, and the answer a line on standard output.
-Without `tensorflow`, the process imports what commands need before they start TensorFlow.
+python -m tests.forks [tensorflow]: a line on standard input has tasks that run together, as JSON, and a line on standard
+output their answers. Without `tensorflow`, the process imports what commands need before they start TensorFlow.
 """
 
 import atexit
@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.faults import forked
@@ -50,12 +51,21 @@ class Forks:
           seconds: after which it is killed.
           kill: (folder, pattern, delay): it is killed (SIGKILL) so many seconds after there is such a file in the folder.
         """
+        (ended,) = self._answer(
+            [module, arguments, dict(environ), str(folder), seconds, kill and (str(kill[0]), *kill[1:])]
+        )
+        return ended
+
+    def run_together(self, module: str, *arguments: str, environs: list[dict[str, str]]) -> list[forked.Ended]:
+        """Runs the command once with each of the environments, all at the same time, to their ends."""
+        return self._answer(*([module, arguments, environ, str(ROOT), 300, None] for environ in environs))
+
+    def _answer(self, *tasks: list) -> list[forked.Ended]:
         assert self._process.stdin
         assert self._process.stdout
-        task = [module, arguments, dict(environ), str(folder), seconds, kill and (str(kill[0]), *kill[1:])]
-        self._process.stdin.write(json.dumps(task) + '\n')
+        self._process.stdin.write(json.dumps(tasks) + '\n')
         self._process.stdin.flush()
-        return forked.Ended(*json.loads(self._process.stdout.readline()))
+        return [forked.Ended(*fields) for fields in json.loads(self._process.stdout.readline())]
 
 
 @functools.cache
@@ -120,10 +130,11 @@ def main(words: list[str]) -> None:
         _cache_what_xla_compiles()
     else:
         forked.imported_without_tensorflow()
-    for line in tasks:
-        module, arguments, environ, folder, seconds, kill = json.loads(line)
 
-        def settle(environ=environ, folder=folder) -> None:
+    def do(task: list) -> list:
+        module, arguments, environ, folder, seconds, kill = task
+
+        def settle() -> None:
             os.environ.clear()
             os.environ.update(environ)
             sys.path[0] = folder
@@ -131,7 +142,13 @@ def main(words: list[str]) -> None:
         ended = forked.run(
             module, arguments, seconds, folder=folder, before=settle, until=_until(*kill) if kill else lambda: False
         )
-        print(json.dumps([ended.code, ended.out, ended.err, ended.seconds]), file=answers, flush=True)
+        return [ended.code, ended.out, ended.err, ended.seconds]
+
+    for line in tasks:
+        first, *others = json.loads(line)
+        with ThreadPoolExecutor(max(len(others), 1)) as pool:
+            rest = pool.map(do, others)
+            print(json.dumps([do(first), *rest]), file=answers, flush=True)
 
 
 if __name__ == '__main__':

@@ -9,6 +9,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import portpicker
+
 from tests import forks
 
 ROOT = Path(__file__).parent.parent
@@ -78,6 +80,17 @@ def run(
     path = workdir / 'result.json'
     result = json.loads(path.read_text()) if path.exists() else {}
     return result | {'stdout': out, 'stderr': err}
+
+
+def run_workers(workdir: Path, *arguments: str, workers: int = 2, env: Mapping[str, str] = os.environ) -> dict:
+    """Runs the command as so many workers, in forks as `run`, to their end and returns the result; fails where one does."""
+    addresses = [f'127.0.0.1:{portpicker.pick_unused_port()}' for _ in range(workers)]
+    tasks = [{'cluster': {'worker': addresses}, 'task': {'type': 'worker', 'index': i}} for i in range(workers)]
+    environs = [{**env, 'TF_CONFIG': json.dumps(task)} for task in tasks]
+    words = [*arguments, f'--workdir={workdir}']
+    for ended in forks.with_tensorflow().run_together('trainer.main', *words, environs=environs):
+        assert ended.code == 0, f'exit code {ended.code}\n{ended.out}\n{ended.err}'
+    return json.loads((workdir / 'result.json').read_text())
 
 
 def kill_run(workdir: Path, *arguments: str, delay: float = 0) -> None:

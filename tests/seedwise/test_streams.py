@@ -30,7 +30,7 @@ def test_a_run_without_standard_streams_is_a_run(tmp_path, closed):
 def test_a_closed_terminal_saves_and_ends_unless_it_is_ignored(tmp_path, nohup):
     """Slow with nohup: the whole run is waited for."""
     arguments = ['--config=configs/mlp_dropout.py', '--config.data.name=digits', '--config.data.validation=100']
-    arguments += [f'--config.epochs={40 if nohup else 400}', f'--workdir={tmp_path / "run"}']
+    arguments += ['--config.jit=off', f'--config.epochs={40 if nohup else 400}', f'--workdir={tmp_path / "run"}']
     handler = signal.SIG_IGN if nohup else signal.SIG_DFL  # whatever the tests were started with
     process = command(*arguments, preexec_fn=lambda: signal.signal(signal.SIGHUP, handler))
     while not (tmp_path / 'run' / 'tensorboard' / 'validation').exists():

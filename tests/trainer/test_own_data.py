@@ -24,7 +24,7 @@ from tests.helpers import (
     run,
     wait_for,
     weights,
-)  # fmt: skip
+)
 from trainer import results
 from trainer.train import Run
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.helpers import relative_l2, run, weights
+from tests.helpers import relative_l2, run, run_workers, weights
 from trainer.results import read_correct
 
 MIRRORED = ('--config.strategy=mirrored', '--config.replicas=2')
@@ -13,7 +13,7 @@ def on_each_strategy(folder, *arguments, **options):
     results = [
         run(folder / 'one_device', *arguments, '--config.strategy=one_device', **options),
         run(folder / 'mirrored', *arguments, *MIRRORED, **options),
-        run(folder / 'multi_worker', *arguments, launch=2, **options),
+        run_workers(folder / 'multi_worker', *arguments, **options),
     ]
     assert [r['strategy']['name'] for r in results] == ['one_device', 'mirrored', 'multi_worker']
     assert [r['strategy']['replicas'] for r in results] == [1, 2, 2]
