@@ -90,12 +90,16 @@ def value_of(path: str) -> st.SearchStrategy[str]:
     return st.one_of(st.sampled_from(usual), st.sampled_from(usual), st.sampled_from((*NUMBERS, *TUPLES, *TEXTS)))
 
 
+#: To compile by XLA takes longer than to train.
+JIT = st.sampled_from(('off', 'off', 'auto'))
+
+
 @st.composite
 def run_arguments(draw) -> list[str]:
     """Draws fields of a run on the digits, of two steps if nothing else is drawn."""
     paths = draw(st.lists(st.sampled_from(sorted(FIELDS)), min_size=1, max_size=6, unique=True))
     given = {'data.name': 'digits', 'steps': '2', 'threads': '1', 'tensorboard.enabled': 'false'}
-    given['jit'] = draw(st.sampled_from(('off', 'off', 'auto')))  # to compile by XLA takes longer than to train
+    given['jit'] = draw(JIT)
     given |= {path: draw(value_of(path)) for path in paths}
     if 'epochs' in paths and 'steps' not in paths:
         del given['steps']
@@ -187,6 +191,7 @@ def study_files(draw) -> str:
     lines = [
         "config.base.data.name, config.base.steps, config.base.epochs = 'digits', 1, None",
         'config.base.model.hidden = (4,)',
+        f'config.base.jit = {draw(JIT)!r}',
         "config.axes = {'optimizer': {name: {'optimizer': {'name': name}} for name in ('Adam', 'SGD')}}",
         'config.seeds = 2',
     ]
