@@ -81,6 +81,7 @@ def main(words: list[str]) -> None:
     os.dup2(2, 1)
     if words:
         forked.imported()
+        fork_workers()
     else:
         forked.imported_without_tensorflow()
     for line in tasks:
@@ -93,6 +94,14 @@ def main(words: list[str]) -> None:
 
         ended = forked.run(module, arguments, seconds, folder=folder, before=settle)
         print(json.dumps([ended.code, ended.out, ended.err, ended.seconds]), file=answers, flush=True)
+
+
+def fork_workers() -> None:
+    """Has the workers of a study be forks too."""
+    from tests import forked_workers
+    from trainer.compare.engines import local
+
+    local.start = forked_workers.start  # type: ignore[assignment]
 
 
 if __name__ == '__main__':
