@@ -31,7 +31,13 @@ class Forks:
         )  # fmt: skip
 
     def run(
-        self, module: str, *arguments: str, environ: Mapping[str, str], folder: Path = ROOT, seconds: float = 300
+        self,
+        module: str,
+        *arguments: str,
+        environ: Mapping[str, str],
+        folder: Path = ROOT,
+        seconds: float = 300,
+        user: int | None = None,
     ) -> forked.Ended:
         """Runs `python -m module arguments` to its end.
 
@@ -41,10 +47,11 @@ class Forks:
           environ: all environment variables. What Python and TensorFlow read when they start has no effect.
           folder: where it runs.
           seconds: after which it is killed.
+          user: whose process it is, if not that of this one, which must be root.
         """
         assert self._process.stdin
         assert self._process.stdout
-        task = [module, arguments, dict(environ), str(folder), seconds]
+        task = [module, arguments, dict(environ), str(folder), seconds, user]
         self._process.stdin.write(json.dumps(task) + '\n')
         self._process.stdin.flush()
         return forked.Ended(*json.loads(self._process.stdout.readline()))
@@ -85,12 +92,15 @@ def main(words: list[str]) -> None:
     else:
         forked.imported_without_tensorflow()
     for line in tasks:
-        module, arguments, environ, folder, seconds = json.loads(line)
+        module, arguments, environ, folder, seconds, user = json.loads(line)
 
-        def settle(environ=environ, folder=folder) -> None:
+        def settle(environ=environ, folder=folder, user=user) -> None:
             os.environ.clear()
             os.environ.update(environ)
             sys.path[0] = folder
+            if user is not None:
+                os.setgid(user)
+                os.setuid(user)
 
         ended = forked.run(module, arguments, seconds, folder=folder, before=settle)
         print(json.dumps([ended.code, ended.out, ended.err, ended.seconds]), file=answers, flush=True)

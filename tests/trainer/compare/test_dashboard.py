@@ -29,6 +29,7 @@ from trainer.output import events
 STUDY = study_text(
     'config.base.data.validation = 200',
     'config.base.epochs = 3',
+    "config.base.jit = 'off'",
     'config.axes = {',
     "    'optimizer': {name: {'optimizer': {'name': name}} for name in ('Adam', 'SGD')},",
     "    'rate': {f'{rate:.0e}': {'optimizer': {'learning_rate': rate}} for rate in (0.01, 0.1)},",
