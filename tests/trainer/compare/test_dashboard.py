@@ -339,12 +339,20 @@ def browser():
         browser.close()
 
 
+@pytest.fixture(scope='module')
+def tabs(browser):
+    """What the pages have in common: the scripts of TensorBoard, which are compiled once."""
+    with browser.new_context(viewport={'width': 1440, 'height': 1000}) as context:
+        yield context
+
+
 @pytest.fixture
-def page(browser, tensorboard):
-    page = browser.new_page(viewport={'width': 1440, 'height': 1000})
+def page(tabs, tensorboard):
+    page = tabs.new_page()
     page.set_default_timeout(60_000)
     page.server = tensorboard
     yield page
+    page.evaluate('localStorage.clear()')
     page.close()
 
 
