@@ -39,6 +39,7 @@ class Forks:
         environ: Mapping[str, str],
         folder: Path = ROOT,
         seconds: float = 300,
+        user: int | None = None,
         kill: tuple[Path, str, float] | None = None,
     ) -> forked.Ended:
         """Runs `python -m module arguments` to its end.
@@ -49,16 +50,17 @@ class Forks:
           environ: all environment variables. What Python and TensorFlow read when they start has no effect.
           folder: where it runs.
           seconds: after which it is killed.
+          user: whose process it is, if not that of this one, which must be root.
           kill: (folder, pattern, delay): it is killed (SIGKILL) so many seconds after there is such a file in the folder.
         """
         (ended,) = self._answer(
-            [module, arguments, dict(environ), str(folder), seconds, kill and (str(kill[0]), *kill[1:])]
+            [module, arguments, dict(environ), str(folder), seconds, user, kill and (str(kill[0]), *kill[1:])]
         )
         return ended
 
     def run_together(self, module: str, *arguments: str, environs: list[dict[str, str]]) -> list[forked.Ended]:
         """Runs the command once with each of the environments, all at the same time, to their ends."""
-        return self._answer(*([module, arguments, environ, str(ROOT), 300, None] for environ in environs))
+        return self._answer(*([module, arguments, environ, str(ROOT), 300, None, None] for environ in environs))
 
     def _answer(self, *tasks: list) -> list[forked.Ended]:
         assert self._process.stdin
@@ -127,17 +129,21 @@ def main(words: list[str]) -> None:
     os.dup2(2, 1)
     if words:
         forked.imported()
+        fork_workers()
         _cache_what_xla_compiles()
     else:
         forked.imported_without_tensorflow()
 
     def do(task: list) -> list:
-        module, arguments, environ, folder, seconds, kill = task
+        module, arguments, environ, folder, seconds, user, kill = task
 
         def settle() -> None:
             os.environ.clear()
             os.environ.update(environ)
             sys.path[0] = folder
+            if user is not None:
+                os.setgid(user)
+                os.setuid(user)
 
         ended = forked.run(
             module, arguments, seconds, folder=folder, before=settle, until=_until(*kill) if kill else lambda: False
@@ -149,6 +155,14 @@ def main(words: list[str]) -> None:
         with ThreadPoolExecutor(max(len(others), 1)) as pool:
             rest = pool.map(do, others)
             print(json.dumps([do(first), *rest]), file=answers, flush=True)
+
+
+def fork_workers() -> None:
+    """Has the workers of a study be forks too."""
+    from tests import forked_workers
+    from trainer.compare.engines import local
+
+    local.start = forked_workers.start  # type: ignore[assignment]
 
 
 if __name__ == '__main__':

@@ -109,7 +109,7 @@ def child(
         os.setsid()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
-        _hear_signals()
+        hear_signals()
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
         os.dup2(out.fileno(), 1)
         os.dup2(err.fileno(), 2)
@@ -129,7 +129,7 @@ def child(
         os._exit(code)
 
 
-def _hear_signals() -> None:
+def hear_signals() -> None:
     """The thread that waits for signals has stayed in the parent: as a process of its own would, the fork starts one."""
     from seedwise import signals
 
@@ -155,10 +155,9 @@ def imported() -> None:
     from seedwise import tensorflow_import
 
     tensorflow_import.import_tensorflow()
-    _import(
-        'trainer.compare.report.write', 'trainer.compare.allocation.rounds', 'trainer.judging.read', 'trainer.train'
-    )
-    _import('scipy.ndimage')  # by which the bundled digits are scaled
+    _import('trainer.compare.reporting', 'trainer.compare.report.screen', 'trainer.judging.read', 'trainer.train')
+    _import('trainer.compare.dashboard', 'trainer.compare.checks.check', 'trainer.compare.engines.local')
+    _import('scipy.stats', 'scipy.ndimage')  # the latter scales the bundled digits
 
 
 def imported_without_tensorflow() -> None:

@@ -40,6 +40,7 @@ def claim(kind: str, **fields) -> dict:
 SMALL = study_text(
     'config.base.model.hidden = (8,)',
     'config.base.epochs = 1',
+    "config.base.jit = 'off'",
     'config.base.tensorboard.enabled = False',
     "rates = {'fast': 0.01, 'slow': 0.0001, 'other': 0.003}",
     "config.axes = {'rate': {name: {'optimizer': {'learning_rate': rate}} for name, rate in rates.items()}}",

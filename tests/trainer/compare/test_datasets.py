@@ -12,7 +12,7 @@ import pytest
 from configs import default
 from seedwise.errors import UserError
 from tests.helpers import finish
-from tests.trainer.compare.driver import Driver
+from tests.trainer.compare.driver import run
 from trainer.compare import datasets, grid
 from trainer.compare.normalize import normalize
 from trainer.compare.report.over_datasets import write_over_datasets
@@ -132,7 +132,7 @@ def half(data_dir, start=0):
 def get_config():
     config = ml_collections.ConfigDict()
     config.base = default.get_config()
-    config.base.epochs = 1
+    config.base.epochs, config.base.jit = 1, 'off'
     config.base.model.hidden = ()
     config.base.tensorboard.enabled = False
     config.axes = {
@@ -172,18 +172,16 @@ def test_a_study_on_two_data_sets_of_a_users_own(tmp_path):
     assert len(links) == 2
     assert all((tmp_path / 'out' / 'report' / unquote(link)).resolve().exists() for link in links)
     assert 'Means over the first 4 seeds, which were fixed before anybody looked' in page
-    driver = Driver()
     # The study itself has two seeds: they are too few of those that were fixed before.
-    code, again, _ = driver.run(*words, '--report-only')
+    code, again, _ = run(*words, '--report-only')
     assert code == 0
     assert 'takes results of its first 4 seeds of every variant on every data set' in ' '.join(again.split())
-    code, planned, _ = driver.run(*words, '--workers=1', '--plan', '--study.seeds=10')
+    code, planned, _ = run(*words, '--workers=1', '--plan', '--study.seeds=10')
     # No time for a run on the second data set: what has finished is reported.
     (tmp_path / 'out' / 'report' / 'index.html').unlink()
     (second,) = (f for f in (tmp_path / 'out').iterdir() if f.name.replace('_', ' ') == 'half 1')
     (second / 'Adam' / '3' / 'result.json').unlink()
-    late, _, warned = driver.run(*words, '--workers=1', '--budget=0.01s', '--study.seeds=4')
-    driver.close()
+    late, _, warned = run(*words, '--workers=1', '--budget=0.01s', '--study.seeds=4')
     assert late == 0
     assert 'half 1: --budget is' in warned
     assert 'not one run fits in' in warned

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.helpers import study_text
-from tests.trainer.compare.driver import Driver
+from tests.trainer.compare.driver import refuse, run
 from tests.trainer.compare.pretended import result_of
 from trainer import results
 from trainer.compare import grid
@@ -12,13 +12,6 @@ TEXT = '"""Größe und → mehr."""\n' + study_text(
     'config.base.epochs = 1', "config.axes = {'o': {'a': {}, 'b': {'optimizer': {'name': 'SGD'}}}}", 'config.seeds = 1'
 )
 LATIN = TEXT.replace(' und → mehr', '')
-
-
-@pytest.fixture(scope='module')
-def driver():
-    driver = Driver()
-    yield driver
-    driver.close()
 
 
 @pytest.mark.parametrize(
@@ -33,7 +26,7 @@ def driver():
     ],
     ids=['utf-8', 'byte order mark', 'latin-1', 'cp1252', 'carriage returns', 'no docstring'],
 )
-def test_a_file_is_read_as_python_reads_it(driver, tmp_path, content, title):
+def test_a_file_is_read_as_python_reads_it(tmp_path, content, title):
     """As a study whose runs are all finished, so that what is left to do is the report."""
     (tmp_path / 'small.py').write_bytes(content)
     scope: dict = {}
@@ -43,7 +36,7 @@ def test_a_file_is_read_as_python_reads_it(driver, tmp_path, content, title):
     for spec in grid.runs_of(grid.variants_of(config), [0], tmp_path / 'w'):
         spec.workdir.mkdir(parents=True)
         results.write_json(spec.workdir / 'result.json', result_of(spec))
-    code, out, err = driver.run(f'--study={tmp_path / "small.py"}', f'--workdir={tmp_path / "w"}')
+    code, out, err = run(f'--study={tmp_path / "small.py"}', f'--workdir={tmp_path / "w"}')
     assert code == 0, err
     assert f'<h1>{title}' in (tmp_path / 'w' / 'report' / 'index.html').read_text(encoding='utf-8')
 
@@ -62,9 +55,9 @@ def test_a_file_is_read_as_python_reads_it(driver, tmp_path, content, title):
     ],
     ids=lambda value: '' if isinstance(value, bytes) else value,
 )
-def test_a_file_that_python_cannot_read_is_one_line(driver, tmp_path, content, words):
+def test_a_file_that_python_cannot_read_is_one_line(tmp_path, content, words):
     (tmp_path / 'small.py').write_bytes(content)
-    line = driver.refuse(f'--study={tmp_path / "small.py"}', f'--workdir={tmp_path / "w"}')
+    line = refuse(f'--study={tmp_path / "small.py"}', f'--workdir={tmp_path / "w"}')
     assert str(tmp_path / 'small.py') in line
     assert words in line
     assert not (tmp_path / 'w').exists()

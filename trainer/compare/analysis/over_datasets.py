@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from trainer.compare.analysis.ranking import BEHIND, BEST, LEADS, UNDECIDED, corrected_for
 from trainer.compare.analysis.statistics import ALPHA, Estimate, estimate
@@ -85,6 +84,8 @@ def over_datasets(values: Mapping[str, pd.DataFrame], goal: str, *, error: bool)
     Raises:
       ValueError: the data sets have different variants, there is none, or the variants have no seed in common.
     """
+    from scipy import stats  # takes a second, which a study on one data set need not wait for
+
     if not values or len({frozenset(frame.columns) for frame in values.values()}) > 1:
         raise ValueError('every variant needs results on every data set')
     means = pd.DataFrame({name: _means(frame) for name, frame in values.items()})
@@ -152,6 +153,8 @@ def _difference(own: np.ndarray, first: np.ndarray) -> Estimate | None:
 
 def beats(a: np.ndarray, b: np.ndarray) -> float:
     """Returns the one-sided p-value of a being better than b, over data sets."""
+    from scipy import stats
+
     with np.errstate(invalid='ignore'):
         difference = a - b
     difference[np.isnan(difference)] = 0.0  # both diverged

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from multiprocessing import Pipe
 from multiprocessing.connection import wait
+from typing import IO
 
 from data_pipeline.sources import Location
 from seedwise.errors import Interrupted, UserError
@@ -207,6 +208,26 @@ class Work:
         return group.popleft() if group else None
 
 
+def start(fd: int, environment: Mapping[str, str], output: IO[bytes]) -> subprocess.Popen:
+    """Starts a worker process, out of reach of a terminal's Ctrl-C, which is the pool's to handle.
+
+    Args:
+      fd: the worker's end of its connection.
+      environment: variables that it is given beside those of this process.
+      output: where it writes what it prints.
+    """
+    command, inherited = python_module('trainer.compare.engines.worker', str(fd))
+    return subprocess.Popen(
+        command,
+        env=inherited | {**environment},
+        pass_fds=[fd],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        start_new_session=True,
+    )
+
+
 class Worker:
     """A worker process.
 
@@ -222,16 +243,7 @@ class Worker:
         self.connection, theirs = Pipe()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `end`)
         with theirs:
-            command, inherited = python_module('trainer.compare.engines.worker', str(theirs.fileno()))
-            self._process = subprocess.Popen(
-                command,
-                env=inherited | {**(environment or {})},
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=self._errors,
-                stderr=self._errors,
-                start_new_session=True,  # out of reach of a terminal's Ctrl-C, which is the pool's to handle
-            )
+            self._process = start(theirs.fileno(), environment or {}, self._errors)
         self.send(location)
 
     def send(self, message: object) -> None:

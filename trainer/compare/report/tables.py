@@ -35,16 +35,22 @@ def summary(runs: pd.DataFrame, layout: Layout, paper: Iterable[Mapping[str, Any
     one more run of ours would be expected (the 95% prediction interval, widened by half of the paper's last digit).
     """
     paper, rows = list(paper), []
-    for _, group in in_order(runs, layout).groupby(list(layout.axes), sort=False):
-        done = group[group['status'] == 'completed']
-        first = group.iloc[0]
-        row = {axis: first[axis] for axis in layout.axes}
-        row |= {'seeds': len(group), 'diverged': len(group) - len(done), 'parameters': first.get('parameters')}
-        published = next((r for r in paper if len(select(group.iloc[:1], r['variant']))), {})
-        for metric in layout.metrics:
-            values = done[metric].to_numpy(float)
-            row |= _cells(metric, values, published.get(metric), _rounding(paper, metric))
-        rows.append(row | _new_examples(done, layout))
+    ordered = in_order(runs, layout)
+    completed = (ordered['status'] == 'completed').to_numpy(bool)
+    columns = {metric: ordered[metric].to_numpy(float) for metric in layout.metrics}
+    heads = [*layout.axes, *(['parameters'] if 'parameters' in ordered else [])]
+    for where in _places(ordered, layout):
+        done = where[completed[where]]
+        row = {'parameters': None} | {head: ordered[head].iat[where[0]] for head in heads}
+        row = {axis: row[axis] for axis in layout.axes} | {
+            'seeds': len(where),
+            'diverged': len(where) - len(done),
+            'parameters': row['parameters'],
+        }
+        published = next((r for r in paper if len(select(ordered.iloc[where[:1]], r['variant']))), {})
+        for metric, values in columns.items():
+            row |= _cells(metric, values[done], published.get(metric), _rounding(paper, metric))
+        rows.append(row | (_new_examples(ordered.iloc[done], layout) if CORRECT in ordered else {}))
     table = pd.DataFrame(rows)
     if paper or table.empty:
         return table
@@ -53,6 +59,15 @@ def summary(runs: pd.DataFrame, layout: Layout, paper: Iterable[Mapping[str, Any
     return table.sort_values(
         [*by, layout.primary], ascending=[True] * len(by) + [layout.metrics[layout.primary] == 'min'], kind='stable'
     )
+
+
+def _places(ordered: pd.DataFrame, layout: Layout) -> list[np.ndarray]:
+    """Returns for each variant the numbers of its rows. A frame for each would take a second of 1,000 variants."""
+    number = ordered.groupby(list(layout.axes), sort=False).ngroup().to_numpy()
+    by_variant = np.argsort(number, kind='stable')
+    by_variant = by_variant[number[by_variant] >= 0]
+    starts = np.flatnonzero(np.diff(number[by_variant])) + 1
+    return np.split(by_variant, starts) if len(by_variant) else []
 
 
 def _cells(metric: str, values: np.ndarray, paper: float | None, rounding: float) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 
 from seedwise.errors import UserError
 from tests.helpers import ROOT, finish, results_of
-from tests.trainer.compare.driver import Driver
+from tests.trainer.compare.driver import refuse, run
 from tests.trainer.compare.pretended import ACCURACY, NOISE, SMALL, claim, pretend, small, study, table
 from trainer.compare import records
 from trainer.compare import study as study_runs
@@ -283,19 +283,17 @@ def test_one_study_until_it_is_decided_and_looked_at_again(tmp_path):
     assert plan.look()[2] == {'other': 4}
     lost.write_text(content)
 
-    driver = Driver()
     # The study itself, with two seeds, trains nothing, and does not forget that somebody has looked.
-    code, again, _ = driver.run(*arguments)
+    code, again, _ = run(*arguments)
     assert code == 0
     assert 'Somebody looked before' in again
     assert 'undecided' in again
-    _, plan_lines, _ = driver.run(*arguments, '--plan', '--study.seeds=40')
+    _, plan_lines, _ = run(*arguments, '--plan', '--study.seeds=40')
     assert f'{120 - len(found)} runs to go' in plan_lines
     assert 'a difference of' in plan_lines
-    assert 'not one run fits' in driver.refuse(*arguments, '--budget=0.01s', '--study.seeds=40')
+    assert 'not one run fits' in refuse(*arguments, '--budget=0.01s', '--study.seeds=40')
     for flags, words in REFUSED.items():
-        assert words in driver.refuse(*arguments, *flags)
-    driver.close()
+        assert words in refuse(*arguments, *flags)
     assert results_of(workdir) == found
 
 

@@ -7,30 +7,23 @@ from pathlib import Path
 import pytest
 
 from seedwise.errors import UserError
-from tests.helpers import study_text
-from tests.trainer.compare.driver import NOBODY, Driver
+from tests.helpers import finish, study_text
+from tests.trainer.compare.driver import NOBODY, refuse
 from tests.trainer.disks import mounted
 from trainer import results
-from trainer.compare import grid, study
+from trainer.compare import grid
 from trainer.compare.checks import folder
-from trainer.compare.engines import local
 from trainer.compare.tuning.search import searches_of
 
 STUDY = study_text(
     'config.base.model.hidden = (8,)',
     'config.base.epochs = 1',
+    "config.base.jit = 'off'",
     "config.axes = {'optimizer': {name: {'optimizer': {'name': name}} for name in ('Adam', 'SGD')}}",
     'config.seeds = 2',
 )
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason='only root can be somebody else')
-
-
-@pytest.fixture(scope='module')
-def driver():
-    driver = Driver()
-    yield driver
-    driver.close()
 
 
 @pytest.fixture
@@ -64,10 +57,10 @@ def begin(spec: grid.RunSpec, **changes) -> None:
 # Another study's ----------------------------------------------------------------------------------------------------
 
 
-def test_a_study_that_was_changed_while_nothing_had_finished_is_refused_at_once(driver, file, tmp_path):
+def test_a_study_that_was_changed_while_nothing_had_finished_is_refused_at_once(file, tmp_path):
     for spec in plan(config_of(), tmp_path / 'w')[1:]:
         begin(spec)
-    line = driver.refuse(f'--study={file}', f'--workdir={tmp_path / "w"}', '--study.base.epochs=6')
+    line = refuse(f'--study={file}', f'--workdir={tmp_path / "w"}', '--study.base.epochs=6')
     assert 'holds another config (epochs was 1, is 6): choose another --workdir' in line
     assert not list((tmp_path / 'w').glob('*/*/.lock'))
 
@@ -155,8 +148,8 @@ def test_runs_that_the_trials_cannot_have_chosen_are_refused(tmp_path, trials, o
         ('/proc/w', 'No such file or directory'),
     ],
 )
-def test_a_place_for_no_folder(driver, file, tmp_path, name, words):
-    line = driver.refuse(f'--study={file}', f'--workdir={tmp_path / name}')
+def test_a_place_for_no_folder(file, tmp_path, name, words):
+    line = refuse(f'--study={file}', f'--workdir={tmp_path / name}')
     assert str(tmp_path / name) in line or len(name) == 300
     assert words in line
     assert 'choose another --workdir' in line
@@ -164,7 +157,7 @@ def test_a_place_for_no_folder(driver, file, tmp_path, name, words):
 
 @needs_root
 @pytest.mark.parametrize('which', ['.', 'w', 'w/report', 'w/SGD/0'])
-def test_a_folder_of_somebody_else(driver, file, tmp_path, which):
+def test_a_folder_of_somebody_else(file, tmp_path, which):
     """The folder above it, its own, that of the report, that of a run which was begun."""
     if which == '.':
         where = tmp_path / 'w'
@@ -176,16 +169,16 @@ def test_a_folder_of_somebody_else(driver, file, tmp_path, which):
         where.mkdir(exist_ok=True)
         os.chown(where, 0, 0)
         where.chmod(0o755)
-    line = driver.refuse(f'--study={file}', f'--workdir={tmp_path / "w"}', user=NOBODY)
+    line = refuse(f'--study={file}', f'--workdir={tmp_path / "w"}', user=NOBODY)
     assert str(where) in line
     assert 'Permission denied' in line
 
 
 @pytest.mark.parametrize('kind', ['read-only', 'full'])
-def test_a_file_system_that_cannot_be_written(driver, file, tmp_path, kind):
+def test_a_file_system_that_cannot_be_written(file, tmp_path, kind):
     with mounted(tmp_path / 'disk') as disk:
         disk.remount('ro') if kind == 'read-only' else disk.leave(0)
-        line = driver.refuse(f'--study={file}', f'--workdir={tmp_path / "disk" / "w"}')
+        line = refuse(f'--study={file}', f'--workdir={tmp_path / "disk" / "w"}')
     assert f'{tmp_path / "disk" / "w"} cannot be written: ' in line
     assert ('Read-only file system' if kind == 'read-only' else 'No space left on device') in line
 
@@ -200,21 +193,20 @@ def test_a_run_that_was_copied_without_its_config_is_taken(tmp_path):
 # A disk that fills up ------------------------------------------------------------------------------------------------
 
 
-def test_a_study_whose_disk_is_full_stops_at_once_keeps_what_is_finished_and_continues(tmp_path):
-    from data_pipeline import sources
-
+def test_a_study_whose_disk_is_full_stops_at_once_keeps_what_is_finished_and_continues(file, tmp_path):
+    words = (f'--study={file}', f'--workdir={tmp_path / "disk"}', '--workers=1', '--noreport')
+    words += ('--study.base.tensorboard.enabled=false',)
     with mounted(tmp_path / 'disk', '400k') as disk:
         specs = plan(config_of(), tmp_path / 'disk')
         disk.leave(180)  # 108 KiB a run
-        with pytest.raises(UserError) as error:
-            study.complete(specs, local.Pool(1, sources.locate('digits')))
-        assert str(error.value).count('No space left on device') == 1
-        assert 'the same command continues' in str(error.value)
+        said = finish(*words, code=2)
+        assert said.count('No space left on device') == 1
+        assert 'the same command continues' in said
         assert not list(disk.folder.glob('*/*/error.txt'))
         before = {spec: spec.result() for spec in specs}
         assert 1 <= sum(result is not None for result in before.values()) < 4
         disk.make_space()
-        assert study.complete(specs, local.Pool(1, sources.locate('digits'))) == []
+        finish(*words)
         assert all(spec.result() for spec in specs)
         assert all(spec.result() == result for spec, result in before.items() if result)
         assert not list(disk.folder.glob('*/*/.*partial*'))

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 
 import ml_collections
@@ -97,8 +98,24 @@ def raj(tmp_path_factory):
     return folder, write(folder)
 
 
-#: One that tunes, one with a paper's table, and one that lists its variants. The others are slow: they draw the same.
-FEW = ('tuned_optimizers', 'raj_optimizers_losses', 'keras_2019')
+@pytest.fixture(scope='module')
+def behal(tmp_path_factory):
+    """The folder of a report of three seeds, and its page."""
+    folder, study = tmp_path_factory.mktemp('behal'), load('behal_optimizers')
+    words = {'study_name': 'behal_optimizers', 'dataset_name': 'mnist', 'command': 'the command'}
+    return folder, write_report(study, made_up(study), None, folder, **words)
+
+
+@pytest.fixture(scope='module')
+def unfinished(tmp_path_factory):
+    """The same, where five runs are missing."""
+    folder, study = tmp_path_factory.mktemp('unfinished'), load('behal_optimizers')
+    words = {'study_name': 'behal_optimizers', 'dataset_name': 'mnist', 'command': ''}
+    return folder, write_report(study, made_up(study), None, folder, unfinished=5, **words)
+
+
+#: One that tunes, and one with a paper's table. The others are slow: they draw the same.
+FEW = ('tuned_optimizers', 'raj_optimizers_losses')
 
 
 @pytest.mark.parametrize('name', [n if n in FEW else pytest.param(n, marks=pytest.mark.slow) for n in STUDIES])
@@ -238,17 +255,18 @@ def test_digits_are_those_that_the_interval_supports(low, high, digits):
     assert tables.digits_of(table, 'test_accuracy') == digits
 
 
-def test_the_same_runs_make_the_same_report(tmp_path):
+def test_the_same_runs_make_the_same_report(tmp_path, behal):
     def lines(page):
         return [line for line in page.splitlines() if 'class="time"' not in line]
 
     runs = made_up(load('behal_optimizers'), 3).sample(frac=1, random_state=0)  # finished in another order ...
     runs = runs.assign(seconds_total=9.0, seconds_training=8.0)  # ... and slower
-    one, other = write(tmp_path / 'a', 'behal_optimizers'), write(tmp_path / 'b', 'behal_optimizers', runs)
-    assert lines(one) == lines(other)
-    for path in (tmp_path / 'a').rglob('*.*'):
-        if path.name != 'index.html':
-            assert path.read_bytes() == (tmp_path / 'b' / path.relative_to(tmp_path / 'a')).read_bytes(), path
+    folder, _ = behal
+    assert lines((folder / 'index.html').read_text()) == lines(write(tmp_path, 'behal_optimizers', runs))
+    files = [path for path in folder.rglob('*.*') if path.name != 'index.html']
+    assert len(files) > 10
+    for path in files:
+        assert path.read_bytes() == (tmp_path / path.relative_to(folder)).read_bytes(), path
 
 
 def test_the_most_memory_of_a_variant_is_shown_where_it_is_known():
@@ -263,18 +281,21 @@ def test_the_most_memory_of_a_variant_is_shown_where_it_is_known():
     assert [cells for _, cells in times['rows']][:2] == [['2.50', '3.00', '1.00'], ['2.50', '3.00', '']]
 
 
-def test_an_unfinished_study_is_not_judged(tmp_path):
-    page = Reader(write(tmp_path, 'behal_optimizers', unfinished=5)).text
+def test_an_unfinished_study_is_not_judged(unfinished):
+    folder, found = unfinished
+    page = Reader((folder / 'index.html').read_text()).text
     assert 'Not finished: 5 of 17 runs are missing' in page
     assert 'not judged yet' in page
     assert 'highest mean' not in page
-    assert all(claim['result'] is None for claim in json.loads((tmp_path / 'claims.json').read_text())['claims'])
-    assert 'NOT FINISHED' in (tmp_path / 'table.md').read_text()
+    assert all(claim['result'] is None for claim in json.loads((folder / 'claims.json').read_text())['claims'])
+    assert 'NOT FINISHED' in (folder / 'table.md').read_text()
+    assert screen.lines(found) == []
 
 
-def test_a_report_that_does_not_fit_on_the_disk_leaves_the_page_as_it_was(tmp_path):
+def test_a_report_that_does_not_fit_on_the_disk_leaves_the_page_as_it_was(tmp_path, behal):
     with mounted(tmp_path / 'disk', '20m') as disk:
-        before = write(disk.folder / 'report', 'behal_optimizers')
+        shutil.copytree(behal[0], disk.folder / 'report')
+        before = (disk.folder / 'report' / 'index.html').read_text(encoding='utf-8')
         disk.leave(16)
         with pytest.raises(CannotWrite, match=r'report/plots/\w+[.](svg|png) cannot be written: No space left'):
             write(disk.folder / 'report', 'behal_optimizers', unfinished=3)
@@ -359,10 +380,10 @@ def test_what_would_decide_a_claim():
         *(pytest.param(n, marks=pytest.mark.slow) for n in ('patna_simple_network', 'pillarisetti_depth_dropout')),
     ],
 )
-def test_the_answer_fits_on_the_screen_and_names_the_best_and_each_verdict(name, tmp_path):
+def test_the_answer_fits_on_the_screen_and_names_the_best_and_each_verdict(name):
     study = load(name)
-    runs = made_up(study)
-    page = write_report(study, runs, made_up_trials(study), tmp_path, study_name=name, dataset_name='mnist', command='')
+    names = {'study_name': name, 'dataset_name': 'mnist'}
+    page = page_of(study, made_up(study), made_up_trials(study), **names, draw=False)
     lines = screen.lines(page)
     assert max(map(len, lines)) <= screen.WIDTH
     for ranking in page.rankings:
@@ -370,18 +391,3 @@ def test_the_answer_fits_on_the_screen_and_names_the_best_and_each_verdict(name,
         assert re.search(r'0\.\d+ \[0\.\d+, 0\.\d+\]', first)
     results = [line[:15].strip() for line in lines if line[:15].strip() in ('holds', 'does not hold', 'undecided')]
     assert results == [found.result for found in page.verdicts]
-
-
-def test_nothing_is_answered_before_all_runs_are_there(tmp_path):
-    study = load('behal_optimizers')
-    page = write_report(
-        study,
-        made_up(study),
-        None,
-        tmp_path,
-        study_name='behal_optimizers',
-        dataset_name='mnist',
-        command='',
-        unfinished=1,
-    )
-    assert screen.lines(page) == []

@@ -3,38 +3,13 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from tests.helpers import ROOT, compare, finish, study_text, wait_for
-
-PAUSES = """
-import json, sys
-from pathlib import Path
-from configs import default
-from data_pipeline import sources
-from trainer.compare.engines.worker import Trainer
-
-config = default.get_config()
-config.data.name, config.data.validation, config.data.fallback = 'digits', 200, ''
-config.model.hidden, config.epochs, config.threads, config.tensorboard.enabled = (8,), 2, 1, False
-config.schedule.name = 'cosine'
-trainer, root = Trainer(config, sources.locate('digits')), Path(sys.argv[1])
-trainer.run(config, root / 'whole', False)
-for rungs in ((0.1,), (0.1, 0.5), (0.1, 0.5), (0.1, 0.5, 1.0)):
-    trainer.run(config, root / 'paused', False, rungs)
-    pause = root / 'paused' / 'paused.json'
-    print(pause.stat().st_mtime_ns)
-    if rungs == (0.1,):
-        first = pause.read_bytes()
-        pause.unlink()  # killed after its checkpoint
-        trainer.run(config, root / 'paused', False, rungs)
-        assert json.loads(pause.read_bytes())['history'] == json.loads(first)['history']
-"""
+from tests.forks import with_tensorflow
+from tests.helpers import compare, finish, study_text, wait_for
 
 
 def history(folder: Path) -> list[dict]:
@@ -44,11 +19,9 @@ def history(folder: Path) -> list[dict]:
 
 def test_a_run_that_paused_ends_as_one_that_did_not(tmp_path):
     """Its schedule is that of the whole training, and where it is to pause and has, nothing is trained again."""
-    done = subprocess.run(
-        [sys.executable, '-c', PAUSES, tmp_path], cwd=ROOT, text=True, capture_output=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    _, second, third, _ = done.stdout.split()
+    ended = with_tensorflow().run('tests.trainer.compare.tuning.pauses', str(tmp_path), environ=os.environ)
+    assert ended.code == 0, ended.err
+    _, second, third, _ = ended.out.split()
     assert second == third
     whole, paused = history(tmp_path / 'whole'), history(tmp_path / 'paused')
     # 1,237 examples, batches of 128: 20 steps; pauses after 2, 10 and 20 of them, evaluations after 10 and 20 besides.

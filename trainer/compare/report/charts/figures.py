@@ -11,6 +11,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogFormatter, MaxNLocator, NullLocator
@@ -101,7 +102,9 @@ class Plot:
         """The figure as PNG, which is drawn when it is first asked for."""
         file = io.BytesIO()
         with style(self.name):
-            self.figure.savefig(file, format='png', metadata={'Software': None})
+            # It is laid out, for which `savefig` would draw it once more.
+            self.figure.set_dpi(STYLE['savefig.dpi'])
+            FigureCanvasAgg(self.figure).print_png(file, metadata={'Software': None})
         return file.getvalue()
 
     @property
