@@ -207,6 +207,7 @@ def test_what_data_hold_counts_and_not_their_place(table, tmp_path):
     results.check_workdir(tmp_path / 'run', config(moved))
     results.begin(tmp_path / 'run', config(moved))
     moved.write_text(moved.read_text().replace('up', 'down', 1))
+    (tmp_path / 'run' / 'checkpoints').mkdir()
     assert results.config_hash(config(moved)) != before
     with pytest.raises(UserError, match='has changed since the run'):
         results.begin(tmp_path / 'run', config(moved))
