@@ -19,7 +19,7 @@ from trainer.loop import mixup, xla
 from trainer.loop.collectives import Collectives
 from trainer.loop.reports import NOTHING, BlockReport, LastStep, Totals
 from trainer.loop.scaling import Moments, float_type, scaled
-from trainer.models import own
+from trainer.models import batch_norm, own
 from trainer.models.random_layers import StepSeeds, check_repeats
 
 #: Called with a block of evaluated examples, arrays [steps, batch, ...]: images, labels, mask, predicted class and its
@@ -78,6 +78,7 @@ class Program:
         self._overwrite_frequency = self._inner_optimizer.ema_overwrite_frequency
         self._inner_optimizer.ema_overwrite_frequency = None
         self._seeds = StepSeeds(self.model)
+        batch_norm.fuse(self.model)
         if references.is_reference(config.model.name) and self._replicas == 1:
             file = references.parse(config.model.name, 'model.name').file
             check_repeats(self.model, self._seeds, image_shape, file)
