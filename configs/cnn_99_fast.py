@@ -20,5 +20,5 @@ def get_config() -> ml_collections.ConfigDict:
     config.optimizer.learning_rate = 0.02
     config.schedule.name = 'cosine'
     config.schedule.warmup_steps = 100
-    config.steps = 640
+    config.epochs, config.steps = None, 640
     return config
