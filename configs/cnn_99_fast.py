@@ -1,10 +1,10 @@
-"""99% on MNIST in half a minute: a small strided CNN, Adam, two epochs with warm-up and cosine learning rate.
+"""99% on MNIST in 17 s: a small strided CNN, Adam, 640 steps with warm-up and cosine learning rate.
 
 python -m trainer.main --config=configs/cnn_99_fast.py
 
-Measured on 2 CPU cores (AMD EPYC, AVX2 without AVX-512), MNIST: test accuracy 0.9919 [0.9915, 0.9923], the mean of seeds
-0 to 9 with its 95% interval over seeds; 28 s from a cold shell to the result. Widths, learning rate and epochs were chosen
-among eight combinations by the accuracy on 10,000 examples for validation, 3 seeds each.
+Measured on 2 CPU cores (AMD EPYC, AVX2 without AVX-512), MNIST: test accuracy 0.9906 [0.9902, 0.9909], the mean of seeds
+0 to 9 with its 95% interval over seeds; 17 s from a cold shell to the result. Widths, kernels, strides, learning rate and
+steps were chosen among nine combinations by the accuracy on 10,000 examples for validation, 3 seeds each.
 """
 
 import ml_collections
