@@ -253,7 +253,7 @@ def rates(config, examples: int, base: float) -> list[float]:
     warm = schedule.warmup_steps or math.ceil((schedule.warmup_epochs or 0) * examples / config.global_batch_size)
     found = []
     for step in range(total):
-        progress = (step - warm) / max(total - warm, 1)
+        progress = max(step - warm, 0) / max(total - warm, 1)
         factor = {
             'constant': 1.0,
             'cosine': schedule.final_fraction + (1 - schedule.final_fraction) * (1 + math.cos(math.pi * progress)) / 2,
