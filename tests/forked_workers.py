@@ -4,14 +4,12 @@ They are processes like any other workers: of their own session, with their own 
 connection, and they end when their pool is killed.
 """
 
-import contextlib
 import io
 import os
 import signal
 import subprocess
 import sys
 import time
-import traceback
 from collections.abc import Mapping
 from typing import IO, NoReturn
 
@@ -62,8 +60,7 @@ def start(fd: int, environment: Mapping[str, str], output: IO[bytes]) -> Process
 
 
 def _work(fd: int, environment: Mapping[str, str], output: IO[bytes]) -> NoReturn:
-    code = 1
-    try:
+    def work() -> int:
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
         forked.hear_signals()
@@ -77,11 +74,6 @@ def _work(fd: int, environment: Mapping[str, str], output: IO[bytes]) -> NoRetur
         os.environ.update(environment)
         from trainer.compare.engines import worker
 
-        code = worker.main(fd)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(Exception):
-                stream.flush()
-        os._exit(code)
+        return worker.main(fd)
+
+    forked.end_with(work)

@@ -103,8 +103,8 @@ def child(
     before: Callable[[], object],
 ) -> NoReturn:
     """Runs the command in this process, which is a fresh fork and ends with it."""
-    code = 1
-    try:
+
+    def work() -> int:
         os.chdir(folder or '.')
         os.setsid()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -117,7 +117,16 @@ def child(
         sys.stderr = os.fdopen(os.dup(2), 'w', encoding='utf-8', errors='backslashreplace')
         sys.argv = [module, *arguments]
         before()
-        code = main_of(module)()
+        return main_of(module)()
+
+    end_with(work)
+
+
+def end_with(work: Callable[[], int]) -> NoReturn:
+    """Ends this process, a fork, with the exit code that `work` returns, and with nothing else of what was forked."""
+    code = 1
+    try:
+        code = work()
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else 1
     except BaseException:
