@@ -20,6 +20,7 @@ from seedwise import signals
 from seedwise.errors import CannotWrite, UserError, unknown
 from seedwise.paths import local
 from trainer.compare.analysis import claim_text
+from trainer.compare.analysis.metrics import range_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,6 +80,7 @@ def main(argv: list[str]) -> int:
         goals = dict(_pair(text, '--goal') for text in flags.goal)
         found = read(paths, variant=flags.variant, seed=flags.seed, metrics=flags.metric, goals=goals, step=flags.step)
         margins = _margins(flags.margin, list(found.goals))
+        _check_margins(found, margins, '--margin')
         claims = [parse_claim(text, i, found) for i, text in enumerate(flags.claim)]
         command = shlex.join(['python', '-m', 'trainer.judge', *argv[1:]])
         page, guess = _page(found, margins, claims, paths, flags.report, command), list(found.guess)
@@ -140,6 +142,7 @@ def judge(
             raise unknown('metric', metric, numbers)
     kept = ['variant', *(['seed'] if 'seed' in runs else []), *(['status'] if 'status' in runs else []), *chosen]
     found = finish(runs[kept].copy(), chosen, metrics or {}, 'frame', ())
+    _check_margins(found, margins or {}, 'margins')
     typed = [parse_claim(text, i, found) for i, text in enumerate(claims)]
     given = {'metrics': metrics, 'margins': margins, 'claims': claims}
     call = ', '.join(['runs', *(f'{name}={value!r}' for name, value in given.items() if value)])
@@ -158,9 +161,12 @@ def parse_claim(text: str, number: int, found: 'Results') -> dict[str, Any]:
     for name in (typed.a, typed.b):
         if name not in variants:
             raise unknown('variant in --claim', name, variants)
+    if typed.a == typed.b:
+        raise UserError(f"--claim is '{text}': it compares {typed.a} with itself")
     metric = typed.metric or next(iter(found.goals))
     if metric not in found.goals:
         raise unknown('metric in --claim', metric, found.goals)
+    _check_reachable(f"--claim is '{text}'", found, metric, typed.margin)
     return {
         'id': f'claim_{number + 1}',
         'paired': found.paired,
@@ -172,6 +178,26 @@ def parse_claim(text: str, number: int, found: 'Results') -> dict[str, Any]:
         'goal': found.goals[metric],
         'margin': typed.margin,
     }
+
+
+def _check_margins(found: 'Results', margins: dict[str, float], where: str) -> None:
+    for metric, margin in margins.items():
+        if metric not in found.goals:
+            raise unknown(f'metric in {where}', metric, found.goals)
+        if not 0 < margin < math.inf:
+            raise UserError(f'{where} of {metric} is {margin}: it must be a number above 0, in the unit of the metric')
+        _check_reachable(f'{where} is {margin:g}', found, metric, margin)
+
+
+def _check_reachable(where: str, found: 'Results', metric: str, margin: float) -> None:
+    """Raises `UserError` for a margin that no difference reaches: of accuracies, which are shares, one of 1."""
+    low, high = range_of(metric)
+    values = found.runs[metric][found.runs['status'] == 'completed']
+    if margin >= high - low and values.between(low, high).all():
+        raise UserError(
+            f'{where}: {metric} lies between {low:g} and {high:g}, so that no two variants differ by {margin:g}; one '
+            f'percentage point is {0.01 * (high - low):g}'
+        )
 
 
 def as_data(page: 'Page', guess: list[str]) -> dict[str, Any]:
@@ -296,7 +322,7 @@ def _margins(texts: list[str], metrics: list[str]) -> dict[str, float]:
         except ValueError:
             found[metric] = math.nan
         if not 0 < found[metric] < math.inf:
-            raise UserError(f"--margin is '{text}': it must be a number above 0")
+            raise UserError(f"--margin is '{text}': it must be a number above 0, in the unit of the metric")
     return found
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from seedwise.errors import UserError, unknown
 from trainer.judging.event_files import PATTERN, Reader
 from trainer.judging.names import at, named
-from trainer.judging.results import Results, direction, finish
+from trainer.judging.results import Results, direction, finish, in_order
 from trainer.judging.trackers import store_of
 from trainer.results import best_of, metrics_of
 
@@ -92,7 +92,7 @@ def read_tensorboard(paths: Sequence[Path], metrics: Sequence[str], goals: Mappi
         if metric not in tags:
             raise unknown('tag for --metric', metric, tags)
     known = [tag for tag in tags if (direction(tag) or tag in goals) and not any(n in tag.lower() for n in NO_RESULT)]
-    chosen = list(metrics) or known
+    chosen = list(metrics) or in_order(known)
     if not chosen:
         raise UserError(
             f'no tag has a known direction: name one with --metric=TAG --goal=TAG=max (tags: {", ".join(tags[:8])})'
@@ -129,7 +129,9 @@ def read_keras(paths: Sequence[Path], metrics: Sequence[str], goals: Mapping[str
             raise UserError(f"{file} is not a log of Keras's CSVLogger: {' '.join(str(error).split())}") from error
         if 'epoch' not in frame or len(frame.columns) < 2:
             raise UserError(f"{file} is not a log of Keras's CSVLogger: it has no column epoch")
-        chosen = chosen or [c for c in frame.columns if c != 'epoch' and (direction(c) or c in goals)]
+        # Those of validation first: Keras's names without `val_` are of training.
+        known = [c for c in frame.columns if c != 'epoch' and (direction(c) or c in goals)]
+        chosen = chosen or sorted(known, key=lambda c: not c.startswith('val_'))
         missing = [metric for metric in chosen if metric not in frame]
         if missing:
             raise unknown(f'column of {file}', missing[0], frame.columns)

@@ -1,5 +1,6 @@
 """What reading results gives: a frame with one run a row, and what was taken for what."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -7,6 +8,8 @@ import numpy as np
 import pandas as pd
 
 from seedwise.errors import UserError, unknown
+from trainer.compare.analysis.metrics import range_of
+from trainer.compare.analysis.words import listed
 from trainer.metrics import GOALS, METRICS
 
 MAX = (
@@ -21,6 +24,13 @@ KNOWN_GOALS: Mapping[str, str] = {
     **dict.fromkeys(MIN.split(), 'min'),
     **{name: metric.goal for name, metric in METRICS.items()},
 }
+
+#: Words for a run that ended by itself, and for one of which the loss was no longer finite, in a column `status`.
+ENDED = ('completed', 'complete', 'finished', 'success', 'succeeded', 'ok', 'done')
+DIVERGED = ('diverged', 'nan')
+
+#: Metrics that say what a run took: they rank only if they are named, or alone.
+COSTS = ('seconds', 'time', 'latency', 'runtime')
 
 #: What may stand before or after a metric's name.
 AROUND = ('train', 'training', 'val', 'valid', 'validation', 'test', 'eval', 'epoch', 'final', 'best', 'mean', 'last')
@@ -48,6 +58,16 @@ def direction(metric: str) -> str | None:
     found = {KNOWN_GOALS[word] for word in words if word in KNOWN_GOALS}
     rest = [word for word in words if word not in KNOWN_GOALS and word not in AROUND]
     return found.pop() if len(found) == 1 and not rest else None
+
+
+def is_cost(metric: str) -> bool:
+    """Returns whether a metric is of the time that a run took, and not of its result."""
+    return any(word in COSTS for word in re.split(r'[/._ -]', metric.lower()))
+
+
+def in_order(metrics: Iterable[str]) -> list[str]:
+    """Returns guessed metrics, those of training and then those of time last: the first one ranks the variants."""
+    return sorted(metrics, key=lambda metric: (is_cost(metric), bool(re.match(r'train(ing)?[/._ -]', metric.lower()))))
 
 
 def _parts(word: str) -> list[str]:
@@ -113,13 +133,42 @@ def finish(
     else:
         frame['seed'] = frame.groupby('variant').cumcount()
         guess.append('There is no column of seeds: runs are compared unpaired.')
-    values = frame[list(metrics)].to_numpy(float)
-    lost = ~np.isfinite(values).all(1)
-    if 'status' not in frame:
-        frame['status'] = np.where(lost, 'diverged', 'completed')
-        if lost.any():
-            guess.append(
-                f'{int(lost.sum())} of {len(frame)} runs have a metric that is not finite: they count as diverged.'
-            )
+    lost = ~np.isfinite(frame[list(metrics)].to_numpy(float)).all(1)
+    said = _diverged(frame) if 'status' in frame else np.zeros(len(frame), bool)
+    if (lost & ~said).any():
+        guess.append(
+            f'{int((lost & ~said).sum())} of {len(frame)} runs have a metric that is not finite: they count as diverged.'
+        )
+    frame['status'] = np.where(lost | said, 'diverged', 'completed')
+    guess += filter(None, (_other_unit(frame[frame['status'] == 'completed'], metric) for metric in metrics))
     keep = ['variant', 'seed', 'status', *metrics]
     return Results(frame[keep], goals_of(metrics, stated), paired, source, tuple(guess))
+
+
+def _diverged(frame: pd.DataFrame) -> np.ndarray:
+    """Returns which runs diverged, by the words of a column `status`.
+
+    Raises:
+      UserError: it says something else of a run.
+    """
+    words = frame['status'].astype(str).str.strip().str.lower()
+    other = ~words.isin((*ENDED, *DIVERGED))
+    if other.any():
+        where = f'row {frame["row"][other].iloc[0]}, ' if 'row' in frame else ''
+        held = str(frame['status'][other].iloc[0])[:40]
+        raise UserError(
+            f"{where}column 'status' holds {held!r}: accepted are completed, finished or diverged; leave out "
+            'runs that did not end by themselves, or rename the column'
+        )
+    return words.isin(DIVERGED).to_numpy()
+
+
+def _other_unit(done: pd.DataFrame, metric: str) -> str:
+    """Returns a warning if a share, such as an accuracy, looks like per cent in some variants alone; '' otherwise."""
+    if range_of(metric) != (0.0, 1.0) or done.empty:
+        return ''
+    ends = done.groupby('variant', sort=False)[metric].agg(['min', 'max'])
+    above, below = (ends.index[side].tolist() for side in (ends['min'] > 1, ends['max'] <= 1))
+    if not above or not below:
+        return ''
+    return f'{metric} is above 1 for {listed(above, 3)} and at most 1 for {listed(below, 3)}: are all in one unit?'

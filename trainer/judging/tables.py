@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from seedwise.errors import UserError, unknown
+from trainer.compare.analysis.words import listed
 from trainer.judging import trackers
-from trainer.judging.results import Results, direction, finish
+from trainer.judging.results import Results, direction, finish, in_order, is_cost
 
 #: Names of columns, whatever their case, the likeliest first.
 VARIANT = (
@@ -89,11 +90,14 @@ def read(
             raise unknown('column for --metric', metric, columns)
     if not metrics:
         candidates = columns if measured is None else measured
-        metrics = _guessed_metrics(frame, [c for c in candidates if c not in (variant, seed, 'row', 'status')], stated)
+        metrics = _guessed_metrics(
+            file, frame, [c for c in candidates if c not in (variant, seed, 'row', 'status')], stated
+        )
         guess.append(f'Metrics: {", ".join(map(str, metrics))}.')
     if not metrics:
         raise UserError(f'{file} has no column of numbers next to {variant!r}: name one with --metric')
     numbers = {metric: _numbers(file, frame, metric) for metric in metrics}
+    guess += _about_percent(frame, metrics)
     found = frame.assign(**numbers, variant=_named(file, frame, variant))
     if seed:
         found['seed'] = frame[seed]
@@ -169,10 +173,23 @@ def _guessed(frame: pd.DataFrame, names: Sequence[str]) -> str | None:
     return next((lower[name] for name in names if name in lower), None)
 
 
-def _guessed_metrics(frame: pd.DataFrame, candidates: Sequence[str], stated: Mapping[str, str]) -> list[str]:
-    """Returns the columns of numbers that can be results; if it is known which is better of some of them, those alone."""
-    numbers = [c for c in candidates if c.lower() not in NO_METRIC and _numeric(frame[c])]
-    return [c for c in numbers if direction(str(c)) or c in stated] or numbers
+def _guessed_metrics(
+    file: Path, frame: pd.DataFrame, candidates: Sequence[str], stated: Mapping[str, str]
+) -> list[str]:
+    """Returns the columns of numbers that can be results; if it is known which is better of some of them, those alone.
+
+    Raises:
+      UserError: that is known of times alone.
+    """
+    numbers = [c for c in candidates if c.lower() not in NO_METRIC and _numeric(frame[c], c)]
+    known = in_order(c for c in numbers if direction(str(c)) or c in stated)
+    rest = [c for c in numbers if c not in known]
+    if known and rest and not stated and all(map(is_cost, known)):
+        raise UserError(
+            f'{file}: it is known which is better of {listed(known)}, and not of {listed(rest)}: name what counts, '
+            f'--metric={rest[0]} --goal={rest[0]}=max or =min, or --metric={known[0]}'
+        )
+    return known or numbers
 
 
 def _widened(frame: pd.DataFrame, variant: str | None, seed: str | None) -> tuple[pd.DataFrame, list[str]]:
@@ -190,10 +207,22 @@ def _widened(frame: pd.DataFrame, variant: str | None, seed: str | None) -> tupl
     return wide, [c for c in wide.columns if c != 'row']
 
 
-def _numeric(values: pd.Series) -> bool:
-    """Whether most cells of a column are numbers."""
+def _numeric(values: pd.Series, name: str = '') -> bool:
+    """Whether most cells of a column are numbers, those of runs that diverged included."""
     cells = values.dropna()
-    return bool(len(cells)) and _parsed(cells).notna().mean() > 0.5
+    if cells.empty:
+        return False
+    numbers = _parsed(cells).notna()
+    if numbers.mean() > 0.5:
+        return True
+    known = bool(numbers.any()) or direction(str(name)) is not None
+    return known and bool((numbers | _is_lost(cells)).mean() > 0.5)
+
+
+def _is_lost(cells: pd.Series) -> pd.Series:
+    """Which cells say that a run diverged."""
+    words = cells.astype(str).str.strip().str.lower()
+    return words.isin(('nan', 'inf', '-inf', '+inf', 'infinity', 'diverged', 'failed')) & cells.notna()
 
 
 def _parsed(cells: pd.Series) -> pd.Series:
@@ -214,8 +243,7 @@ def _numbers(file: Path, frame: pd.DataFrame, metric: str) -> pd.Series:
     """
     cells = frame[metric]
     numbers = _parsed(cells)
-    words = cells.astype(str).str.strip().str.lower()
-    lost = words.isin(('nan', 'inf', '-inf', '+inf', 'infinity', 'diverged', 'failed')) & cells.notna()
+    lost = _is_lost(cells)
     wrong = numbers.isna() & ~lost
     if wrong.any():
         row, cell = frame['row'][wrong].iloc[0], cells[wrong].iloc[0]
@@ -224,6 +252,12 @@ def _numbers(file: Path, frame: pd.DataFrame, metric: str) -> pd.Series:
             f"{file}, row {row}, column '{metric}' {what}: it must be a number, or nan for a run that diverged"
         )
     return numbers.where(~lost, np.nan)
+
+
+def _about_percent(frame: pd.DataFrame, columns: Sequence[str]) -> list[str]:
+    if not any(frame[c].dtype == object and frame[c].astype(str).str.endswith('%').any() for c in columns):
+        return []
+    return ['Numbers with % are read as shares, 97.5% as 0.975: state margins as shares too.']
 
 
 def _named(file: Path, frame: pd.DataFrame, variant: str) -> pd.Series:
@@ -262,5 +296,6 @@ def _a_column_a_variant(
         )
         for name in names
     ]
+    guess += _about_percent(frame, names)
     guess.insert(0, f'A column a variant: {", ".join(map(str, names[:6]))}; a row a seed.')
     return finish(pd.concat(parts, ignore_index=True), [metric], goals, 'table', guess)

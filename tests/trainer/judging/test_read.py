@@ -156,7 +156,7 @@ def test_logs_of_keras(tmp_path):
         log = pd.DataFrame({'epoch': [0, 1], 'loss': [1.0, 0.5], 'val_acc': [0.5, row.val_acc]})
         log.to_csv(folder / f'{row.seed}.csv', index=False)
     check(read([tmp_path], metrics=['val_acc']))
-    assert list(read([tmp_path]).goals.items()) == [('loss', 'min'), ('val_acc', 'max')]
+    assert list(read([tmp_path]).goals.items()) == [('val_acc', 'max'), ('loss', 'min')]  # Keras's loss is of training
 
 
 def test_run_folders(tmp_path):
@@ -245,3 +245,37 @@ def test_a_damaged_result_is_named(tmp_path, changed):
 )
 def test_a_direction_is_looked_up_by_whole_words(name, goal):
     assert direction(name) == goal
+
+
+# What is guessed -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ('table', 'metrics', 'words'),
+    [
+        # Neither what a run took nor its training ranks by the order of columns.
+        (
+            'variant,seed,seconds,train_loss,test_acc\na,0,1,2,0.3\na,1,1,2,0.3\n',
+            ['test_acc', 'train_loss', 'seconds'],
+            '',
+        ),
+        ('variant,seed,seconds,dice\na,0,1,2\na,1,1,2\n', None, 'name what counts, --metric=dice'),
+        ('variant,seed,acc\na,0,nan\na,1,diverged\nb,0,nan\nb,1,0.5\n', ['acc'], '3 of 4 runs have a metric'),
+        ('variant,seed,acc\na,0,97%\na,1,98%\n', ['acc'], 'state margins as shares'),
+        ('variant,seed,acc\na,0,97\na,1,98\nb,0,0.97\nb,1,0.98\n', ['acc'], 'above 1 for a and at most 1 for b'),
+        ('variant,seed,acc,status\na,0,0.9,Finished\na,1,0.9,ok\n', ['acc'], ''),
+        ('variant,seed,acc,status\na,0,0.9,crashed\na,1,0.9,ok\n', None, "row 2, column 'status' holds 'crashed'"),
+    ],
+)
+def test_what_ranks_and_what_counts_as_diverged(tmp_path, table, metrics, words):
+    (tmp_path / 'a.csv').write_text(table, encoding='utf-8')
+    if metrics is None:
+        with pytest.raises(UserError, match=words):
+            read([tmp_path / 'a.csv'])
+        return
+    found = read([tmp_path / 'a.csv'])
+    assert list(found.goals) == metrics
+    assert words in ' '.join(found.guess)
+    assert (found.runs['status'] == 'completed').sum() == pd.to_numeric(
+        found.runs[metrics[0]], errors='coerce'
+    ).notna().sum()
