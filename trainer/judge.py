@@ -124,7 +124,8 @@ def judge(
     Returns:
       `ranking`, a list with `variant`, `mean`, `low`, `high` (95% t interval over seeds), `seeds`, `diverged` and
       `standing`; `comparisons` of each variant with the best mean, with `outcome` 'better', 'worse', 'practically the same'
-      or 'undecided'; `claims`; `sentence`, the answer in words.
+      or 'undecided' and an interval, both at the two-sided `level`, which allows for the best having been picked, and `p`
+      as it is; `claims`; `sentence`, the answer in words.
 
     Raises:
       UserError: a column is missing, a run is there twice, or a direction is not known.
@@ -236,7 +237,8 @@ def as_data(page: 'Page', guess: list[str]) -> dict[str, Any]:
                 'low': pair.low,
                 'high': pair.high,
                 'p': pair.p_value,
-                'outcome': pair.outcome(),
+                'level': ranked.alpha,
+                'outcome': pair.outcome(ranked.alpha),
             }
             for ranked in page.rankings
             for pair in ranked.to_best

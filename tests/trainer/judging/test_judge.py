@@ -116,6 +116,16 @@ def test_python_gives_the_same_answer(tmp_path, capsys):
     assert found['comparisons'][0]['outcome'] == 'better'
 
 
+def test_the_best_of_many_equal_variants_is_not_called_better_for_having_been_picked():
+    draws = np.random.default_rng(15).normal(size=(5, 20))
+    frame = pd.DataFrame([{'variant': f'v{j}', 'seed': i, 'acc': draws[i, j]} for i in range(5) for j in range(20)])
+    found = seedwise.judge(frame)
+    assert min(pair['p'] for pair in found['comparisons']) < 0.05  # of a pair that was named beforehand it would be
+    assert {pair['outcome'] for pair in found['comparisons']} == {'undecided'}
+    assert {pair['level'] for pair in found['comparisons']} == {0.1 / 19}
+    assert all(pair['low'] < 0 < pair['high'] for pair in found['comparisons'])
+
+
 def test_many_rows_and_ten_thousand_variants(tmp_path):
     rows = 20_000
     frame = pd.DataFrame(

@@ -5,6 +5,10 @@ is behind with a chance of at most alpha, whichever it is. Of two variants the l
 neither is called the best with a larger chance than alpha. What is not behind is a 95% confidence set of the best, as in
 Hsu's multiple comparisons with the best (Hsu 1984; here by Bonferroni, since variances differ and runs are paired). It
 needs the k - 1 comparisons of each variant, not all k (k - 1) / 2 pairs.
+
+A variant is practically the same as the best if no other one is ahead of it by the margin, each shown at level alpha / 2, as
+in a comparison of two (intersection-union, Berger 1982): of each variant that is farther from the best, the chance of
+being called the same is at most alpha / 2.
 """
 
 from dataclasses import dataclass
@@ -114,7 +118,7 @@ def _standings(x: np.ndarray, order: list[int], margin: float, alpha: float, pai
         beaten = np.fmin(beaten, p_beats)
         close = np.fmax(close, p_close) if margin > 0 else np.ones(k)
     behind = beaten < alpha / corrected_for(k)
-    same = (close < alpha) & tested if margin > 0 and k <= MOST_RIVALS else np.zeros(k, bool)
+    same = (close < alpha / 2) & tested if margin > 0 and k <= MOST_RIVALS else np.zeros(k, bool)
     found = np.where(behind, BEHIND, np.where(same, SAME, UNDECIDED)).tolist()
     if not tested.any():
         return [''] * k

@@ -30,13 +30,20 @@ class Rule:
     seeds_needed: Callable[[float, float], int | None]
 
 
+def _p_mean(t: Any, df: Any) -> np.ndarray:
+    """Student's t. Where all values are equal, as those of few digits often are, t is infinite, and its p-value would be 0
+    after two seeds: there the anytime rule has a p-value that goes by their number."""
+    p = special.stdtr(df, -np.asarray(t, float))
+    return np.where(np.isposinf(t), np.minimum(anytime.p_mean(np.inf, df), 1.0), p)
+
+
 RULES: Mapping[str, Rule] = {
     FIXED: Rule(
-        p_mean=lambda t, df: special.stdtr(df, -t),
+        p_mean=_p_mean,
         p_share=lambda k, n, share: np.where(np.asarray(k) > 0, special.bdtrc(np.asarray(k) - 1.0, n, share), 1.0),
         p_either=lambda p, q: 2 * np.fmin(p, q),  # Bonferroni
         reach=lambda df, confidence: float(statistics.t_reach(df, confidence)),
-        seeds_needed=lambda effect, alpha: statistics.seeds_needed(effect, alpha),
+        seeds_needed=lambda effect, alpha: (anytime if np.isinf(effect) else statistics).seeds_needed(effect, alpha),
     ),
     # Shares other than a half are those of runs that are not paired, which this rule pairs.
     ANYTIME: Rule(

@@ -17,8 +17,7 @@ from trainer.compare.analysis.claims import Claim, parse
 from trainer.compare.analysis.claims.evidence import Verdict, by_seed, rivals_of, settings_of
 from trainer.compare.analysis.claims.selection import apart, label, select
 from trainer.compare.analysis.metrics import range_of
-from trainer.compare.analysis.ranking import corrected_for
-from trainer.compare.analysis.statistics import ALPHA, cut
+from trainer.compare.analysis.statistics import cut
 from trainer.compare.report.text.sentences import Ranked
 
 #: Kinds of claims that are about the advantage of one over another.
@@ -145,7 +144,7 @@ def of_ranking(ranked: Ranked, seeds: Sequence[Any] = ()) -> list[Course]:
         return []
     first, *others = ranked.order
     of = f'the best {ranked.workload}' if ranked.workload else 'the best variant'
-    sign, confidence = 1.0 if ranked.goal == 'max' else -1.0, 1 - 2 * ALPHA / corrected_for(len(ranked.order))
+    sign, confidence = 1.0 if ranked.goal == 'max' else -1.0, 1 - ranked.alpha
     lines = tuple({-ranked.ranking.margin, ranked.ranking.margin})
     found = []
     for other in others[:MOST_RIVALS]:

@@ -13,6 +13,9 @@ from trainer.compare.report.text.sentences import Ranked
 #: Columns that the answer fits in.
 WIDTH = 80
 
+#: Lines of a claim: its numbers, p-value and warnings mostly fit in.
+MOST_LINES = 5
+
 #: Names that are shown of a ranking; a longer one is cut.
 MOST_SHOWN = 10
 
@@ -67,8 +70,8 @@ def _ranking(ranked: Ranked, dataset: str, seeds: str) -> list[str]:
 
 def _claim(verdict: Verdict) -> list[str]:
     text = textwrap.wrap(verdict.sentence, WIDTH - 16) or ['']
-    found = [f'{verdict.result:<15} {text[0]}', *(f'{"":<15} {line}' for line in text[1:2])]
-    if len(text) > 2:
+    found = [f'{verdict.result:<15} {text[0]}', *(f'{"":<15} {line}' for line in text[1:MOST_LINES])]
+    if len(text) > MOST_LINES:
         found[-1] = f'{found[-1][: WIDTH - 4].rpartition(" ")[0].rstrip(" ,;:")} ...'
     return found
 

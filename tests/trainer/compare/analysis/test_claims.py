@@ -134,6 +134,9 @@ def test_best_is_corrected_for_the_number_of_rivals_only_where_it_does_not_hold(
     assert min(pair.p_adjusted or 1 for pair in found.comparisons) > 0.05
     assert (found.result, found.p_value) == ('holds', max(pair.p_value for pair in found.comparisons))
     assert result(runs({('best', 'CCE'): 0.979} | means), kind='best', a={'optimizer': 'best'}) == 'undecided'
+    # Where one is not beaten, that some of the others are is one of many findings: it is corrected.
+    some = judge(runs({('best', 'CCE'): 0.98, ('equal', 'CCE'): 0.98} | means), kind='best', a={'optimizer': 'best'})
+    assert 'beats 1 of 10 rivals' in some.sentence  # nine, uncorrected
 
 
 def test_mostly():

@@ -54,12 +54,15 @@ def test_no_difference_at_all_is_p_1_and_no_number_of_seeds():
     assert (result.p_value, result.seeds_needed, result.sign(), result.outcome()) == (1.0, None, 0, UNDECIDED)
 
 
-def test_the_same_difference_on_every_seed_is_where_small_spreads_lead():
-    # The t test of nearly equal differences goes to p = 0: it must not jump where they are equal (except for rounding).
-    equal = compare(series(*np.arange(10) * 0.1 + 0.3), series(*np.arange(10) * 0.1))
-    nearly = compare(series(1, 1, 1.001), series(0, 0, 0))
-    assert (equal.p_value, equal.test, equal.seeds_needed) == (0.0, 'paired t', 2)
-    assert nearly.p_value == pytest.approx(0, abs=1e-6)
+def test_equal_differences_of_few_seeds_are_rounding_and_no_proof():
+    # t is infinite, and its p-value would be 0 after two seeds: the anytime rule's takes its place. log E of an infinite t
+    # is log 2 + (n - 1) / 2 * log(1 + 4 n), so that p is 2 / (2 * 41^4.5) for ten seeds and 1 / 13 for three.
+    ten = compare(series(*np.arange(10) * 0.1 + 0.3), series(*np.arange(10) * 0.1))  # equal except for rounding
+    assert (ten.p_value, ten.outcome(), ten.seeds_needed) == (pytest.approx(41**-4.5), BETTER, 4)
+    three = compare(series(1, 1, 1), series(0.9, 0.9, 0.9))
+    assert (three.p_value, three.low, three.outcome()) == (pytest.approx(1 / 13, rel=0.01), None, UNDECIDED)
+    assert (three.carried_by, ten.carried_by) == (None, None)
+    assert compare(series(1, 1), series(1, 1), margin=0.1).outcome() == UNDECIDED  # nor of being the same
 
 
 def test_one_seed_decides_nothing():
@@ -119,6 +122,13 @@ def test_who_diverges_more_is_never_the_better_one():
     assert compare(series(*b), series(*a)).outcome() == UNDECIDED
     b[3:6] = -np.inf  # as often: the means decide
     assert compare(series(*a), series(*b)).outcome() == BETTER
+
+
+def test_who_diverges_less_is_not_better_if_it_is_shown_to_be_worse_elsewhere():
+    a, b = np.linspace(0.949, 0.951, 20), np.full(20, 0.99)
+    b[::2] = -np.inf  # ten seeds of twenty, which by themselves decide
+    assert compare(series(*a), series(*b)).outcome() == UNDECIDED
+    assert compare(series(*a + 0.04), series(*b)).outcome() == BETTER
 
 
 def test_who_diverges_alone_is_never_practically_the_same():

@@ -37,6 +37,13 @@ def test_within_a_stated_margin_of_the_best_is_practically_the_same():
     assert standings(frame(Adam=0.98, Nadam=0.985), margin=0.005) == {'Nadam': LEADS, 'Adam': UNDECIDED}
 
 
+def test_the_same_has_the_level_of_a_comparison_of_two():
+    values = pd.DataFrame({'A': [2.0, 0, 2, 0, 1], 'B': np.zeros(5)})  # 1 ahead, sd 1, se 1 / sqrt(5) = 0.447
+    margin = 2.1  # t = 2.46 with 4 degrees: one-sided p = 0.035, and the 95% interval reaches to 2.24
+    assert standings(values, margin=margin) == {'A': LEADS, 'B': UNDECIDED}
+    assert standings(values, margin=2.3) == {'A': BEST, 'B': SAME}
+
+
 def test_of_a_loss_the_lowest_is_the_best():
     assert standings(frame(SGD=0.5, Adam=0.1), goal='min') == {'Adam': BEST, 'SGD': BEHIND}
 

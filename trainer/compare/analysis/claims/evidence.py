@@ -114,7 +114,13 @@ def compare_selected(
     is left. `setting`: words that are added to both names."""
     runs = apart(runs, a, b)
     left, right = by_seed(claim, runs, a), by_seed(claim, runs, b)
-    return compare_values(claim, left, right, (label(a) + setting, label(b) + setting), rule)
+    names = [_name(claim, runs, selector) + setting for selector in (a, b)]
+    return compare_values(claim, left, right, (names[0], names[1]), rule)
+
+
+def _name(claim: Claim, runs: pd.DataFrame, selector: Selector) -> str:
+    best = claim.reduce == 'best' and select(runs, selector)['variant'].nunique() > 1
+    return f'the best of {label(selector)}' if best else label(selector)
 
 
 def compare_values(
@@ -259,17 +265,23 @@ def unfinished(claim: Claim, *selectors: Selector) -> Verdict:
 
 def numbers(pair: Comparison, p: float | None) -> str:
     """Returns the numbers of a comparison as the end of a sentence: seeds won, what diverged, the advantage, p."""
-    if pair.paired:
+    better, equal = ('ahead by more than that', 'by just that') if pair.margin else ('better', 'equal')
+    if pair.paired and pair.advantage is None and not pair.failed:
+        parts = [f'both diverged on {count(pair.n, "seed")}']
+    elif pair.paired:
         parts = [
-            f'better on {pair.wins} of {count(pair.n, "seed")}' + (f' and equal on {pair.ties}' if pair.ties else '')
+            f'{better} on {pair.wins} of {count(pair.n, "seed")}'
+            + (f' and {equal} on {pair.ties}' if pair.ties else '')
         ]
     else:
-        parts = [f'better in {pair.superiority:.0%} of pairs of runs']
+        parts = [f'{better} in {pair.superiority:.0%} of pairs of runs']
     for name, failed in ((pair.a, pair.failed_a), (pair.b, pair.failed_b)):
         if failed:
             parts.append(f'{name} alone diverged on {failed}' if pair.paired else f'{name} diverged in {failed} runs')
     if pair.advantage is not None:
         interval = '' if pair.low is None or pair.high is None else f' [{signed(pair.low)}, {signed(pair.high)}]'
+        if not interval and pair.se == 0:
+            interval = ', the same on each seed' if pair.paired else ', with no spread'
         parts.append(f'mean advantage {signed(pair.advantage)}{interval}')
     return ', '.join([*parts, *([] if pair.p_value is None else [p_words(p)])])
 

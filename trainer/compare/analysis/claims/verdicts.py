@@ -163,7 +163,9 @@ def _best(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdict
         reasons += [f'it is not ahead of {listed(close, 4)} by {claim.margin:g}'] if close else []
         text = f'{name} is not the best on {claim.what}: {"; ".join(reasons)}.'
     else:
-        undecided = [pair.b for pair, q in zip(made, over, strict=True) if q >= claim.alpha] + missing
+        # That all are beaten needs no correction; that some are does.
+        shown = over if result == HOLDS else holm(over)
+        undecided = [pair.b for pair, q in zip(made, shown, strict=True) if q is None or q >= claim.alpha] + missing
         text = f'{name} beats {len(rivals) - len(undecided)} of {count(len(rivals), "rival")} on {claim.what}'
         text += f'{_by_margin(claim)}{f"; undecided against {listed(undecided, 4)}" if undecided else ""}.'
     seeds = min(pair.n for pair in made)
@@ -246,12 +248,12 @@ def _equal(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdic
     pair = compare_selected(claim, runs, claim.a, claim.b, rule)
     if pair is None:
         return unfinished(claim, claim.a, claim.b)
-    pair = replace(pair, margin=claim.margin)
+    seen, pair = pair, replace(pair, margin=claim.margin)
     within = pair.p_within(claim.margin)
     outside = [p for p in (pair.p_above(claim.margin), pair.p_below(-claim.margin)) if p is not None]
     result, p = decided(claim, 1.0 if within is None else 2 * within, 2 * min(outside, default=1.0))
     verb = {HOLDS: 'differ by less than', FAILS: 'differ by more than', UNDECIDED: 'may differ by less or more than'}
-    text = f'{pair.a} and {pair.b} {verb[result]} {claim.margin:g} on {claim.what}: {numbers(pair, p)}.'
+    text = f'{pair.a} and {pair.b} {verb[result]} {claim.margin:g} on {claim.what}: {numbers(seen, p)}.'
     return of_pair(claim, runs, pair, result, p, text)
 
 
@@ -287,7 +289,7 @@ def _at_least(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Ver
     if n > 1:
         mean, se = float(x.mean()), sd_of(x) / np.sqrt(n)
         reach = RULES[rule].reach(n - 1.0, 1 - claim.alpha) * se if se else 0.0
-        if np.isfinite(reach):
+        if np.isfinite(reach) and (se or 2 * RULES[rule].p_mean(np.inf, n - 1.0) < claim.alpha):
             low, high = cut(mean - reach, mean + reach, x.min(), x.max(), range_of(claim.metric))
             interval = f' [{low:.4g}, {high:.4g}]'
         over = float(above(sign * mean, se, n - 1, 0, 0, sign * claim.value, rule=rule))

@@ -5,8 +5,9 @@ What is estimated has two parts, judged apart and in this order:
 * the mean difference over the seeds on which both variants trained to the end (Student's t, paired by seed);
 * which of the two diverges more often (the exact sign test on seeds on which just one of them diverged).
 
-The variant that diverged on more seeds is never called the better one, and two variants are never called practically the
-same if just one of them diverged on a seed. No value stands in for a run that has none, and no test is chosen by the
+The variant that diverged on more seeds is never called the better one; nor is the other one, if it is shown to be worse on
+the seeds on which neither diverged. Two variants are never called practically the same if just one of them diverged on a
+seed. No value stands in for a run that has none, and no test is chosen by the
 data: where nothing diverged the second part is empty, and where something did the two share the level (Bonferroni).
 """
 
@@ -175,13 +176,14 @@ def above(
         t = (mean - threshold) / se
         t = np.where((se == 0) & (mean == threshold), 0.0, t)
         by_mean = RULES[rule].p_mean(t, df)
+        worse = (df >= 1) & (RULES[rule].p_mean(-mean / se, df) < ALPHA / 2)  # where neither diverged
     by_mean = np.where(df >= 1, by_mean, np.nan)
     # The chance that at least so many of the failures were B's, if A and B diverged equally often.
     by_failures = RULES[rule].p_share(theirs, mine + theirs, share)
     both = RULES[rule].p_either(by_mean, by_failures)
     more = mine * share - theirs * (1 - share)  # above 0: A diverged more often
     p = np.where(more < 0, np.where(np.isnan(by_mean), by_failures, both), by_mean)
-    return np.where(more > 0, 1.0, np.minimum(p, 1.0))
+    return np.where((more > 0) | ((more < 0) & worse), 1.0, np.minimum(p, 1.0))
 
 
 def compare(
@@ -306,7 +308,9 @@ def _unpaired(
 
 def _carrier(differences: np.ndarray, seeds: pd.Index) -> Any:
     """Returns the seed that alone makes up more than `CARRIED` of the spread of the differences; None: there is none."""
-    spread = (differences - np.median(differences)) ** 2 if len(differences) > 2 else np.zeros(1)
+    if len(differences) < 3 or not sd_of(differences):
+        return None
+    spread = (differences - np.median(differences)) ** 2
     return seeds[int(spread.argmax())] if spread.max() > CARRIED * spread.sum() else None
 
 
@@ -320,7 +324,7 @@ def _with_interval(found: Comparison, confidence: float) -> Comparison:
     low = high = None
     if found.se is not None and found.advantage is not None and found.df is not None:
         reach = RULES[found.rule].reach(found.df, confidence)
-        if math.isfinite(reach):
+        if math.isfinite(reach) and (found.se or 2 * RULES[found.rule].p_mean(np.inf, found.df) < 1 - confidence):
             low, high = found.advantage - reach * found.se, found.advantage + reach * found.se
     over, under = found.p_above(found.margin), found.p_below(found.margin)
     p = None if over is None or under is None else min(1.0, 2 * min(over, under))

@@ -11,9 +11,8 @@ import pandas as pd
 from trainer.compare.analysis import comparisons
 from trainer.compare.analysis.claims import pooling, verdicts
 from trainer.compare.analysis.claims.evidence import TELLING, Verdict
-from trainer.compare.analysis.ranking import BEHIND, LEADS, SAME, UNDECIDED, corrected_for
+from trainer.compare.analysis.ranking import BEHIND, LEADS, SAME, UNDECIDED
 from trainer.compare.analysis.rules import ANYTIME, RULES
-from trainer.compare.analysis.statistics import ALPHA
 from trainer.compare.analysis.tuning.replicates import by_replicate, replicate_of
 from trainer.compare.analysis.words import listed
 from trainer.compare.report import looks
@@ -188,14 +187,13 @@ def _alike(a: pd.Series, b: pd.Series) -> bool:
 
 def _seeds_to_rank(ranked: Ranked, undecided: Sequence[str]) -> int | None:
     """Returns how many more seeds it takes to see that each of these is behind the one with the best mean."""
-    alpha = 2 * ALPHA / corrected_for(len(ranked.places))
     more = []
     for pair in ranked.to_best:
         if pair.b not in undecided:
             continue
         if not pair.sd or pair.advantage is None or pair.failed:
             return None
-        needed = RULES[pair.rule].seeds_needed(abs(pair.advantage - pair.margin) / pair.sd, alpha)
+        needed = RULES[pair.rule].seeds_needed(abs(pair.advantage - pair.margin) / pair.sd, ranked.alpha)
         if needed is None:
             return None
         more.append(max(1, needed - pair.n))

@@ -15,6 +15,7 @@ from trainer.compare.analysis.factorial import Effect
 from trainer.compare.analysis.metrics import range_of
 from trainer.compare.analysis.ranking import BEHIND, SAME, UNDECIDED, Place, Ranking, rank
 from trainer.compare.analysis.rules import FIXED, RULES
+from trainer.compare.analysis.statistics import ALPHA
 from trainer.compare.analysis.words import count, listed
 from trainer.compare.report.layout import SEPARATOR, TUNING, Layout, by_seed, name_of
 from trainer.compare.report.tables import interval, number
@@ -45,7 +46,7 @@ class Ranked:
 
     @property
     def to_best(self) -> list[Comparison]:
-        """The best mean compared with each of the next variants, against the margin; uncorrected."""
+        """The best mean compared with each of the next variants, against the margin, at `alpha`."""
         first, *rest = self.order
         return [
             compare(
@@ -54,6 +55,7 @@ class Ranked:
                 goal=self.goal,
                 margin=self.ranking.margin,
                 names=(first, other),
+                confidence=1 - self.alpha,
                 paired=self.paired,
                 detail=False,
                 rule=self.rule,
@@ -61,6 +63,11 @@ class Ranked:
             for other in rest[:MOST_PAIRED]
             if not self.paired or len(self.values[[first, other]].dropna())
         ]
+
+    @property
+    def alpha(self) -> float:
+        """Two-sided level of a comparison with the best mean, which was picked: the one that standings take."""
+        return 2 * ALPHA / self.ranking.comparisons
 
     @property
     def places(self) -> Sequence[Place]:
