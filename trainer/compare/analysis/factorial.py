@@ -25,7 +25,8 @@ class Effect:
     of its values; of an interaction, of what remains of the cells' means. Noise is taken off (the unbiased estimate of
     the variance component for fixed effects; 0 where it would be negative). `low`, `high`: its interval, from the
     noncentral chi-squared distribution (after Steiger 2004, Beyond the F Test). `spread`: largest difference of
-    marginal means (main effects only). `p_value`: F test, with `df` and `df_rest` degrees of freedom.
+    marginal means (main effects only). `p_value`: F test, with `df` and `df_rest` degrees of freedom, both of them less
+    where values of an axis are not equally noisy (`_sphericity`).
     """
 
     axes: tuple[str, ...]
@@ -78,22 +79,39 @@ def _effect(term: tuple[str, ...], marginal: np.ndarray, spread: float | None) -
     between = float((means**2).sum()) / df  # the variance of the effects, with noise / seeds in it
     noise = float(((effects - means[..., None]) ** 2).sum()) / df_rest
     sd = float(np.sqrt(max(between - noise / seeds, 0.0)))
-    if not noise:
-        return Effect(term, df, df_rest, sd, sd, sd, spread, 0.0 if between else 1.0)
+    rounding = float(1e-12 * np.abs(marginal).max()) ** 2
+    if noise <= rounding:
+        size = sd if between > rounding else 0.0
+        return Effect(term, df, df_rest, size, size, size, spread, 0.0 if size else 1.0)
     # The squared length of the estimated effects, in units of their noise, is noncentral chi-squared. The level is that
     # of a t interval, since the noise is estimated: exact for large effects.
-    length = df * between * seeds / noise
-    reach = float(t_reach(df_rest))
-    unit = noise / (df * seeds)
-    low, high = (float(np.sqrt(_noncentrality(df, p, length, z) * unit)) for p, z in _ends(reach))
-    return Effect(term, df, df_rest, sd, low, high, spread, float(special.fdtrc(df, df_rest, between * seeds / noise)))
+    alike = _sphericity(effects - means[..., None], df)
+    f, own, rest = between * seeds / noise, alike * df, alike * df_rest
+    reach = float(t_reach(rest))
+    unit = noise / (own * seeds)
+    low, high = (float(np.sqrt(_noncentrality(own, p, own * f, z) * unit)) for p, z in _ends(reach))
+    return Effect(term, df, df_rest, sd, low, high, spread, float(special.fdtrc(own, rest, f)))
+
+
+def _sphericity(rest: np.ndarray, df: int) -> float:
+    """Returns Box's epsilon as Greenhouse & Geisser 1959 estimate it, from 1 / df to 1, which it is where all contrasts of
+    the effects have one variance. It is small where one value of an axis is far noisier than the others: the F test then
+    has fewer degrees of freedom than are counted.
+
+    Args:
+      rest: what is left of each cell on each seed without the effects (shape [values of the term's axes ..., seeds]).
+      df: of the effects.
+    """
+    flat = rest.reshape(-1, rest.shape[-1])
+    products = flat @ flat.T
+    return float(min(max(np.trace(products) ** 2 / (df * (products**2).sum()), 1 / df), 1.0))
 
 
 def _ends(reach: float) -> tuple[tuple[float, float], tuple[float, float]]:
     return (float(special.ndtr(reach)), -reach), (float(special.ndtr(-reach)), reach)
 
 
-def _noncentrality(df: int, p: float, length: float, z: float) -> float:
+def _noncentrality(df: float, p: float, length: float, z: float) -> float:
     """The noncentrality of the chi-squared distribution whose value at `length` is `p`; 0 where none is small enough.
 
     Far out, where the library's inverse does not converge, the length of the effects is normal.

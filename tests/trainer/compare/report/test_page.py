@@ -200,13 +200,18 @@ def test_what_matters_is_said_with_its_size():
         [effect('optimizer', 0.02, 0.019, 0.021), effect('loss', 0.0005, 0.0004, 0.0006)], 'test_loss'
     )
     assert sentence == (
-        'The optimizer matters most: mean test loss has a standard deviation of 0.02 over its values, 0.0005 over those of '
-        'the loss: 40 times as much.'
+        'The optimizer matters most: mean test loss has a standard deviation of 0.02 [0.019, 0.021] over its values and '
+        '0.0005 [0.0004, 0.0006] over those of the loss: 40 (at least 32) times as much.'
     )
+    close = [effect('optimizer', 0.02, 0.01, 0.03), effect('loss', 0.015, 0.01, 0.02)]
+    assert 'Whether the optimizer or the loss matters more is undecided: mean test loss' in what_matters(
+        close, 'test_loss'
+    )
+    nothing = [effect('optimizer', 0.01, 0.0, 0.03), effect('loss', 0.0, 0.0, 0.02)]
+    assert 'Which axis matters is undecided' in what_matters(nothing, 'test_loss')
     unseen = [effect('optimizer', 0.02, 0.019, 0.021), effect('loss', 0.0, 0.0, 0.001), effect('layers', 0.0, 0.0, 0.0)]
-    assert 'at most 0.001 over those of the loss and none over those of the layers: at least 19 times' in what_matters(
-        unseen, 'test_loss'
-    )
+    found = what_matters(unseen, 'test_loss')
+    assert 'at most 0.001 over those of the loss and none that is seen over those of the layers: at least 19' in found
     assert what_matters(unseen[:1], 'test_loss') == ''
 
 

@@ -151,16 +151,27 @@ def what_matters(effects: Sequence[Effect], metric: str) -> str:
         return ''
     words = [effect.axes[0].replace('_', ' ') for effect in main]
     (first, second), what = main[:2], metric.replace('_', ' ')
-    text = f'The {words[0]} matters most: mean {what} has a standard deviation of {first.sd:.2g} over its values'
-    rest = []
-    for effect, name in zip(main[1:], words[1:], strict=True):
-        size = f'{effect.sd:.2g}' if effect.low else f'at most {effect.high:.2g}' if effect.high else 'none'
-        rest.append(f'{size} over those of the {name}')
-    text += f', {listed(rest)}'
-    if first.low > second.high > 0:
-        times = f'{first.sd / second.sd:.2g}' if second.low else f'at least {first.low / second.high:.2g}'
-        text += f': {times} times as much'
+    if not first.low:
+        return f'Which axis matters is undecided: no effect of the {listed(words)} on mean {what} is shown.'
+    sizes = [f'{_size(effect)} over those of the {name}' for effect, name in zip(main[1:], words[1:], strict=True)]
+    own = f'mean {what} has a standard deviation of {_size(first)} over'
+    if first.low <= second.high:
+        own += f' the values of the {words[0]}'
+        return f'Whether the {words[0]} or the {words[1]} matters more is undecided: {listed([own, *sizes])}.'
+    text = f'The {words[0]} matters most: {listed([f"{own} its values", *sizes])}'
+    if second.high > 0:
+        times, least = first.sd / second.sd if second.low else 0.0, f'at least {first.low / second.high:.2g}'
+        text += f': {times:.2g} ({least}) times as much' if times else f': {least} times as much'
     return text + '.'
+
+
+def _size(effect: Effect) -> str:
+    """The standard deviation of an effect with its interval; 'none' where no value of the axis changes anything."""
+    if effect.p_value == 1:
+        return 'none'
+    if not effect.low:
+        return f'at most {effect.high:.2g}' if effect.high else 'none that is seen'
+    return f'{effect.sd:.2g} [{effect.low:.2g}, {effect.high:.2g}]'
 
 
 def to_decide(found: Verdict, runs: pd.DataFrame, rule: str = FIXED) -> str:
