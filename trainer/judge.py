@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from trainer.compare.report.contents import Page
     from trainer.judging.results import Results
 
+#: What the answer for programs has of the size of a difference.
+SIZE = ('advantage', 'low', 'high')
+
 EXIT = {'holds': 0, 'does not hold': 1, 'undecided': 3}
 
 
@@ -244,7 +247,14 @@ def as_data(page: 'Page', guess: list[str]) -> dict[str, Any]:
             for pair in ranked.to_best
         ],
         'claims': [
-            {'claim': v.claim.quote or v.claim.id, 'result': v.result, 'p': v.p_value, 'sentence': v.sentence}
+            {
+                'claim': v.claim.quote or v.claim.id,
+                'result': v.result,
+                'p': v.p_value,
+                # Of a claim about several comparisons, claims.json in a report has them all.
+                **{name: getattr(v.comparisons[0], name) for name in SIZE if len(v.comparisons) == 1},
+                'sentence': v.sentence,
+            }
             for v in page.verdicts
         ],
         'guessed': guess,

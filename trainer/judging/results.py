@@ -1,6 +1,7 @@
 """What reading results gives: a frame with one run a row, and what was taken for what."""
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -9,7 +10,7 @@ import pandas as pd
 
 from seedwise.errors import UserError, unknown
 from trainer.compare.analysis.metrics import range_of
-from trainer.compare.analysis.words import listed
+from trainer.compare.analysis.words import count, listed
 from trainer.metrics import GOALS, METRICS
 
 MAX = (
@@ -99,7 +100,8 @@ def goals_of(metrics: Iterable[str], stated: Mapping[str, str]) -> dict[str, str
     for metric, known in found.items():
         if known is None:
             raise UserError(
-                f"which is better of '{metric}' is not known: add --goal={metric}=max or --goal={metric}=min"
+                f"which is better of '{metric}' is not known: add --goal={shlex.quote(metric)}=max or "
+                f'--goal={shlex.quote(metric)}=min'
             )
     return {metric: goal for metric, goal in found.items() if goal}
 
@@ -128,6 +130,14 @@ def finish(
         shared = frame.groupby('seed')['variant'].nunique()
         variants = frame['variant'].nunique()
         paired = variants < 2 or int((shared == variants).sum()) > 1
+        alone = int((~frame['seed'].isin(shared.index[shared == variants])).sum())
+        if paired and alone and variants == 2:
+            guess.append(
+                f'{alone} of {count(len(frame), "run")} have no partner of the same seed: they count for the means of their '
+                'variant, and not for the comparison.'
+            )
+        elif paired and alone:
+            guess.append('Not all variants have the same seeds: two are compared on those that both have.')
         if not paired:
             guess.append('The variants share fewer than two seeds: runs are compared unpaired.')
     else:

@@ -107,9 +107,7 @@ class Page:
             return words
         counts = self.runs.groupby('variant')['seed'].nunique() if len(self.runs) else pd.Series([0])
         fewest, most = int(counts.min()), int(counts.max())
-        if self.stopping.rule == ANYTIME and fewest < most:
-            return f'{fewest} to {count(most, "seed")}'
-        return count(len(self.seeds), 'seed')
+        return f'{fewest} to {count(most, "seed")}' if fewest < most else count(most, 'seed')
 
     @functools.cached_property
     def questions(self) -> list[Question]:

@@ -55,13 +55,18 @@ def _ranking(ranked: Ranked, dataset: str, seeds: str) -> list[str]:
     interval = ', mean and 95% interval' if ranked.seeds > 1 else ','
     found = textwrap.wrap(f'{what}{where} on {dataset}{interval} over {seeds}', WIDTH)
     shown = ranked.places[:MOST_SHOWN]
-    width = min(max(len(place.name) for place in shown), WIDTH - 48)
-    for number, place in enumerate(shown, start=1):
-        own, numbers = place.estimate, 'diverged'
-        if own:
-            numbers = f'{tables.number(own.mean)} {tables.interval(own.low, own.high)}'.rstrip()
-        more = f'{place.diverged} diverged' if place.diverged and own else ''
-        line = f'{number:>3}  {cut(place.name, width):<{width}}  {numbers:<24}  {place.standing:<9} {more}'
+    decimals = tables.has_decimals(place.estimate.mean for place in shown if place.estimate)
+    digits = tables.DIGITS[1] if decimals else None
+    ends = [(own.mean, own.low, own.high) if own else None for own in (place.estimate for place in shown)]
+    numbers = [
+        f'{tables.number(end[0], digits)} {tables.interval(*end[1:], digits)}'.rstrip() if end else 'diverged'
+        for end in ends
+    ]
+    across = max(24, *map(len, numbers))
+    width = min(max(len(place.name) for place in shown), WIDTH - 24 - across)
+    for number, (place, own) in enumerate(zip(shown, numbers, strict=True), start=1):
+        more = f'{place.diverged} diverged' if place.diverged and place.estimate else ''
+        line = f'{number:>3}  {cut(place.name, width):<{width}}  {own:<{across}}  {place.standing:<9} {more}'
         found.append(line.rstrip()[:WIDTH])
     if len(ranked.places) > MOST_SHOWN:
         found.append(f'     and {len(ranked.places) - MOST_SHOWN} more')

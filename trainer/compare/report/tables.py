@@ -18,6 +18,9 @@ from trainer.compare.report.layout import Layout, in_order
 #: Decimals at the least and at the most.
 DIGITS = (2, 4)
 
+#: Means from `LEAST` to below `MOST` are printed with decimals, and others with significant digits.
+LEAST, MOST = 1e-3, 1e7
+
 #: What is special in a text of Markdown that has intervals in brackets, and in LaTeX -> how it is written there.
 MARKDOWN = {'|': r'\|', '<': '&lt;', '](': r']\(', '\n': ' '}
 LATEX = {
@@ -135,24 +138,35 @@ def to_paper(table: pd.DataFrame, layout: Layout) -> dict[str, dict[str, Any]]:
     return found
 
 
-def digits_of(table: pd.DataFrame, metric: str) -> int:
-    """Returns the decimals that a metric's interval supports: two digits of its half-width, one if it begins with > 1."""
+def digits_of(table: pd.DataFrame, metric: str) -> int | None:
+    """Returns the decimals that a metric's interval supports: two digits of its half-width, one if it begins with > 1.
+
+    None: its means are too small or too large for decimals.
+    """
+    if not has_decimals(table[metric]):
+        return None
     half = ((table[f'{metric}_high'] - table[f'{metric}_low']) / 2).astype(float)
     half = half[half > 0].median()
     return DIGITS[1] if math.isnan(half) else min(max(math.ceil(0.3 - math.log10(half)), DIGITS[0]), DIGITS[1])
 
 
-def number(value: Any, digits: int = DIGITS[1], sign: bool = False) -> str:
-    """Returns a number with so many decimals, its minus a minus; '' for none."""
+def has_decimals(means: Iterable[Any]) -> bool:
+    """Returns whether numbers are of a size that `DIGITS` decimals show."""
+    largest = max((abs(float(mean)) for mean in means if pd.notna(mean)), default=0.0)
+    return not largest or LEAST <= largest < MOST
+
+
+def number(value: Any, digits: int | None = DIGITS[1], sign: bool = False) -> str:
+    """Returns a number with so many decimals, or with four significant digits if None, its minus a minus; '' for none."""
     if value is None or pd.isna(value):
         return ''
-    text = f'{abs(value):.{digits}f}'
+    text = f'{abs(value):.4g}' if digits is None else f'{abs(value):.{digits}f}'
     if not float(text):
         return text
     return ('\N{MINUS SIGN}' if value < 0 else '+' if sign else '') + text
 
 
-def interval(low: Any, high: Any, digits: int = DIGITS[1]) -> str:
+def interval(low: Any, high: Any, digits: int | None = DIGITS[1]) -> str:
     """Returns an interval in brackets; '' for none."""
     return '' if low is None or pd.isna(low) else f'[{number(low, digits)}, {number(high, digits)}]'
 
@@ -178,7 +192,7 @@ def printed(table: pd.DataFrame, layout: Layout) -> pd.DataFrame:
         if table[f'{metric}_paper'].notna().any():
             columns[f'{words}, paper'] = [published(value) for value in table[f'{metric}_paper']]
             columns[f'{words}, difference'] = [
-                number(difference, DIGITS[1], sign=True) + ('*' if outside is True else '')
+                number(difference, digits and DIGITS[1], sign=True) + ('*' if outside is True else '')
                 for difference, outside in zip(table[f'{metric}_difference'], table[f'{metric}_outside'], strict=True)
             ]
     if 'standing' in table:

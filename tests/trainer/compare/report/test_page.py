@@ -256,8 +256,15 @@ def test_the_difference_to_the_paper_by_hand():
     ('low', 'high', 'digits'), [(0.9741, 0.9749, 4), (0.97, 0.98, 3), (0.973, 0.976, 4), (0.9, 0.96, 2), (0.5, 0.9, 2)]
 )
 def test_digits_are_those_that_the_interval_supports(low, high, digits):
-    table = pd.DataFrame({'test_accuracy_low': [low], 'test_accuracy_high': [high]})
+    ends = {'test_accuracy_low': [low], 'test_accuracy_high': [high]}
+    table = pd.DataFrame(ends | {'test_accuracy': [(low + high) / 2]})
     assert tables.digits_of(table, 'test_accuracy') == digits
+
+
+def test_numbers_too_small_or_too_large_for_decimals_have_significant_digits():
+    assert tables.digits_of(pd.DataFrame({'mse': [2e-6], 'mse_low': [1e-6], 'mse_high': [3e-6]}), 'mse') is None
+    assert tables.interval(1.2345678e-6, 3e-6, None) == '[1.235e-06, 3e-06]'
+    assert tables.number(-1.1e12, None) == '\N{MINUS SIGN}1.1e+12'
 
 
 def test_the_same_runs_make_the_same_report(tmp_path, behal):
@@ -372,7 +379,10 @@ def test_what_would_decide_a_claim():
     sgd = runs['optimizer'] == 'SGD'
     runs.loc[sgd, 'test_accuracy'] = (base + pd.Series(gaps, base.index)).loc[runs.loc[sgd, 'seed']].to_numpy()
     claim = {'id': 'x', 'kind': 'better', 'a': {'optimizer': 'SGD'}, 'b': {'optimizer': 'Adadelta'}}
-    assert to_decide(verdict(claim, runs), runs) == 'About 30 more seeds would decide it.'
+    assert (
+        to_decide(verdict(claim, runs), runs)
+        == 'About 30 more seeds would decide it, if the difference is what it seems.'
+    )
     assert to_decide(verdict(claim, runs[runs['seed'] == 0]), runs) == 'More seeds could decide it.'
     runs.loc[sgd, 'test_accuracy'] -= 0.00096
     assert 'Over 10,000 seeds' in to_decide(verdict(claim, runs), runs)

@@ -277,7 +277,9 @@ def numbers(pair: Comparison, p: float | None) -> str:
         parts = [f'{better} in {pair.superiority:.0%} of pairs of runs']
     for name, failed in ((pair.a, pair.failed_a), (pair.b, pair.failed_b)):
         if failed:
-            parts.append(f'{name} alone diverged on {failed}' if pair.paired else f'{name} diverged in {failed} runs')
+            parts.append(
+                f'{name} alone diverged on {failed}' if pair.paired else f'{name} diverged in {count(failed, "run")}'
+            )
     if pair.advantage is not None:
         interval = '' if pair.low is None or pair.high is None else f' [{signed(pair.low)}, {signed(pair.high)}]'
         if not interval and pair.se == 0:

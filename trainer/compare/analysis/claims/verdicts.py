@@ -123,7 +123,7 @@ def _better(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdi
     if same:
         text += f' The two are practically the same: the interval lies within ±{margin:g}.'
     if result == UNDECIDED and pair.seeds_needed is not None and pair.seeds_needed > pair.n:
-        text += f' A difference of this size takes about {pair.seeds_needed:,} seeds to see.'
+        text += f' If the difference is what it seems, it takes about {pair.seeds_needed:,} seeds to see.'
     new = new_examples(claim, runs, claim.a, claim.b)
     if new:
         text += f' Over seeds and new examples: [{signed(new.low)}, {signed(new.high)}].'

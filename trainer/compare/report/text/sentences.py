@@ -98,7 +98,7 @@ def ranked(
     return found
 
 
-def leader(found: Ranked, dataset: str, digits: int, first: bool) -> Markup:
+def leader(found: Ranked, dataset: str, digits: int | None, first: bool) -> Markup:
     """Returns the sentence that says which variant has the best mean, and which may be as good."""
     place, others = found.places[0], len(found.places) - 1
     own = place.estimate
@@ -187,12 +187,13 @@ def to_decide(found: Verdict, runs: pd.DataFrame, rule: str = FIXED) -> str:
         return 'More seeds could decide it.'
     more = seeds_to_decide(found, runs, rule)
     if more is None:
-        return 'No number of seeds in reach would decide it: the difference is too close to the line.'
+        return 'No number of seeds in reach would decide it, if the difference is what it seems: too close to the line.'
     if more > MOST_SEEDS_NAMED:
-        return f'Over {MOST_SEEDS_NAMED:,} seeds would be needed to decide it.'
+        return f'Over {MOST_SEEDS_NAMED:,} seeds would be needed to decide it, if the difference is what it seems.'
     if more > 100:
         more = round(more, -1)  # an estimate: no more digits than it has
-    return f'About {count(more, "more seed")} would decide it.' if more > 0 else 'A few more seeds would decide it.'
+    seeds = f'About {count(more, "more seed")}' if more > 0 else 'A few more seeds'
+    return f'{seeds} would decide it, if the difference is what it seems.'
 
 
 def seeds_to_decide(found: Verdict, runs: pd.DataFrame, rule: str = FIXED) -> int | None:
