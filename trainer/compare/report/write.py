@@ -112,6 +112,7 @@ def render(page: Page, about: str, command: str) -> str:
         same=page.same(),
         claims=page.claims_by_quote(),
         tally=page.tally,
+        levels=sorted({found.claim.alpha for found in page.verdicts}),
         headings=_headings(page.printed.columns),
         variants=len(page.table),
         diverged=int((runs['status'] == 'diverged').sum()) if len(runs) else 0,
