@@ -255,7 +255,7 @@ def _numbers(file: Path, frame: pd.DataFrame, metric: str) -> pd.Series:
 
 
 def _about_percent(frame: pd.DataFrame, columns: Sequence[str]) -> list[str]:
-    if not any(frame[c].dtype == object and frame[c].astype(str).str.endswith('%').any() for c in columns):
+    if not any(isinstance(cell, str) and cell.rstrip().endswith('%') for c in columns for cell in frame[c]):
         return []
     return ['Numbers with % are read as shares, 97.5% as 0.975: state margins as shares too.']
 
