@@ -133,14 +133,15 @@ def judge(
     Raises:
       UserError: a column is missing, a run is there twice, or a direction is not known.
     """
-    from trainer.judging.results import direction, finish
+    from trainer.judging.results import direction, finish, in_order, is_cost
 
     if 'variant' not in runs:
         raise unknown('column', 'variant', list(map(str, runs.columns)))
     numbers = [str(c) for c in runs.select_dtypes('number').columns if c != 'seed']
-    chosen = list(metrics) if metrics else [c for c in numbers if direction(c)]
-    if not chosen:
-        raise UserError(f"no column has a known direction: give metrics={{'{(numbers or ['accuracy'])[0]}': 'max'}}")
+    chosen = list(metrics) if metrics else in_order(c for c in numbers if direction(c))
+    if not chosen or (not metrics and all(map(is_cost, chosen)) and len(chosen) < len(numbers)):
+        result = next((c for c in numbers if c not in chosen), 'accuracy')
+        raise UserError(f"no column of results has a known direction: give metrics={{'{result}': 'max'}}")
     for metric in chosen:
         if metric not in runs:
             raise unknown('metric', metric, numbers)

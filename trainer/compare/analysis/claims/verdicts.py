@@ -122,8 +122,9 @@ def _better(claim: Claim, runs: pd.DataFrame, margin: float, rule: str) -> Verdi
     same = is_same(pair, margin, claim)
     if same:
         text += f' The two are practically the same: the interval lies within ±{margin:g}.'
-    if result == UNDECIDED and pair.seeds_needed is not None and pair.seeds_needed > pair.n:
-        text += f' If the difference is what it seems, it takes about {pair.seeds_needed:,} seeds to see.'
+    seeds = pair.seeds_at(claim.alpha) if result == UNDECIDED else None
+    if seeds is not None and seeds > pair.n:
+        text += f' If the difference is what it seems, it takes about {seeds:,} seeds to see.'
     new = new_examples(claim, runs, claim.a, claim.b)
     if new:
         text += f' Over seeds and new examples: [{signed(new.low)}, {signed(new.high)}].'

@@ -97,12 +97,16 @@ class Comparison:
 
     @property
     def seeds_needed(self) -> int | None:
-        """Paired seeds that a difference of this size, from the margin, takes to see; None where none are in sight."""
+        """As `seeds_at` the usual level."""
+        return self.seeds_at(ALPHA)
+
+    def seeds_at(self, alpha: float) -> int | None:
+        """Returns how many paired seeds a difference of this size, from the margin, takes to see; None: none in sight."""
         if self.advantage is None or self.sd is None or not self.paired or self.failed:
             return None
         distance = abs(self.advantage - self.margin)
         effect = distance / self.sd if self.sd else math.inf * distance if distance else 0.0
-        return RULES[self.rule].seeds_needed(effect, ALPHA)
+        return RULES[self.rule].seeds_needed(effect, alpha)
 
     def p_above(self, threshold: float) -> float | None:
         """Returns the one-sided p-value of the hypothesis that the advantage is at most `threshold`."""

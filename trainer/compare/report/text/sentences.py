@@ -213,7 +213,7 @@ def seeds_to_decide(found: Verdict, runs: pd.DataFrame, rule: str = FIXED) -> in
         needed = [RULES[rule].seeds_needed(abs(x.mean()) / x.std(ddof=1), claim.alpha) if finite else None]
     else:
         # The chance to see each is that of one test by itself: a correction asks for somewhat more.
-        needed = [pair.seeds_needed for pair in found.comparisons if not pair.sign(claim.alpha)]
+        needed = [pair.seeds_at(claim.alpha) for pair in found.comparisons if not pair.sign(claim.alpha)]
     if None in needed or not needed:
         return None
     return max(n for n in needed if n is not None) - found.seeds
