@@ -17,6 +17,7 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from absl import app, flags
 
@@ -40,7 +41,7 @@ class Runs:
         self._config.threads = 1
         self._strategy = strategy.start(self._config, None)
         self._dataset = sources.load(location, seed=config.seed, validation=config.data.validation)
-        self._programs: dict[bool, object] = {}
+        self._programs: dict[bool, Any] = {}
         self._number = 0
 
     def seconds(self, events: bool) -> tuple[float, float]:
@@ -54,7 +55,7 @@ class Runs:
         started, cpu = time.perf_counter(), time.process_time()
         run = Run(self._config, self._strategy, self._dataset, workdir, program=self._programs.get(events))
         self._programs[events] = run.program
-        result = run.run(started, show=False)
+        result = run.complete(started, show=False)
         return time.process_time() - cpu, result['seconds']['training']
 
 
