@@ -77,7 +77,7 @@ def cost_of_a_run(config, folder: Path, location) -> tuple[float, float]:
 def cost_in_a_study(folder: Path, location) -> tuple[float, float]:
     """Returns the seconds of training of a run, and the mean of those that the study's board takes for each."""
     from configs.studies import raj_optimizers_losses
-    from trainer import results
+    from seedwise import files
     from trainer.compare import grid
     from trainer.compare.dashboard import Dashboard
 
@@ -95,7 +95,7 @@ def cost_in_a_study(folder: Path, location) -> tuple[float, float]:
     for i, spec in enumerate(specs):
         spec.workdir.mkdir(parents=True)
         test = result['test'] | {'accuracy': result['test']['accuracy'] + 1e-4 * (i % 10)}
-        results.write_json(spec.workdir / 'result.json', result | {'config_hash': spec.hash, 'test': test})
+        files.write_json(spec.workdir / 'result.json', result | {'config_hash': spec.hash, 'test': test})
         started = time.process_time()
         dashboard.finished(spec)
         seconds += time.process_time() - started

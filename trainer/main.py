@@ -43,7 +43,7 @@ def main(argv: list[str]) -> int:
         for line in [*unused.warnings({'': config}), hardware.slow_precision(config.precision)]:
             warn(line)
     workdir = _workdir(config)
-    evaluation_only = 0 in (config.epochs, config.steps) and (workdir / 'model.keras').exists()
+    evaluation_only = 0 in (config.epochs, config.steps) and (workdir / results.MODEL).exists()
     result = None if evaluation_only else results.read_result(workdir, config)
     if result is None:
         data = config.data

@@ -30,10 +30,9 @@ from typing import TYPE_CHECKING
 import ml_collections
 from absl import flags
 
-from seedwise import commands, config_files, paths, process
+from seedwise import commands, config_files, locks, paths, process
 from seedwise.errors import Interrupted, UserError, unknown
 from seedwise.signals import stop_requests
-from trainer import results
 from trainer.compare import datasets, grid, quick, study
 from trainer.compare.allocation import budget, seeds
 from trainer.compare.analysis.words import count
@@ -237,7 +236,7 @@ def _train_and_report(plan: study.Plan, about: 'reporting.About') -> list[RunSpe
     if _REPORT_ONLY.value or _REPORT.value:
         if not plan.workdir.is_dir():
             raise UserError(f'there is no finished run in {plan.workdir}')
-        with results.locked_file(plan.workdir / '.report.lock'):  # of shards that end together, one reports
+        with locks.locked_file(plan.workdir / '.report.lock'):  # of shards that end together, one reports
             specs = plan.runs()
             if _REPORT_ONLY.value or plan.reports(specs, about.text):
                 finished = _report(plan, specs, about)
@@ -261,7 +260,7 @@ def _report_finished(plan: study.Plan, about: 'reporting.About') -> None:
     plan.look()
     specs = plan.runs()
     if any(spec.result() for spec in specs):
-        with results.locked_file(plan.workdir / '.report.lock'):
+        with locks.locked_file(plan.workdir / '.report.lock'):
             _report(plan, specs, about)
 
 

@@ -22,8 +22,8 @@ import pandas as pd
 
 from seedwise import dotted
 from seedwise.errors import UserError
+from seedwise.files import write_json, write_utf8
 from trainer.compare.analysis.rules import ANYTIME
-from trainer.results import write_json, write_utf8
 
 RUNS, TRIALS, STUDY = 'runs.csv', 'trials.csv', 'study.json'
 

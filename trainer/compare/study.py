@@ -13,7 +13,7 @@ import ml_collections
 
 from data_pipeline import sources
 from data_pipeline.from_tfds import builders
-from seedwise import locks
+from seedwise import files, locks
 from seedwise.errors import CannotWrite, UserError, is_of_file_system, writing
 from trainer import results
 from trainer.compare import engines, grid
@@ -319,7 +319,7 @@ def complete(
             tries[spec] += TRIES if event.kind == 'wrong' else 1
             with _unless_its_own_folder(), writing(spec.workdir):
                 spec.workdir.mkdir(parents=True, exist_ok=True)
-                results.write_utf8(spec.workdir / 'error.txt', event.error.rstrip())
+                files.write_utf8(spec.workdir / 'error.txt', event.error.rstrip())
             board.failed(spec, event.error, again=tries[spec] < TRIES)
             (again if tries[spec] < TRIES else failed).append(spec)
 
