@@ -14,10 +14,10 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from seedwise import signals
-from seedwise.errors import CannotWrite, UserError, unknown
+from seedwise.errors import UserError, unknown
 from seedwise.paths import local
 from trainer.compare.analysis import claim_text
 
@@ -33,7 +33,7 @@ EXIT = {'holds': 0, 'does not hold': 1, 'undecided': 3}
 class Parser(argparse.ArgumentParser):
     """Reports a mistake in one line."""
 
-    def error(self, message: str) -> None:  # type: ignore[override]
+    def error(self, message: str) -> NoReturn:
         raise UserError(message)
 
 
@@ -313,7 +313,7 @@ def run() -> int:
     signals.end_imports('interrupted')
     try:
         return main(sys.argv)
-    except (UserError, CannotWrite) as error:
+    except UserError as error:
         print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -47,7 +47,7 @@ def main(argv: list[str]) -> int:
     result = None if evaluation_only else results.read_result(workdir, config)
     if result is None:
         data = config.data
-        location = sources.locate(data.name, data.data_dir, data.manual_dir, data.fallback, dict(data.options))
+        location = sources.locate_for(data, data.fallback)
         location = sources.ensure_downloaded(location, data.fallback, memory_limit_mb=data.memory_limit_mb)
         if location.warning:
             config.data.name = location.name

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from data_pipeline.own.folder import TEST, TRAIN
+from data_pipeline.own.folder import TEST, TRAIN, note_on_test
 from data_pipeline.own.images import check_options, read_images
 from data_pipeline.own.raw import Raw
 from seedwise.errors import UserError, unknown
@@ -89,11 +89,7 @@ def _parts(stored: Any, path: Path) -> tuple[list[Any], list[str]]:
         raise unknown(f'training split of {path}', 'train', stored)
     train = train or next(iter(stored))
     tests = [name for name in TEST if name in stored and name != train]
-    notes = []
-    if tests and (tests[0] not in TEST[:2] or len(tests) > 1):
-        rest = f'; {", ".join(tests[1:])} is not used' if len(tests) > 1 else ''
-        notes.append(f'{tests[0]} is the test split{rest}')
-    return [stored[train], *(stored[name] for name in tests[:1])], notes
+    return [stored[train], *(stored[name] for name in tests[:1])], note_on_test(tests)
 
 
 def _column(features: Any, given: str, option: str, kind: type, usual: Sequence[str], path: Path) -> str:

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import seedwise
-from seedwise import paths
+from seedwise import paths, shadowing
 from seedwise.errors import UserError, unknown
 
 #: Fields of a config that may hold a reference, each with the arguments that its function is given by position.
@@ -27,9 +26,6 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     'data.name': ('data_dir',),
     'data.augment.name': ('images', 'seeds'),
 }
-
-#: The folder of our own packages, whose code is not the user's.
-_HOUSE = Path(seedwise.__file__).resolve().parents[1]
 
 #: The field that holds several names, of which each may be a reference: functions of (labels, logits).
 SEVERAL = 'metrics'
@@ -240,18 +236,16 @@ def _relative(one: Path, file: Path) -> str:
 
 def _is_own_package(folder: Path) -> bool:
     """Returns whether a folder next to a user's file is what an import of its name finds."""
-    if (
-        not folder.name
-        or not folder.is_dir()
-        or (folder / '__init__.py').resolve() == _HOUSE / folder.name / '__init__.py'
-    ):
+    ours = (folder / '__init__.py').resolve() == shadowing.ROOT / folder.name / '__init__.py'
+    if not folder.name or not folder.is_dir() or ours:
         return False
     try:
         spec = importlib.util.find_spec(folder.name)
     except (ImportError, ValueError):
         return False
-    places = [Path(place).resolve() for place in (spec.submodule_search_locations or ()) if spec] if spec else []
-    return spec is None or folder.resolve() in places
+    return spec is None or folder.resolve() in [
+        Path(place).resolve() for place in spec.submodule_search_locations or ()
+    ]
 
 
 def _imported(file: Path) -> Iterator[str]:

@@ -14,9 +14,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import seedwise
 from seedwise.errors import CodeError, Interrupted, LostWorker, UserError
 from seedwise.references import Reference, digest, files, of_config
+from seedwise.shadowing import ROOT
 
 #: Seconds after which a call is said to be still running, so that nobody takes our silence for a fault of ours.
 PATIENCE = 10.0
@@ -28,9 +28,7 @@ _LONGEST = 600
 _OF_PEERS = ('UnavailableError', 'AbortedError', 'DeadlineExceededError', 'CancelledError')
 
 #: Our own code: its frames are left out of a user's traceback.
-_OURS = tuple(
-    Path(seedwise.__file__).resolve().parents[1] / folder for folder in ('seedwise', 'trainer', 'data_pipeline')
-)
+_OURS = tuple(ROOT / folder for folder in ('seedwise', 'trainer', 'data_pipeline'))
 
 
 def load(reference: Reference) -> Any:

@@ -229,10 +229,7 @@ def train(
     plan.check_folder()
     base = plan.variants[0].config
     try:
-        location = sources.locate(
-            base.data.name, base.data.data_dir, base.data.manual_dir, options=dict(base.data.options)
-        )
-        location = builders.prepare_apart(location, base.data.memory_limit_mb)
+        location = builders.prepare_apart(sources.locate_for(base.data), base.data.memory_limit_mb)
     except UserError as error:
         raise UserError(str(error).replace('--config.', '--study.base.')) from error
     for note in location.notes:

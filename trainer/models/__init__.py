@@ -106,10 +106,11 @@ def build(config, image_shape: tuple[int, ...], classes: int, replicas: int):
     """Returns the Keras model of `config`, [batch, height, width, channels] in [0, 1] -> logits [batch, classes]."""
     import keras
 
+    from trainer.loop.scaling import float_type
+
     # Not restored: Keras makes an optimizer's learning rate in floatx when the optimizer is built, after the model, and a
     # schedule reads it while a step is traced. Each run of a process sets it here, before either.
-    dtypes = {'float32': 'float32', 'float64': 'float64'}
-    keras.config.set_floatx(dtypes.get(config.precision, 'float32'))
+    keras.config.set_floatx(float_type(config.precision))
     previous = keras.config.dtype_policy()
     keras.config.set_dtype_policy(config.precision)
     try:

@@ -3,6 +3,7 @@
 Importing this module does not import Keras, so that a config is checked before TensorFlow starts.
 """
 
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -245,9 +246,14 @@ def build(
     """Returns the Keras optimizer of a run; under mixed_float16 inside a dynamic loss scaler."""
     import keras
 
-    if is_own(optimizer):
-        built = _from_file(optimizer, schedule, total_steps, warmup_steps)
-        return keras.optimizers.LossScaleOptimizer(built) if precision == 'mixed_float16' else built
+    make = _from_file if is_own(optimizer) else _of_keras
+    built = make(optimizer, schedule, total_steps, warmup_steps)
+    return keras.optimizers.LossScaleOptimizer(built) if precision == 'mixed_float16' else built
+
+
+def _of_keras(optimizer: Mapping[str, Any], schedule: Mapping[str, Any], total_steps: int, warmup_steps: int):
+    import keras
+
     cls = getattr(keras.optimizers, canonical_name(optimizer['name']), None)
     if cls is None:
         raise UserError(f"optimizer '{optimizer['name']}' is not in the installed Keras {keras.__version__}")
@@ -257,10 +263,7 @@ def build(
     base = given.pop('learning_rate', None)
     if base is None:
         base = default_learning_rate(cls)
-    built = cls(learning_rate=build_schedule(schedule, base, total_steps, warmup_steps), **given)
-    if precision == 'mixed_float16':
-        return keras.optimizers.LossScaleOptimizer(built)
-    return built
+    return cls(learning_rate=build_schedule(schedule, base, total_steps, warmup_steps), **given)
 
 
 def _from_file(optimizer: Mapping[str, Any], schedule: Mapping[str, Any], total_steps: int, warmup_steps: int):
@@ -297,7 +300,5 @@ def _from_file(optimizer: Mapping[str, Any], schedule: Mapping[str, Any], total_
 
 def default_learning_rate(cls) -> float:
     """Returns the learning rate that a Keras optimizer class takes when none is given."""
-    import inspect
-
     function = cls.__init__ if inspect.isclass(cls) else cls
     return inspect.signature(function).parameters['learning_rate'].default

@@ -11,9 +11,7 @@ from trainer import metrics
 from trainer.compare.analysis.claims import parse
 from trainer.compare.analysis.metrics import DIRECTIONS
 from trainer.compare.grid import Variant
-from trainer.compare.tuning.space import AXIS, UNTUNED, space_of
-
-RATE = 'optimizer.learning_rate'
+from trainer.compare.tuning.space import AXIS, RATE, UNTUNED, space_of
 
 
 def measured(variants: Sequence[Variant]) -> list[str]:

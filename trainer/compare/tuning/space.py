@@ -20,6 +20,9 @@ from trainer.config.check import check
 
 AXIS, UNTUNED = 'tuning', 'default'
 
+#: The field that claims and tables about tuning are about.
+RATE = 'optimizer.learning_rate'
+
 Space = Mapping[str, tuple[str, float, float]]
 
 #: How near to its ends a space is tried before anything trains: bounds themselves may be excluded, as 1 for a dropout rate.
