@@ -11,8 +11,12 @@ from seedwise.errors import UserError
 
 #: Names of the inputs and the labels of a split in an .npz file; {} is 'train', 'test' or 'val'.
 PAIRS = (
-    *(('x_{}', 'y_{}'), ('{}_images', '{}_labels'), ('{}_x', '{}_y'), ('X_{}', 'y_{}'), ('{}_data', '{}_labels')),
-    *(('{}_features', '{}_labels'),),
+    ('x_{}', 'y_{}'),
+    ('{}_images', '{}_labels'),
+    ('{}_x', '{}_y'),
+    ('X_{}', 'y_{}'),
+    ('{}_data', '{}_labels'),
+    ('{}_features', '{}_labels'),
 )
 #: The same where the file has one split.
 SINGLE = (('x', 'y'), ('X', 'y'), ('images', 'labels'), ('data', 'labels'), ('features', 'labels'), ('data', 'target'))

@@ -306,10 +306,15 @@ def _shown(chunks: Iterator[Chunk], splits: list[_Split]) -> Iterator[Chunk]:
     console = Console(stderr=True)
     counts = [split.count for split in splits]
     total = None if None in counts else sum(count or 0 for count in counts)
+    text = progress.TextColumn
     columns = (
-        *(progress.TextColumn('preparing'), progress.BarColumn(), progress.MofNCompleteColumn()),
-        *(progress.TextColumn('examples'), progress.TimeElapsedColumn()),
-        *(progress.TextColumn('ETA'), progress.TimeRemainingColumn()),
+        text('preparing'),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        text('examples'),
+        progress.TimeElapsedColumn(),
+        text('ETA'),
+        progress.TimeRemainingColumn(),
     )
     with progress.Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task('', total=total)

@@ -14,18 +14,8 @@ from trainer.judging.results import Results, direction, finish
 
 #: Names of columns, whatever their case, the likeliest first.
 VARIANT = (
-    'variant',
-    'model',
-    'optimizer',
-    'method',
-    'algorithm',
-    'config',
-    'condition',
-    'group',
-    'setting',
-    'arm',
-    'name',
-)
+    'variant', 'model', 'optimizer', 'method', 'algorithm', 'config', 'condition', 'group', 'setting', 'arm', 'name'
+)  # fmt: skip
 SEED = ('seed', 'random_seed', 'rng_seed', 'run', 'run_id', 'repeat', 'replicate', 'rep', 'trial', 'fold', 'iteration')
 LONG = (('metric', 'measure', 'variable'), ('value', 'score', 'result'))
 

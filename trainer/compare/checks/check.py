@@ -26,15 +26,15 @@ OPTIONAL = ('dataset', 'table', 'curves', 'claims')
 #: Columns of results, of trials and of tables that are no numbers: an axis of that name would be overwritten by them, or
 #: would overwrite them.
 COLUMNS = (
-    *('seed', 'seeds', 'status', 'history', 'versions', 'host', 'git_revision', 'dataset', 'config_hash'),
-    *('weights_sha256', 'test_correct', 'test_examples', 'diverged', 'standing'),
-)
+    'seed', 'seeds', 'status', 'history', 'versions', 'host', 'git_revision', 'dataset', 'config_hash',
+    'weights_sha256', 'test_correct', 'test_examples', 'diverged', 'standing',
+)  # fmt: skip
 
 #: Those of a study that tunes.
 OF_TUNING = (
-    *(AXIS, 'learning_rate', 'low', 'high', 'replicate', 'rung', 'chosen', 'at_end'),
-    *('examples_granted', 'examples_seen', 'tuning_examples'),
-)
+    AXIS, 'learning_rate', 'low', 'high', 'replicate', 'rung', 'chosen', 'at_end', 'examples_granted', 'examples_seen',
+    'tuning_examples',
+)  # fmt: skip
 
 
 def check_libraries() -> None:
