@@ -79,7 +79,7 @@ def run(
       main: the command; returns its exit code.
       interrupted: what is printed when Ctrl-C has ended it.
     """
-    signals.unblock()  # what has waited ends the command here
+    signals.unblock()  # a signal that has waited ends the command here
     signals.started()
     signals.end_imports(interrupted)
     streams.open_closed()
@@ -101,7 +101,7 @@ def run(
         print(f'error: {error}', file=sys.stderr)
         exit_now(1)  # TensorFlow would wait for the lost worker
     except OSError as error:
-        # `seedwise.errors.writing` has better words for it; this is for a place that does without.
+        # `seedwise.errors.writing` has better words for it; this is for a place that does not use it.
         named, no_folder = error.filename, 'temporary directory' in str(error.strerror)
         if named is None and error.errno not in FILE_SYSTEM_ERRORS and not no_folder:
             raise

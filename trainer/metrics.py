@@ -216,7 +216,7 @@ def check(texts: Sequence[Any], options: Mapping[str, Any] = NO_OPTIONS) -> None
 def build(
     texts: Sequence[str], classes: int, options: Mapping[str, Any] = NO_OPTIONS
 ) -> dict[str, Callable[[np.ndarray, np.ndarray], float]]:
-    """Returns the functions of the metrics that are no sums, by name; a user's own are tried out on random logits.
+    """Returns the functions of the metrics that are not sums, by name; a user's own are tried out on random logits.
 
     Args:
       texts: as `config.metrics` has them.

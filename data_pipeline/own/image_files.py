@@ -43,6 +43,7 @@ class Header:
 
     @property
     def grey(self) -> bool:
+        """Whether it has no colours."""
         return self.mode in GREY
 
     @property

@@ -18,13 +18,13 @@ from seedwise.errors import CodeError, Interrupted, LostWorker, UserError
 from seedwise.references import Reference, digest, files, of_config
 from seedwise.shadowing import ROOT
 
-#: Seconds after which a call is said to be still running, so that nobody takes our silence for a fault of ours.
+#: Seconds after which a call is reported as still running, so that nobody takes our silence for a fault of ours.
 PATIENCE = 10.0
 
 #: A longer message of an error is cut.
 _LONGEST = 600
 
-#: Errors of TensorFlow that can be of another worker's loss.
+#: Errors of TensorFlow that the loss of another worker can cause.
 _OF_PEERS = ('UnavailableError', 'AbortedError', 'DeadlineExceededError', 'CancelledError')
 
 #: Our own code: its frames are left out of a user's traceback.
@@ -98,7 +98,7 @@ def explained(config) -> Iterator[None]:
         raise
     except Exception as error:
         own = [reference.file for reference in of_config(config).values()]
-        if own and isinstance(error.__context__, UserError):  # the place where it was raised could not be left in order
+        if own and isinstance(error.__context__, UserError):  # raised within a scope whose exit then failed
             raise error.__context__ from error
         if (theirs := explain(error, own)) is None:
             raise

@@ -46,6 +46,7 @@ from trainer.output.progress import warn
 
 if TYPE_CHECKING:
     from trainer.compare import reporting
+    from trainer.compare.dashboard import Dashboard
 
 _STUDY = commands.define_config('study', 'configs/studies/*.py: what to compare; --study.x=y sets a field of it.')
 _WORKDIR = flags.DEFINE_string('workdir', '', "The study's folder. Default: runs/<study name>-<hash of the study>.")
@@ -207,13 +208,7 @@ def _train_and_report(plan: study.Plan, about: 'reporting.About') -> list[RunSpe
     """Trains what is not finished of a study on one data set, and reports; returns the runs that failed."""
     from trainer.compare import reporting
 
-    dashboard = None
-    if plan.config.base.tensorboard.enabled is not False:
-        from trainer.compare.analysis.tuning.replicates import replicate_of
-        from trainer.compare.dashboard import Dashboard
-
-        replicates = replicate_of(plan.config)
-        dashboard = Dashboard(about.name, plan.seeds, plan.workdir, at_most=plan.at_every_look, replicates=replicates)
+    dashboard = _dashboard(plan, about.name)
     watch = None
     if plan.is_first:  # of shards, one looks at the study while it runs
         page = functools.partial(reporting.report_while_running, plan, about=about) if _REPORT.value else None
@@ -251,6 +246,17 @@ def _train_and_report(plan: study.Plan, about: 'reporting.About') -> list[RunSpe
     if stopped:
         raise stopped
     return failed
+
+
+def _dashboard(plan: study.Plan, name: str) -> 'Dashboard | None':
+    """Returns what shows a study in TensorBoard; None: its base says that nothing does."""
+    if plan.config.base.tensorboard.enabled is False:
+        return None
+    from trainer.compare.analysis.tuning.replicates import replicate_of
+    from trainer.compare.dashboard import Dashboard
+
+    replicates = replicate_of(plan.config)
+    return Dashboard(name, plan.seeds, plan.workdir, at_most=plan.at_every_look, replicates=replicates)
 
 
 def _report_finished(plan: study.Plan, about: 'reporting.About') -> None:

@@ -63,6 +63,7 @@ class Board:
             self._live.start()
 
     def started(self) -> None:
+        """Counts a run as running."""
         self._running += 1
         self._update()
 
@@ -90,6 +91,7 @@ class Board:
         self._line(f'{spec.name}: failed ({error.strip().splitlines()[-1] if error.strip() else "?"}), {what}')
 
     def say(self, text: str) -> None:
+        """Prints a line, above the bar if there is one."""
         self._console.print(text, markup=False)
 
     def stands(self, standings: Sequence['Standing']) -> None:
@@ -100,11 +102,12 @@ class Board:
             self._live.update(Group(self._bar, table) if standings else self._bar)
 
     def say_elsewhere(self, text: str) -> None:
-        """Prints a line if the output is no terminal."""
+        """Prints a line if the output is not a terminal."""
         if not self._bar:
             self.say(text)
 
     def close(self) -> None:
+        """Takes the bar off the screen's updates; the lines stay."""
         if self._bar:
             self._live.update(self._bar)  # the standings belong to a moment: they do not stay on the screen
             self._live.stop()
@@ -248,6 +251,6 @@ def numbers_of(standing: 'Standing') -> tuple[str, str]:
 
 
 def line_of(standing: 'Standing') -> str:
-    """Returns a standing in a line of its own, for an output that is no terminal."""
+    """Returns a standing in a line of its own, for an output that is not a terminal."""
     numbers = ' '.join(filter(None, numbers_of(standing)))
     return ', '.join(filter(None, [f'{standing.name}: {standing.state}', numbers, count(standing.seeds, 'seed')]))

@@ -133,7 +133,7 @@ def load(file: Path) -> pd.DataFrame:
         raise
     except OSError as error:
         raise UserError(f'{file} cannot be read: {error.strerror}') from error
-    except Exception as error:  # pandas and pyarrow raise many kinds for what is no table
+    except Exception as error:  # pandas and pyarrow raise many kinds for what is not a table
         raise UserError(f'{file} is not a table: {" ".join(str(error).split())[:200]}') from error
 
 

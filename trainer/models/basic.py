@@ -37,11 +37,13 @@ class Layers:
         self._synchronized = synchronized
 
     def dense(self, x, units: int, name: str):
+        """Returns `x` [batch, features] behind a dense layer: [batch, units]."""
         import keras
 
         return keras.layers.Dense(units, kernel_initializer=self._initializer(name), name=name)(x)
 
     def convolution(self, x, filters: int, name: str):
+        """Returns `x` [batch, height, width, channels] behind a convolution: [batch, height, width, filters]."""
         import keras
 
         size = self._fields['kernel_size']

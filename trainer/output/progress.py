@@ -60,6 +60,7 @@ class Progress:
             self._console.print(text)
 
     def close(self) -> None:
+        """Ends the bar; it stays on the screen as it is."""
         if self._bar:
             self._bar.stop()
 
