@@ -269,9 +269,9 @@ class Run:
           images: whether to log the examples that were misclassified.
           right: whether to write which examples are right, unless the run diverged.
         """
-        clock, examples, board = time.perf_counter(), self.splits[split], self.config.tensorboard
+        clock, examples, shown = time.perf_counter(), self.splits[split], self.config.tensorboard
         # Every worker must take the same branch: the others would otherwise wait for its collectives forever.
-        images = images and board.enabled is not False and board.images
+        images = images and shown.enabled is not False and shown.images
         assert examples is not None, 'nothing was held out'
         seen = Seen(self.dataset.classes, pictures=images, right=right, logits=bool(self.metrics))
         totals = self.program.evaluate(self.blocks.evaluate(split, examples), seen.on_block if seen.anything else None)

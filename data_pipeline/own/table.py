@@ -189,5 +189,5 @@ def _target(path: Path, columns: list, label: str | int) -> str | int:
 
 
 def _row(where, named: bool) -> int:
-    """Returns the first row of the file, from 1, where something holds."""
-    return int(np.flatnonzero(where.to_numpy())[0]) + 1 + named
+    """Returns the first row of the file, from 1, where something holds; `named`: the first line holds names."""
+    return int(np.flatnonzero(where.to_numpy())[0]) + (2 if named else 1)

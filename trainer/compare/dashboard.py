@@ -275,9 +275,8 @@ def _run(spec: RunSpec, result: dict) -> list[events.Step]:
         ]
         steps.append((entry['step'], started + entry['seconds'], values))
     completed = result['status'] == 'completed'
-    last = [
-        events.scalar(f'seed_result/{name}', numbers[0]) for name, numbers in _results([[result]] * completed).items()
-    ]
+    found = _results([[result]] if completed else [])
+    last = [events.scalar(f'seed_result/{name}', numbers[0]) for name, numbers in found.items()]
     steps.append((result['steps'], ended, [*last, events.session_end(completed, ended)]))
     return steps
 

@@ -37,7 +37,7 @@ STANDINGS_SECONDS, PAGE_SECONDS = 0.03, 0.9
 WIDTH, MOST_LINES, OTHER_LINES = 80, 12, 6
 
 
-class Board:
+class Display:
     """Progress of the runs of a study, on standard error; the bar and the standings on terminals alone."""
 
     def __init__(self, total: int, done: int):
@@ -152,12 +152,12 @@ class Watch:
         self._stage = [spec for spec in stage if spec.drawn is None]
         self._specs = grid.runs_of(self._plan.compared(), self._plan.seeds, self._plan.workdir)
 
-    def look(self, board: Board, *, ended: bool = False) -> None:
+    def look(self, display: Display, *, ended: bool = False) -> None:
         """Looks, as far as there is time for it; `ended`: the runs of this part have all finished."""
         try:
             if self._standings_share.is_enough or (ended and self._plan.at_every_look):
                 with self._standings_share.spent():
-                    self._show(board)
+                    self._show(display)
             if self._page and not ended and self._page_share.is_enough:
                 frame, left = self._frame()
                 if len(frame) and left:
@@ -169,7 +169,7 @@ class Watch:
         except UserError:
             return  # a claim may name what has not been run yet; the report at the end says what is wrong
 
-    def _show(self, board: Board) -> None:
+    def _show(self, display: Display) -> None:
         from trainer.compare.report.text.questions import OPEN, standings
 
         frame, _ = self._frame()
@@ -179,11 +179,11 @@ class Watch:
         # The best of all is not known before each of them has a run.
         config, judged = self._plan.config, self._plan.at_every_look and not self._plan.without_runs(frame)
         self.standings = standings(config, frame, grid.metrics_of(config), judged=judged)
-        board.stands(self.standings)
+        display.stands(self.standings)
         for one in self.standings:
             if judged and self._states.get(one.name, OPEN) != one.state:
                 self._states[one.name] = one.state
-                board.say_elsewhere(line_of(one))
+                display.say_elsewhere(line_of(one))
 
     def _frame(self) -> 'tuple[pd.DataFrame, int]':
         """Returns the runs that count so far, and how many are to go; reads each result once."""
