@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from seedwise import signals
-from seedwise.errors import UserError, unknown
+from seedwise.errors import UserError, in_a_line, unknown
 from seedwise.paths import local
 from trainer.compare.analysis import claim_text
 
@@ -281,7 +281,7 @@ def _of_study(file: Path, report: str | None) -> tuple['Page', list[str]]:
         return page_of(study, runs, trials, **about, draw=False), guess
     except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
         # The files are whole, or `records.read` had refused them, but what they say of each other does not fit.
-        why = ' '.join(f'{type(error).__name__}: {error}'.split())
+        why = in_a_line(f'{type(error).__name__}: {error}')
         raise UserError(f'{file} or study.json next to it is damaged, or of another version: {why}') from error
 
 
@@ -314,7 +314,7 @@ def run() -> int:
     try:
         return main(sys.argv)
     except UserError as error:
-        print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
+        print(f'error: {in_a_line(error)}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)

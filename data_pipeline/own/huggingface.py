@@ -11,7 +11,7 @@ import numpy as np
 from data_pipeline.own.folder import TEST, TRAIN, note_on_test
 from data_pipeline.own.images import check_options, read_images
 from data_pipeline.own.raw import Raw
-from seedwise.errors import UserError, unknown
+from seedwise.errors import UserError, in_a_line, unknown
 
 #: Names of a column of labels where none is named, and no column or several are of the type ClassLabel.
 LABELS = ('label', 'labels', 'fine_label', 'class')
@@ -51,7 +51,7 @@ def read(
         stored = datasets.load_from_disk(str(path))
     except Exception as error:  # of many kinds, by what is in the folder
         raise UserError(
-            f'{path} cannot be read as a dataset that save_to_disk wrote: {" ".join(str(error).split())[:200]}'
+            f'{path} cannot be read as a dataset that save_to_disk wrote: {in_a_line(error, 200)}'
         ) from error
     parts, notes = _parts(stored, path)
     features = parts[0].features

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from data_pipeline.own.raw import Raw
-from seedwise.errors import UserError, unknown
+from seedwise.errors import UserError, in_a_line, unknown
 
 #: Names of a column that is taken as the label where none is named.
 LABELS = ('label', 'class', 'target', 'y')
@@ -122,7 +122,7 @@ def frame(path: Path, named: bool) -> Any:
             path, sep=separator, header=0 if named else None, encoding='utf-8-sig', skipinitialspace=True
         )
     except (ValueError, UnicodeError, OSError, pd.errors.ParserError) as error:
-        raise UserError(f'{path} cannot be read: {" ".join(str(error).split())}') from error
+        raise UserError(f'{path} cannot be read: {in_a_line(error)}') from error
 
 
 def check_cells(path: Path, table: Any, named: bool, target: str | int | None = None) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from seedwise.errors import CodeError, Interrupted, LostWorker, UserError
+from seedwise.errors import CodeError, Interrupted, LostWorker, UserError, in_a_line
 from seedwise.references import Reference, digest, files, of_config
 from seedwise.shadowing import ROOT
 
@@ -166,7 +166,7 @@ def words(error: BaseException) -> str:
             'random numbers must be a function of a seed that it is given: tf.random.stateless_uniform(shape, seed); in a '
             'layer, keras.random with a SeedGenerator that it keeps as an attribute'
         )
-    line = ' '.join(text.split())
+    line = in_a_line(text)
     return f'{line[:_LONGEST]}...' if len(line) > _LONGEST else line
 
 

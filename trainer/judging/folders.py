@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from seedwise.errors import UserError, unknown
+from seedwise.errors import UserError, in_a_line, unknown
 from trainer.judging.event_files import PATTERN, Reader
 from trainer.judging.names import at, named
 from trainer.judging.results import Results, direction, finish
@@ -123,7 +123,7 @@ def read_keras(paths: Sequence[Path], metrics: Sequence[str], goals: Mapping[str
         try:
             frame = pd.read_csv(file)
         except (OSError, ValueError) as error:  # of pandas: no text, or rows of different lengths
-            raise UserError(f"{file} is not a log of Keras's CSVLogger: {' '.join(str(error).split())}") from error
+            raise UserError(f"{file} is not a log of Keras's CSVLogger: {in_a_line(error)}") from error
         if 'epoch' not in frame or len(frame.columns) < 2:
             raise UserError(f"{file} is not a log of Keras's CSVLogger: it has no column epoch")
         chosen = chosen or [c for c in frame.columns if c != 'epoch' and (direction(c) or c in goals)]

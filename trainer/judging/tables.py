@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from seedwise.errors import UserError, unknown
+from seedwise.errors import UserError, in_a_line, unknown
 from trainer.judging import trackers
 from trainer.judging.results import Results, direction, finish
 
@@ -134,7 +134,7 @@ def load(file: Path) -> pd.DataFrame:
     except OSError as error:
         raise UserError(f'{file} cannot be read: {error.strerror}') from error
     except Exception as error:  # pandas and pyarrow raise many kinds for what is not a table
-        raise UserError(f'{file} is not a table: {" ".join(str(error).split())[:200]}') from error
+        raise UserError(f'{file} is not a table: {in_a_line(error, 200)}') from error
 
 
 def _decoded(file: Path) -> str:

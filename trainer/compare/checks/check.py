@@ -11,7 +11,7 @@ from typing import Any
 
 import ml_collections
 
-from seedwise.errors import UserError, unknown
+from seedwise.errors import UserError, in_a_line, unknown
 from trainer import metrics
 from trainer.compare.analysis.claims import is_number
 from trainer.compare.checks.check_claims import check_claim, check_reachable, measured, numbers, select
@@ -44,7 +44,7 @@ def check_libraries() -> None:
 
         template()
     except Exception as error:  # a library that is not there or is broken, or settings that it does not take
-        reason = f'{type(error).__name__}: {" ".join(str(error).split())}'
+        reason = f'{type(error).__name__}: {in_a_line(error)}'
         raise UserError(f'the report cannot be written here ({reason}): mend that, or train with --noreport') from error
 
 
