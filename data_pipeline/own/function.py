@@ -52,7 +52,7 @@ def read(name: str, data_dir: str, options: Mapping[str, Any], memory_limit_mb: 
       UserError: it raises, or returns something else, or other examples when it is called again.
     """
     reference = references.parse(name, 'data.name')
-    what = f'{reference.file}: {reference.name}'
+    what = str(reference)
     function = running.load(reference)
 
     def call() -> list[_Split]:

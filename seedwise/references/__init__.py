@@ -39,6 +39,10 @@ class Reference:
     name: str
     module: str = ''
 
+    def __str__(self) -> str:
+        """As errors call it: 'mine.py: network'."""
+        return f'{self.file}: {self.name}'
+
 
 def is_reference(text: str) -> bool:
     """Returns whether a name in a config is one in a user's file, and not a row of our tables."""
@@ -120,7 +124,7 @@ def check(
     takes = _arguments(defined[reference.name])
     if takes is None:
         return
-    what = f'{reference.file}: {reference.name}'
+    what = str(reference)
     free = [name for name in takes.names if name not in given]
     if where == 'optimizer.name':
         if free == [*takes.names] and not takes.any:

@@ -152,7 +152,7 @@ def _from_file(config, image_shape: tuple[int, ...], classes: int, replicas: int
     function = running.load(reference)
     keras.utils.set_random_seed(config.seed)  # initial weights without a seed of their own are the run's too
     model = running.call(function, reference.file, image_shape, classes, **dict(config.model.options))
-    what = f'{reference.file}: {reference.name}'
+    what = str(reference)
     own.check_settings(what, settings, own.settings())
     own.check_kind(what, model)
     own.check_input(what, reference.file, model, image_shape)

@@ -231,8 +231,7 @@ def _own_factor(schedule: Mapping[str, Any]) -> Callable:
         if found is None or len(found.shape):
             what = 'no number' if found is None else f'the shape {tuple(found.shape)}'
             raise UserError(
-                f'{reference.file}: {reference.name} returned {what}: it must return one number, the factor of the base '
-                'learning rate'
+                f'{reference} returned {what}: it must return one number, the factor of the base learning rate'
             )
         return found
 
@@ -278,23 +277,19 @@ def _from_file(optimizer: Mapping[str, Any], schedule: Mapping[str, Any], total_
         except (KeyError, ValueError):
             base = None
         if not isinstance(base, int | float):
-            raise UserError(
-                f'{reference.file}: {reference.name} has no default learning_rate: set optimizer.learning_rate'
-            )
+            raise UserError(f'{reference} has no default learning_rate: set optimizer.learning_rate')
     rate = build_schedule(schedule, float(base), total_steps, warmup_steps)
     built = running.call(make, reference.file, learning_rate=rate, **dict(optimizer['options']))
     if not isinstance(built, keras.optimizers.Optimizer):
-        raise UserError(
-            f'{reference.file}: {reference.name} made {type(built).__name__}: it must make a Keras optimizer'
-        )
+        raise UserError(f'{reference} made {type(built).__name__}: it must make a Keras optimizer')
     if isinstance(built, keras.optimizers.LossScaleOptimizer):
         raise UserError(
-            f'{reference.file}: {reference.name} made a LossScaleOptimizer: return the optimizer inside of it, and set '
+            f'{reference} made a LossScaleOptimizer: return the optimizer inside of it, and set '
             '--config.precision=mixed_float16, which scales the loss'
         )
     kind, base_kind = type(built), keras.optimizers.Optimizer
     if kind.update_step is base_kind.update_step and kind.apply is base_kind.apply:
-        raise UserError(f'{reference.file}: {reference.name} has no update_step(gradient, variable, learning_rate)')
+        raise UserError(f'{reference} has no update_step(gradient, variable, learning_rate)')
     return built
 
 
