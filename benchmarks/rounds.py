@@ -25,7 +25,7 @@ AT_ONCE = 500
 
 
 @dataclass
-class Told:
+class Outcomes:
     """What studies ended with; of each study. `seeds`: of the first variant; 0: not decided. `runs`: of all variants."""
 
     wrong: list[np.ndarray] = field(default_factory=list)
@@ -67,7 +67,7 @@ def claim(x: np.ndarray, n: int, rule: str, active: np.ndarray) -> tuple[np.ndar
     return active, fails | ~active[:, 1:].any(1), fails
 
 
-def play(question: Callable, draws: np.ndarray, told: Told) -> None:
+def play(question: Callable, draws: np.ndarray, outcomes: Outcomes) -> None:
     """Plays studies; draws: [MOST, studies, variants]."""
     _, studies, k = draws.shape
     active, open_ = np.ones((studies, k), bool), np.ones(studies, bool)
@@ -81,9 +81,9 @@ def play(question: Callable, draws: np.ndarray, told: Told) -> None:
         active[rows], decided, wrong[rows] = question(draws[:, rows], n, ANYTIME, active[rows])
         seeds[rows[decided]] = n
         open_[rows[decided]] = False
-    told.wrong.append(wrong)
-    told.seeds.append(seeds)
-    told.runs.append(runs)
+    outcomes.wrong.append(wrong)
+    outcomes.seeds.append(seeds)
+    outcomes.runs.append(runs)
 
 
 def chunks(shape: str, k: int, gap: float, studies: int):
@@ -103,17 +103,17 @@ def seeds_of(share: float, power: np.ndarray) -> str:
 
 
 def row(name: str, question: Callable, shape: str, k: int, gap: float, studies: int) -> str:
-    told = Told()
+    outcomes = Outcomes()
     power = np.zeros(MOST - LEAST + 1)
     for x in chunks(shape, k, gap, studies):
-        play(question, x, told)
+        play(question, x, outcomes)
         everybody = np.ones(x.shape[1:], bool)
         for n in range(LEAST, MOST + 1) if gap else ():
             _, decided, wrong = question(x, n, FIXED, everybody)
             power[n - LEAST] += (decided & ~wrong).sum() / studies
             if power[n - LEAST] > 0 and n > USUAL and gap > 2:
                 break
-    wrong, seeds, runs = map(np.concatenate, (told.wrong, told.seeds, told.runs))
+    wrong, seeds, runs = map(np.concatenate, (outcomes.wrong, outcomes.seeds, outcomes.runs))
     if not gap:
         wrong |= seeds > 0  # of equal variants, none is the best
     cells = [name, str(k), shape, f'{gap:g}', f'{wrong.mean():.1%}', f'{(seeds > 0).mean():.0%}']

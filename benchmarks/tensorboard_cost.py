@@ -17,6 +17,7 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from absl import app, flags
 
@@ -40,7 +41,7 @@ class Runs:
         self._config.threads = 1
         self._strategy = strategy.start(self._config, None)
         self._dataset = sources.load(location, seed=config.seed, validation=config.data.validation)
-        self._programs: dict[bool, object] = {}
+        self._programs: dict[bool, Any] = {}
         self._number = 0
 
     def seconds(self, events: bool) -> tuple[float, float]:
@@ -54,7 +55,7 @@ class Runs:
         started, cpu = time.perf_counter(), time.process_time()
         run = Run(self._config, self._strategy, self._dataset, workdir, program=self._programs.get(events))
         self._programs[events] = run.program
-        result = run.run(started, show=False)
+        result = run.complete(started, show=False)
         return time.process_time() - cpu, result['seconds']['training']
 
 
@@ -76,7 +77,7 @@ def cost_of_a_run(config, folder: Path, location) -> tuple[float, float]:
 def cost_in_a_study(folder: Path, location) -> tuple[float, float]:
     """Returns the seconds of training of a run, and the mean of those that the study's board takes for each."""
     from configs.studies import raj_optimizers_losses
-    from trainer import results
+    from seedwise import files
     from trainer.compare import grid
     from trainer.compare.dashboard import Dashboard
 
@@ -94,7 +95,7 @@ def cost_in_a_study(folder: Path, location) -> tuple[float, float]:
     for i, spec in enumerate(specs):
         spec.workdir.mkdir(parents=True)
         test = result['test'] | {'accuracy': result['test']['accuracy'] + 1e-4 * (i % 10)}
-        results.write_json(spec.workdir / 'result.json', result | {'config_hash': spec.hash, 'test': test})
+        files.write_json(spec.workdir / 'result.json', result | {'config_hash': spec.hash, 'test': test})
         started = time.process_time()
         dashboard.finished(spec)
         seconds += time.process_time() - started

@@ -1,6 +1,6 @@
 """Is this a dataset of images with one class label each? What is accepted, and what is refused with which words.
 
-Images are uint8, or what becomes float32 in [0, 1]: float32 that is so already, and uint16, divided by 65,535. A dataset in
+Images are uint8, float32 in [0, 1], or uint16, which is divided by 65,535 and becomes float32 in [0, 1]. A dataset in
 memory is checked when it is read. One that is streamed is checked in the graph, batch by batch; `refusal` then makes the
 same line of what TensorFlow raises.
 """

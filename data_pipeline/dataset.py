@@ -52,36 +52,59 @@ class Examples(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Location:
-    """A dataset and the place that it will be read from."""
+    """A dataset and the place that it will be read from.
 
-    name: str  # TFDS name, or 'digits'; of the user's own data, how reports call it
-    source: str  # 'prepared', 'manual', 'download' or 'bundled'; 'own': the user's own data
+    Attributes:
+      name: as TFDS has it, or 'digits'; of the user's own data, how reports call it.
+      source: 'prepared', 'manual', 'download' or 'bundled'; 'own': the user's own data.
+      data_dir: the folder that all datasets are in.
+      manual_dir: the folder with the original files; '': none.
+      warning: why this is not the dataset that was asked for; '': it is.
+      train: number of training examples; None: not known before they are read.
+      image_shape: as of `Dataset`; (): not known before they are read.
+      image_bytes: of the user's own data, what all images take in memory; 0: not known.
+      path: of the user's own data, `config.data.name`.
+      options: of the user's own data, `config.data.options`.
+      notes: what the user should know of how the data are read, a sentence each.
+    """
+
+    name: str
+    source: str
     data_dir: str
     manual_dir: str
-    warning: str = ''  # why this is not the dataset that was asked for
-    train: int | None = None  # number of training examples, if that is known before they are read
-    image_shape: tuple[int, ...] = ()  # as of `Dataset`, if that is known before they are read
-    image_bytes: int = 0  # of the user's own data: what all images take in memory; 0: not known
-    path: str = ''  # of the user's own data: `config.data.name`
-    options: Mapping[str, Any] = dataclasses.field(
-        default_factory=dict
-    )  # of the user's own data: `config.data.options`
-    notes: tuple[str, ...] = ()  # what the user should know of how the data are read, a sentence each
+    warning: str = ''
+    train: int | None = None
+    image_shape: tuple[int, ...] = ()
+    image_bytes: int = 0
+    path: str = ''
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """A dataset at hand."""
+    """A dataset at hand.
+
+    Attributes:
+      name, source, notes: as of `Location`.
+      fingerprint: SHA-256 over images and labels as they are stored, training split first.
+      image_shape: (height, width, channels), or (features,) of a table.
+      classes: number of classes.
+      train, validation, test: the splits; None: nothing is held out for validation.
+      class_names: in the order of the labels; (): not known.
+      unscaled: whether inputs are floats that are not all in [0, 1].
+      columns: of a table with names, those of the features, in their order.
+    """
 
     name: str
     source: str
-    fingerprint: str  # SHA-256 over images and labels as they are stored, training split first
-    image_shape: tuple[int, ...]  # (height, width, channels), or (features,) of a table
+    fingerprint: str
+    image_shape: tuple[int, ...]
     classes: int
     train: Examples
-    validation: Examples | None  # None: nothing is held out
+    validation: Examples | None
     test: Examples
-    class_names: tuple[str, ...] = ()  # in the order of the labels; (): not known
-    notes: tuple[str, ...] = ()  # as of `Location`
-    unscaled: bool = False  # float inputs that are not all in [0, 1]
-    columns: tuple[str, ...] = ()  # of a table with names: those of the features, in their order
+    class_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    unscaled: bool = False
+    columns: tuple[str, ...] = ()

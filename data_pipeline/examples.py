@@ -222,6 +222,7 @@ class Sharded:
 
     @property
     def count(self) -> int:
+        """Number of examples."""
         return int(self.chosen.sum())
 
     def split(self, seed: int, held_out: int) -> tuple['Sharded', 'Sharded']:
@@ -247,6 +248,7 @@ class Sharded:
 
     @property
     def image_bytes(self) -> int:
+        """Bytes of an image as it is handed on."""
         return self.form.image_bytes
 
     @property

@@ -21,6 +21,7 @@ _DATA_DIR = flags.DEFINE_string(
 
 
 def main(argv: list[str]) -> int:
+    """Runs the command and returns its exit code."""
     commands.parse_flags(argv, __doc__)
     try:
         location = sources.ensure_downloaded(sources.locate(_DATASET.value, _DATA_DIR.value, _MANUAL_DIR.value))

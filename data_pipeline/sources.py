@@ -83,6 +83,16 @@ def locate(
     return Location(name, 'download', data_dir, '')
 
 
+def locate_for(data: Mapping[str, Any], fallback: str = '') -> Location:
+    """Returns where to read the data of a run from, as `locate` does.
+
+    Args:
+      data: the section `data` of the run's config.
+      fallback: as `locate` says.
+    """
+    return locate(data['name'], data['data_dir'], data['manual_dir'], fallback, dict(data['options']))
+
+
 def ensure_downloaded(location: Location, fallback: str = '', *, memory_limit_mb: int = 4096) -> Location:
     """Downloads, prepares and checks what `locate` found to be downloadable, and reads the user's own data.
 

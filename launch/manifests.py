@@ -6,7 +6,7 @@ import yaml
 
 
 class Text(str):
-    """A string that nothing may take for anything else: PyYAML leaves 1e3 and 0o17 bare, which others read as numbers."""
+    """A string that is always quoted: PyYAML leaves 1e3 and 0o17 bare, which others read as numbers."""
 
 
 class _Dumper(yaml.SafeDumper):

@@ -18,7 +18,7 @@ from ml_collections import config_flags
 from ml_collections.config_flags import tuple_parser
 
 from seedwise import config_files, dotted, paths, signals, streams
-from seedwise.errors import FILE_SYSTEM_ERRORS, Interrupted, LostWorker, UserError, unknown
+from seedwise.errors import FILE_SYSTEM_ERRORS, Interrupted, LostWorker, UserError, in_a_line, unknown
 from seedwise.process import exit_now
 
 flags.disclaim_key_flags()  # what `define_config` defines is a flag of its caller's: --help lists it there
@@ -79,7 +79,7 @@ def run(
       main: the command; returns its exit code.
       interrupted: what is printed when Ctrl-C has ended it.
     """
-    signals.unblock()  # what has waited ends the command here
+    signals.unblock()  # a signal that has waited ends the command here
     signals.started()
     signals.end_imports(interrupted)
     streams.open_closed()
@@ -94,14 +94,13 @@ def run(
             sys.stdout.flush()  # here, where a full disk below it can still be reported
         return code
     except UserError as error:
-        message = ' '.join(str(error).split())
-        print(f'error: {message}', file=sys.stderr)
+        print(f'error: {in_a_line(error)}', file=sys.stderr)
         return 2
     except LostWorker as error:
         print(f'error: {error}', file=sys.stderr)
         exit_now(1)  # TensorFlow would wait for the lost worker
     except OSError as error:
-        # `seedwise.errors.writing` has better words for it; this is for a place that does without.
+        # `seedwise.errors.writing` has better words for it; this is for a place that does not use it.
         named, no_folder = error.filename, 'temporary directory' in str(error.strerror)
         if named is None and error.errno not in FILE_SYSTEM_ERRORS and not no_folder:
             raise

@@ -38,7 +38,7 @@ def load(file: Path, arguments: list[str]) -> ml_collections.ConfigDict:
     """Returns what the file's `get_config` returns for the arguments.
 
     Raises:
-      UserError: it has none, that raises, or it returns no ConfigDict.
+      UserError: the file has no such function, or raises, or the function does not return a ConfigDict.
     """
     try:
         get_config = getattr(_module(file), 'get_config', None)

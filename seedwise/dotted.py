@@ -19,7 +19,7 @@ def put(config: Any, path: str, value: Any) -> None:
 
 
 def put_option(config: ml_collections.ConfigDict, path: str, value: Any) -> None:
-    """Sets the field at `path`, in a free section or from one on, and makes what sections it needs there.
+    """Sets the field at `path`, which is in a free section or below one, and makes the sections that it needs there.
 
     Raises:
       KeyError: the free section does not exist.

@@ -70,6 +70,12 @@ class Interrupted(Exception):
     """The command was asked to stop, and all is saved: the same command continues."""
 
 
+def in_a_line(message: object, longest: int | None = None) -> str:
+    """Returns the message of an error, which may be several lines of another library's, in one; cut to `longest` characters
+    if that is given."""
+    return ' '.join(str(message).split())[:longest]
+
+
 def unknown(what: str, value: object, accepted: Iterable[str], others: Iterable[str] = ()) -> UserError:
     """Returns the error for a name that is in no table: what is accepted, and the nearest of it.
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import filelock
 
+from seedwise.errors import writing
+
 #: What such a file system answers.
 WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
@@ -43,6 +45,20 @@ def held(path: Path, timeout: float = -1) -> Iterator[None]:
     finally:
         if lock.is_locked:
             lock.release()
+
+
+@contextlib.contextmanager
+def locked_file(path: Path) -> Iterator[None]:
+    """Holds a lock file, in a folder that is made if it is not there, after waiting for who has it.
+
+    Raises:
+      CannotWrite: it cannot be made.
+    """
+    with contextlib.ExitStack() as stack:
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(held(path))
+        yield
 
 
 def _say(folder: Path) -> None:

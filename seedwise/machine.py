@@ -1,8 +1,8 @@
 """What this process may use of its machine: cores and memory, not those that the machine has.
 
 A scheduler or a container leaves a process a part of both: by CPU affinity (`taskset`, Slurm, cpusets) and by the quotas of
-its control group, versions 1 and 2 (Docker, Kubernetes, systemd, Slurm). joblib's `cpu_count` reads the quota of the root of
-the tree of groups alone: that of a container, but neither that of a systemd unit nor that of a Slurm job.
+its control group, versions 1 and 2 (Docker, Kubernetes, systemd, Slurm). joblib's `cpu_count` reads only the root group's
+quota: that of a container, but neither that of a systemd unit nor that of a Slurm job.
 
 Sources: cgroups(7); the kernel's admin-guide/cgroup-v2.rst, cgroup-v1/memory.rst and scheduler/sched-bwc.rst.
 """
@@ -34,7 +34,7 @@ def limit_blas() -> None:
 
 
 def cpu_quota(cgroups: Path = CGROUPS, own: Path = OWN_CGROUPS) -> float | None:
-    """Returns the processor time per time that control groups allow, in cores; None: they set no limit."""
+    """Returns how many cores' worth of processor time control groups allow, such as 1.5; None: they set no limit."""
     quotas = []
     for folder in _groups('cpu', cgroups, own):
         words = _words(folder / 'cpu.max')  # version 2: '150000 100000', or 'max 100000'

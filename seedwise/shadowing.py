@@ -9,9 +9,10 @@ import os
 import sys
 from pathlib import Path
 
-PACKAGES = ('configs', 'data_pipeline', 'launch', 'trainer')
+#: The folder that holds our own packages.
+ROOT = Path(__file__).resolve().parents[1]
 
-_ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ('configs', 'data_pipeline', 'launch', 'trainer')
 
 
 def check() -> None:
@@ -23,7 +24,7 @@ def check() -> None:
     for name in PACKAGES:
         spec = importlib.util.find_spec(name)
         places = [*(spec.submodule_search_locations or [spec.origin or ''])] if spec else []
-        if places and not any(Path(place).resolve().parent == _ROOT for place in places):
+        if places and not any(Path(place).resolve().parent == ROOT for place in places):
             line = f"{places[0]} hides seedwise's package '{name}': use the command `seedwise`, or rename it"
             if sys.argv[:1] == ['-m']:  # Python is still looking for the module to run
                 print(f'error: {line}', file=sys.stderr)
@@ -33,5 +34,5 @@ def check() -> None:
 
 def python_module(name: str, *arguments: str) -> tuple[list[str], dict[str, str]]:
     """Returns the command line and the environment that run one of our modules, whatever the current folder holds."""
-    places = [str(_ROOT), *filter(None, [os.environ.get('PYTHONPATH')])]
+    places = [str(ROOT), *filter(None, [os.environ.get('PYTHONPATH')])]
     return [sys.executable, '-P', '-m', name, *arguments], os.environ | {'PYTHONPATH': os.pathsep.join(places)}

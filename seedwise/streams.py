@@ -36,6 +36,7 @@ class Lasting:
         self._stream = stream
 
     def write(self, text: str) -> int:
+        """Writes a text; returns the number of its characters."""
         try:
             return self._stream.write(text)
         except OSError as error:
@@ -43,6 +44,7 @@ class Lasting:
             return len(text)
 
     def flush(self) -> None:
+        """Writes what is held in memory."""
         try:
             self._stream.flush()
         except OSError as error:

@@ -73,19 +73,8 @@ def texts(path) -> list[tuple[int, str]]:
 
 
 FOLDERS = (
-    *(
-        'seedwise',
-        'configs',
-        'data_pipeline',
-        'trainer',
-        'launch',
-        'benchmarks',
-        'examples',
-        'tests',
-        'docs',
-        'notebooks',
-    ),
-)
+    'seedwise', 'configs', 'data_pipeline', 'trainer', 'launch', 'benchmarks', 'examples', 'tests', 'docs', 'notebooks'
+)  # fmt: skip
 FILES = sorted(
     [
         *(

@@ -54,8 +54,7 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path, *, show: bool 
     if finished is not None:
         return finished
     data = config.data
-    location = sources.locate(data.name, data.data_dir, data.manual_dir, options=dict(data.options))
-    location = sources.ensure_downloaded(location, memory_limit_mb=data.memory_limit_mb)
+    location = sources.ensure_downloaded(sources.locate_for(data), memory_limit_mb=data.memory_limit_mb)
     check_data(config, location)
     results.check_workdir(folder, config)
     with results.locked(folder):

@@ -14,6 +14,7 @@ import keras
 import tensorflow as tf
 
 from seedwise.errors import CannotWrite, UserError, writing
+from seedwise.files import replacing
 
 
 class Checkpoints:
@@ -132,15 +133,9 @@ def tensorflow_writing(path: Path) -> Iterator[None]:
 
 def save_model(model: keras.Model, path: Path) -> None:
     """Writes a model in Keras's own format, all of it or nothing. Raises `CannotWrite`."""
-    partial = path.with_name(f'.{path.stem}.partial.keras')
-    with writing(path):
-        try:
-            model.save(partial)
-            partial.replace(path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                partial.unlink()  # on a full disk, its space is needed to continue
-            raise
+    partial = path.with_name(f'.{path.stem}.partial.keras')  # Keras goes by the ending
+    with writing(path), replacing(path, partial):
+        model.save(partial)
 
 
 def load_weights(model: keras.Model, path: Path) -> None:

@@ -1,4 +1,7 @@
-"""Which worker am I, and where is the TPU? Reads the variables that engines set; needs no TensorFlow."""
+"""Which worker am I, where is the TPU, and do the other workers answer? Needs no TensorFlow.
+
+Reads the variables that engines set. Before TensorFlow starts, workers wait for each other on the ports that it will use.
+"""
 
 import contextlib
 import dataclasses

@@ -14,10 +14,10 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from seedwise import signals
-from seedwise.errors import CannotWrite, UserError, unknown
+from seedwise.errors import UserError, in_a_line, unknown
 from seedwise.paths import local
 from trainer.compare.analysis import claim_text
 from trainer.compare.analysis.metrics import range_of
@@ -37,7 +37,7 @@ EXIT = {'holds': 0, 'does not hold': 1, 'undecided': 3}
 class Parser(argparse.ArgumentParser):
     """Reports a mistake in one line."""
 
-    def error(self, message: str) -> None:  # type: ignore[override]
+    def error(self, message: str) -> NoReturn:
         raise UserError(message)
 
 
@@ -320,7 +320,7 @@ def _of_study(file: Path, report: str | None) -> tuple['Page', list[str]]:
         return page_of(study, runs, trials, **about, draw=False), guess
     except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
         # The files are whole, or `records.read` had refused them, but what they say of each other does not fit.
-        why = ' '.join(f'{type(error).__name__}: {error}'.split())
+        why = in_a_line(f'{type(error).__name__}: {error}')
         raise UserError(f'{file} or study.json next to it is damaged, or of another version: {why}') from error
 
 
@@ -352,8 +352,8 @@ def run() -> int:
     signals.end_imports('interrupted')
     try:
         return main(sys.argv)
-    except (UserError, CannotWrite) as error:
-        print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
+    except UserError as error:
+        print(f'error: {in_a_line(error)}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)

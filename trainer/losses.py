@@ -91,7 +91,7 @@ def build(loss: Mapping[str, Any], classes: int = 2, dtype: str = 'float32') -> 
         return lambda labels, logits: LOSSES[loss['name']](labels, logits, loss['label_smoothing'])
     reference = references.parse(loss['name'], 'loss.name')
     function, options = running.load(reference), dict(loss['options'])
-    what = f'{reference.file}: {reference.name}'
+    what = str(reference)
     kind = function if isinstance(function, type) else type(function)
     if any(base.__module__.startswith('keras.') for base in kind.__mro__):
         raise UserError(f'{what} is a Keras loss: it must be a function of (labels, logits) that returns [batch]')

@@ -43,11 +43,11 @@ def main(argv: list[str]) -> int:
         for line in [*unused.warnings({'': config}), hardware.slow_precision(config.precision)]:
             warn(line)
     workdir = _workdir(config)
-    evaluation_only = 0 in (config.epochs, config.steps) and (workdir / 'model.keras').exists()
+    evaluation_only = 0 in (config.epochs, config.steps) and (workdir / results.MODEL).exists()
     result = None if evaluation_only else results.read_result(workdir, config)
     if result is None:
         data = config.data
-        location = sources.locate(data.name, data.data_dir, data.manual_dir, data.fallback, dict(data.options))
+        location = sources.locate_for(data, data.fallback)
         location = sources.ensure_downloaded(location, data.fallback, memory_limit_mb=data.memory_limit_mb)
         if location.warning:
             config.data.name = location.name

@@ -216,7 +216,7 @@ def check(texts: Sequence[Any], options: Mapping[str, Any] = NO_OPTIONS) -> None
 def build(
     texts: Sequence[str], classes: int, options: Mapping[str, Any] = NO_OPTIONS
 ) -> dict[str, Callable[[np.ndarray, np.ndarray], float]]:
-    """Returns the functions of the metrics that are no sums, by name; a user's own are tried out on random logits.
+    """Returns the functions of the metrics that are not sums, by name; a user's own are tried out on random logits.
 
     Args:
       texts: as `config.metrics` has them.
@@ -247,9 +247,7 @@ def _own(
             return float(value)
         except (TypeError, ValueError) as error:
             what = f'shape {value.shape}' if getattr(value, 'shape', ()) else type(value).__name__
-            raise UserError(
-                f'{reference.file}: {reference.name} returned {what}: a metric must return one number'
-            ) from error
+            raise UserError(f'{reference} returned {what}: a metric must return one number') from error
 
     # Before training, so that a mistake in it costs none.
     labels = np.arange(max(100, 2 * classes), dtype=np.int32) % classes
@@ -257,7 +255,7 @@ def _own(
     first, second = (compute(labels, logits) for _ in range(2))
     if not np.array_equal(first, second, equal_nan=True):
         raise UserError(
-            f'{reference.file}: {reference.name} returned {first:.4g} and then {second:.4g} for the same labels and '
+            f'{reference} returned {first:.4g} and then {second:.4g} for the same labels and '
             'logits: a metric must depend on them alone'
         )
     return compute

@@ -16,8 +16,8 @@ from absl import flags
 
 from seedwise import commands, paths, tensorflow_import
 from seedwise.errors import UserError, unknown
+from seedwise.files import write_bytes
 from trainer.output.progress import Progress, warn
-from trainer.results import write_bytes
 from trainer.trained import answers, finished
 from trainer.trained.inputs import Inputs, gather
 

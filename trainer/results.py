@@ -18,6 +18,7 @@ from data_pipeline.from_tfds import identity
 from data_pipeline.own import names
 from seedwise import dotted, locks, references
 from seedwise.errors import CannotWrite, UserError, writing
+from seedwise.files import read_json, write_bytes, write_json, write_utf8
 from trainer import models, optimizers
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ DATA, WEIGHTS = 'data.sha256', 'weights.sha256'
 
 #: Fields of a result's `dataset` that say how its model is used, not what it was trained on.
 FOR_PREDICTION = ('class_names', 'columns', 'input')
+
+#: File of a run's folder that holds the model.
+MODEL = 'model.keras'
 
 #: File of a trial's folder: what it had come to when it paused.
 PAUSED = 'paused.json'
@@ -212,6 +216,11 @@ def read_result(workdir: Path, config=None) -> dict | None:
     return result
 
 
+def write_result(workdir: Path, result: Mapping[str, Any]) -> None:
+    """Writes result.json, which says that the run is done; of a trial that has paused, `PAUSED`. Raises `CannotWrite`."""
+    write_json(workdir / (PAUSED if result['status'] == 'paused' else 'result.json'), result)
+
+
 def read_paused(workdir: Path, until: float) -> dict | None:
     """Returns what a trial that has paused after the share `until` of its training, or later, had come to; None: none has.
 
@@ -272,21 +281,6 @@ def metrics_of(result: Mapping[str, Any]) -> dict[str, str]:
     return result.get('metrics') or {'accuracy': 'max', 'loss': 'min'}  # of a version before the field
 
 
-def read_json(path: Path, remedy: str) -> dict | None:
-    """Returns the JSON object in a file, or None if there is no such file."""
-    try:
-        content = json.loads(path.read_text(encoding='utf-8'))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise UserError(f'{path} cannot be read: {error.strerror}') from error
-    except ValueError:
-        content = None
-    if not isinstance(content, dict):
-        raise UserError(f'{path} is damaged: {remedy}')
-    return content
-
-
 def _differences(
     old: Mapping[str, Any], new: Mapping[str, Any], ignored: tuple[str, ...], prefix: str = ''
 ) -> list[str]:
@@ -343,47 +337,6 @@ def locked(workdir: Path):
             except filelock.Timeout as error:
                 raise InUse(f'workdir {workdir} is in use by another process: wait for it or choose another') from error
         yield
-
-
-@contextlib.contextmanager
-def locked_file(path: Path):
-    """Holds a lock file for this process, after waiting for who has it. Raises `CannotWrite` if it cannot be made."""
-    with contextlib.ExitStack() as stack:
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(locks.held(path))
-        yield
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes a mapping as JSON, as `write_bytes` does. Raises `ValueError` for a number that is not finite."""
-    write_utf8(path, json.dumps(content, indent=2, allow_nan=False))
-
-
-def write_utf8(path: Path, text: str) -> None:
-    """Writes a text as UTF-8, and a line break after it, as `write_bytes` does."""
-    # A path that is not UTF-8 is written as the bytes that it is.
-    write_bytes(path, f'{text}\n'.encode(errors='surrogateescape'))
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file all at once: a reader sees the old one or the new one, and a torn one never takes its name.
-
-    Raises:
-      CannotWrite: the old file is still there.
-    """
-    partial = path.with_name(f'.{path.name}.partial')
-    with writing(path):
-        try:
-            with open(partial, 'wb') as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                partial.unlink()  # on a full disk, its space is needed to continue
-            raise
 
 
 def write_correct(workdir: Path, correct: 'np.ndarray') -> None:

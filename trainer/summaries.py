@@ -125,6 +125,7 @@ class Summaries:
                 writer.flush()
 
     def close(self) -> None:
+        """Ends the profile, waits for images that are being painted, and writes everything."""
         if self._profiling_until is not None:
             self.profile_until(self._profiling_until)
         self._write_images()

@@ -82,7 +82,7 @@ def evaluate(config, location: sources.Location, workdir: Path) -> dict:
     dataset = _load(config, location)
     with tempfile.TemporaryDirectory() as scratch:
         run = Run(config, devices, dataset, Path(scratch))
-        load_weights(run.model, workdir / 'model.keras')
+        load_weights(run.model, workdir / results.MODEL)
         with running.explained(config), prepared.errors_explained(location), strategy.determinism_explained():
             measured = run.measure('test', Summaries(None), images=False)
     return result | {'test': run.tested(measured), 'metrics': results.metrics_of(result) | run.goals}
@@ -269,9 +269,9 @@ class Run:
           images: whether to log the examples that were misclassified.
           right: whether to write which examples are right, unless the run diverged.
         """
-        clock, examples, board = time.perf_counter(), self.splits[split], self.config.tensorboard
+        clock, examples, shown = time.perf_counter(), self.splits[split], self.config.tensorboard
         # Every worker must take the same branch: the others would otherwise wait for its collectives forever.
-        images = images and board.enabled is not False and board.images
+        images = images and shown.enabled is not False and shown.images
         assert examples is not None, 'nothing was held out'
         seen = Seen(self.dataset.classes, pictures=images, right=right, logits=bool(self.metrics))
         totals = self.program.evaluate(self.blocks.evaluate(split, examples), seen.on_block if seen.anything else None)
@@ -360,11 +360,10 @@ class Run:
         }
         if self.status == 'paused':
             self._save()
-        if self.chief and self.status == 'paused':
-            results.write_json(self.workdir / results.PAUSED, result)
         elif self.chief:
-            save_model(self.program.model_to_save(), self.workdir / 'model.keras')
-            results.write_json(self.workdir / 'result.json', result)
+            save_model(self.program.model_to_save(), self.workdir / results.MODEL)
+        if self.chief:
+            results.write_result(self.workdir, result)
         return result
 
     def _save(self) -> None:

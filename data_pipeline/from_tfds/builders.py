@@ -65,7 +65,7 @@ def prepare(location: Location) -> Path:
 def prepare_apart(location: Location, memory_limit_mb: int) -> Location:
     """Has another process prepare and check a dataset, if that has not been done; for one without TensorFlow.
 
-    That process takes along what a failed download leaves behind: threads that still try.
+    When that process ends, so do the threads that a failed download leaves behind, which would go on trying.
 
     Returns:
       The location, with the number of training examples.

@@ -15,6 +15,7 @@ from seedwise.process import exit_now
 
 
 def main(fd: int) -> None:
+    """Prepares and checks the dataset that is asked for over the connection at this file descriptor."""
     connection = Connection(fd)
     location, memory_limit_mb = connection.recv()
     threading.Thread(target=_end_with, args=(connection,), daemon=True).start()

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from seedwise import files
+
 _NAME = '.decoded.npz'
 _CHECKED = '.checked.json'
 
@@ -40,14 +42,8 @@ def write(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Keeps a copy of arrays that were decoded from the files in `folder`, if that can be written."""
     if sum(array.nbytes for array in arrays.values()) > LARGEST_MB * 2**20:
         return
-    partial = folder / f'{_NAME}.{os.getpid()}'
-    with contextlib.suppress(OSError):
-        try:
-            with open(partial, 'wb') as file:
-                np.savez(file, made_of=np.array(_stamp(folder)), **arrays)  # type: ignore[arg-type]
-            partial.replace(folder / _NAME)
-        finally:
-            partial.unlink(missing_ok=True)
+    with contextlib.suppress(OSError), _replacing(folder, _NAME) as partial, open(partial, 'wb') as file:
+        np.savez(file, made_of=np.array(_stamp(folder)), **arrays)  # type: ignore[arg-type]
 
 
 def checked(folder: Path) -> str:
@@ -64,14 +60,14 @@ def mark_checked(folder: Path, fingerprint: str) -> None:
     """Notes that the dataset in `folder` has this fingerprint and was accepted, if that can be written."""
     if checked(folder) == fingerprint:
         return
-    partial = folder / f'{_CHECKED}.{os.getpid()}'
-    with contextlib.suppress(OSError):
-        try:
-            noted = {'made_of': _stamp(folder), 'checks': _CHECKS, 'fingerprint': fingerprint}
-            partial.write_text(json.dumps(noted), encoding='utf-8')
-            partial.replace(folder / _CHECKED)
-        finally:
-            partial.unlink(missing_ok=True)
+    with contextlib.suppress(OSError), _replacing(folder, _CHECKED) as partial:
+        noted = {'made_of': _stamp(folder), 'checks': _CHECKS, 'fingerprint': fingerprint}
+        partial.write_text(json.dumps(noted), encoding='utf-8')
+
+
+def _replacing(folder: Path, name: str) -> contextlib.AbstractContextManager[Path]:
+    """As `files.replacing`, for several processes at once."""
+    return files.replacing(folder / name, folder / f'{name}.{os.getpid()}')
 
 
 def _stamp(folder: Path) -> str:

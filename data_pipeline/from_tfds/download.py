@@ -15,7 +15,7 @@ import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 
-from seedwise.errors import UserError
+from seedwise.errors import UserError, in_a_line
 
 PROBE_SECONDS = 4.0
 
@@ -223,5 +223,5 @@ def _proxy(url: str) -> str:
 
 def _short(text: str) -> str:
     """Returns text on one line, cut to a length that can be read."""
-    line = ' '.join(text.split())
+    line = in_a_line(text)
     return line if len(line) <= 300 else f'{line[:300]} ...'

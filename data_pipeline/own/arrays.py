@@ -7,12 +7,16 @@ from typing import Any
 import numpy as np
 
 from data_pipeline.own.raw import Raw, weights_as_given
-from seedwise.errors import UserError
+from seedwise.errors import UserError, in_a_line
 
 #: Names of the inputs and the labels of a split in an .npz file; {} is 'train', 'test' or 'val'.
 PAIRS = (
-    *(('x_{}', 'y_{}'), ('{}_images', '{}_labels'), ('{}_x', '{}_y'), ('X_{}', 'y_{}'), ('{}_data', '{}_labels')),
-    *(('{}_features', '{}_labels'),),
+    ('x_{}', 'y_{}'),
+    ('{}_images', '{}_labels'),
+    ('{}_x', '{}_y'),
+    ('X_{}', 'y_{}'),
+    ('{}_data', '{}_labels'),
+    ('{}_features', '{}_labels'),
 )
 #: The same where the file has one split.
 SINGLE = (('x', 'y'), ('X', 'y'), ('images', 'labels'), ('data', 'labels'), ('features', 'labels'), ('data', 'target'))
@@ -51,7 +55,7 @@ def read(path: Path, make: Any = None, *, labels: str = '', weights: str = '') -
             return _of(stored, path)
     except (OSError, EOFError, zipfile.BadZipFile, ValueError) as error:
         pickled = 'allow_pickle' in str(error)
-        what = 'it holds Python objects: store numbers' if pickled else ' '.join(str(error).split())
+        what = 'it holds Python objects: store numbers' if pickled else in_a_line(error)
         raise UserError(f'{path} cannot be read: {what}') from error
 
 

@@ -30,7 +30,7 @@ def build(name: str, options: Mapping[str, Any], shape: tuple[int, ...]) -> Call
       UserError: it raises, or returns something else, or images that depend on anything but themselves and their seeds.
     """
     reference = references.parse(name, 'data.augment.name')
-    function, what = running.load(reference), f'{reference.file}: {reference.name}'
+    function, what = running.load(reference), str(reference)
 
     @tf.autograph.experimental.do_not_convert
     def own(images, seeds):

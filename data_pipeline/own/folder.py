@@ -49,11 +49,16 @@ def _find(path: Path) -> tuple[list[tuple[Path, str]], int | None, list[str]]:
     if not tests:
         return found, None, notes
     tested, more = _classes(tests[0])
-    if len(tests) > 1:
-        notes.append(f'{tests[0].name} is the test split; {", ".join(folder.name for folder in tests[1:])} is not used')
-    elif tests[0].name.lower() not in TEST[:2]:
-        notes.append(f'{tests[0].name} is the test split')
-    return found + tested, len(found), notes + more
+    return found + tested, len(found), [*notes, *note_on_test([folder.name for folder in tests]), *more]
+
+
+def note_on_test(names: Sequence[str]) -> list[str]:
+    """Returns a note on which of some parts, such as ['val', 'valid'], is the test split: the first. [] if none is there, or
+    if it is alone and is called test."""
+    if not names or (len(names) == 1 and names[0].lower() in TEST[:2]):
+        return []
+    rest = f'; {", ".join(names[1:])} is not used' if len(names) > 1 else ''
+    return [f'{names[0]} is the test split{rest}']
 
 
 def _classes(path: Path) -> tuple[list[tuple[Path, str]], list[str]]:

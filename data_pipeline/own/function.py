@@ -16,7 +16,7 @@ from data_pipeline import checks
 from data_pipeline.own import arrays, store
 from data_pipeline.own.raw import Raw, weights_as_given
 from seedwise import references
-from seedwise.errors import UserError
+from seedwise.errors import UserError, in_a_line
 from seedwise.references import running
 
 #: Most examples, and about so many bytes of inputs, that are read at a time.
@@ -52,7 +52,7 @@ def read(name: str, data_dir: str, options: Mapping[str, Any], memory_limit_mb: 
       UserError: it raises, or returns something else, or other examples when it is called again.
     """
     reference = references.parse(name, 'data.name')
-    what = f'{reference.file}: {reference.name}'
+    what = str(reference)
     function = running.load(reference)
 
     def call() -> list[_Split]:
@@ -155,9 +155,7 @@ def _array(given: Any, what: str) -> np.ndarray:
     try:
         return np.asarray(given)
     except (TypeError, ValueError) as error:  # lists of different lengths, for one
-        raise UserError(
-            f'{what}: no array can be made of {type(given).__name__}: {" ".join(str(error).split())}'
-        ) from error
+        raise UserError(f'{what}: no array can be made of {type(given).__name__}: {in_a_line(error)}') from error
 
 
 def _stream(stream: Any, what: str, file: Path) -> _Split:
@@ -189,7 +187,7 @@ def _iterated(batches: Any, what: str, file: Path) -> Iterator[tuple]:
     try:
         yield from batches.as_numpy_iterator()
     except tf.errors.OpError as error:
-        words = ' '.join(error.message.split())
+        words = in_a_line(error.message)
         if 'different shapes' in words:
             raise UserError(f'{what}: its examples must be (input, label), all of one shape: {words}') from error
         raise running.explain(error, [file]) or UserError(f'{what} fails: {running.words(error)}') from error
@@ -306,10 +304,15 @@ def _shown(chunks: Iterator[Chunk], splits: list[_Split]) -> Iterator[Chunk]:
     console = Console(stderr=True)
     counts = [split.count for split in splits]
     total = None if None in counts else sum(count or 0 for count in counts)
+    text = progress.TextColumn
     columns = (
-        *(progress.TextColumn('preparing'), progress.BarColumn(), progress.MofNCompleteColumn()),
-        *(progress.TextColumn('examples'), progress.TimeElapsedColumn()),
-        *(progress.TextColumn('ETA'), progress.TimeRemainingColumn()),
+        text('preparing'),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        text('examples'),
+        progress.TimeElapsedColumn(),
+        text('ETA'),
+        progress.TimeRemainingColumn(),
     )
     with progress.Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task('', total=total)

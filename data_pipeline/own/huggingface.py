@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from data_pipeline.own.folder import TEST, TRAIN
+from data_pipeline.own.folder import TEST, TRAIN, note_on_test
 from data_pipeline.own.images import check_options, read_images
 from data_pipeline.own.raw import Raw
-from seedwise.errors import UserError, unknown
+from seedwise.errors import UserError, in_a_line, unknown
 
 #: Names of a column of labels where none is named, and no column or several are of the type ClassLabel.
 LABELS = ('label', 'labels', 'fine_label', 'class')
@@ -51,7 +51,7 @@ def read(
         stored = datasets.load_from_disk(str(path))
     except Exception as error:  # of many kinds, by what is in the folder
         raise UserError(
-            f'{path} cannot be read as a dataset that save_to_disk wrote: {" ".join(str(error).split())[:200]}'
+            f'{path} cannot be read as a dataset that save_to_disk wrote: {in_a_line(error, 200)}'
         ) from error
     parts, notes = _parts(stored, path)
     features = parts[0].features
@@ -89,11 +89,7 @@ def _parts(stored: Any, path: Path) -> tuple[list[Any], list[str]]:
         raise unknown(f'training split of {path}', 'train', stored)
     train = train or next(iter(stored))
     tests = [name for name in TEST if name in stored and name != train]
-    notes = []
-    if tests and (tests[0] not in TEST[:2] or len(tests) > 1):
-        rest = f'; {", ".join(tests[1:])} is not used' if len(tests) > 1 else ''
-        notes.append(f'{tests[0]} is the test split{rest}')
-    return [stored[train], *(stored[name] for name in tests[:1])], notes
+    return [stored[train], *(stored[name] for name in tests[:1])], note_on_test(tests)
 
 
 def _column(features: Any, given: str, option: str, kind: type, usual: Sequence[str], path: Path) -> str:

@@ -7,6 +7,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps
 
+from seedwise.errors import in_a_line
+
 SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 
 #: Pillow's names of these formats. It reads others too, and some of those by starting another program (EPS).
@@ -43,6 +45,7 @@ class Header:
 
     @property
     def grey(self) -> bool:
+        """Whether it has no colours."""
         return self.mode in GREY
 
     @property
@@ -75,7 +78,7 @@ def header(file: Path | BinaryIO) -> Header | str:
 
 def why(error: BaseException) -> str:
     """Returns in a line why an image cannot be read."""
-    return ' '.join(str(error).split()) or type(error).__name__
+    return in_a_line(error) or type(error).__name__
 
 
 def pixels(file: Path | BinaryIO, size: tuple[int, int], channels: int) -> np.ndarray:

@@ -14,7 +14,7 @@ from seedwise.errors import UserError
 
 
 def check_options(resize: Sequence[int], channels: int) -> None:
-    """Raises `UserError` if `resize` is no size, or `channels` no number of channels."""
+    """Raises `UserError` if `resize` is not a size, or `channels` not a number of channels."""
     if channels not in (0, 1, 3):
         raise UserError(f'data.options.channels is {channels!r}: it must be 0 (as the images are), 1 or 3')
     if resize and not (len(resize) == 2 and all(isinstance(side, int) and 0 < side <= 10_000 for side in resize)):

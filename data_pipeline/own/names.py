@@ -84,23 +84,21 @@ def reader(kind: str) -> Callable:
 
 
 def check(name: str, options: Mapping[str, Any]) -> None:
-    """Checks what can be checked without reading the data.
+    """Checks what can be checked without reading the data, which are of a form of `FILED`.
 
     Raises:
       UserError: there is no such file or folder, or an option is unknown or out of range.
     """
     kind = kind_of(name)
-    if kind != 'function':  # whose options are checked like those of other functions
-        parameters = inspect.signature(reader(kind)).parameters.values()
-        accepted = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY] + [*COMMON]
-        for option in options:
-            if option not in accepted:
-                raise unknown(f'option of data.name ({kind})', option, accepted)
+    parameters = inspect.signature(reader(kind)).parameters.values()
+    accepted = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY] + [*COMMON]
+    for option in options:
+        if option not in accepted:
+            raise unknown(f'option of data.name ({kind})', option, accepted)
     share = options.get('test_share', 0.2)
-    if kind != 'function' and not (isinstance(share, int | float) and 0 < share < 1):
+    if not (isinstance(share, int | float) and 0 < share < 1):
         raise UserError(f'data.options.test_share is {share!r}: it must be above 0 and below 1')
-    if kind != 'function':
-        paths.local(name.removeprefix(FOLDER).removeprefix(HUGGINGFACE), 'data.name')
+    paths.local(name.removeprefix(FOLDER).removeprefix(HUGGINGFACE), 'data.name')
     path = path_of(name)
     if path.is_dir() if kind in FOLDERS else path.is_file():
         return

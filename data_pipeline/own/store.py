@@ -26,7 +26,7 @@ ADVICE = 'set --config.data.data_dir to a folder that can be written'
 
 
 def stored(data_dir: str, digest: str, options: Mapping[str, Any], read: Callable[[Callable[..., Any]], Raw]) -> Raw:
-    """Returns what `read` returns, from the store if it is there, else put there. Inputs are a memory-mapped array.
+    """Returns what `read` returns, which is read once and kept in the store: its inputs are a memory-mapped array there.
 
     Several processes may ask at once: one reads, the others wait.
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from data_pipeline.own.raw import Raw
-from seedwise.errors import UserError, unknown
+from seedwise.errors import UserError, in_a_line, unknown
 
 #: Names of a column that is taken as the label where none is named.
 LABELS = ('label', 'class', 'target', 'y')
@@ -122,7 +122,7 @@ def frame(path: Path, named: bool) -> Any:
             path, sep=separator, header=0 if named else None, encoding='utf-8-sig', skipinitialspace=True
         )
     except (ValueError, UnicodeError, OSError, pd.errors.ParserError) as error:
-        raise UserError(f'{path} cannot be read: {" ".join(str(error).split())}') from error
+        raise UserError(f'{path} cannot be read: {in_a_line(error)}') from error
 
 
 def check_cells(path: Path, table: Any, named: bool, target: str | int | None = None) -> None:
@@ -189,5 +189,5 @@ def _target(path: Path, columns: list, label: str | int) -> str | int:
 
 
 def _row(where, named: bool) -> int:
-    """Returns the first row of the file, from 1, where something holds."""
-    return int(np.flatnonzero(where.to_numpy())[0]) + 1 + named
+    """Returns the first row of the file, from 1, where something holds; `named`: the first line holds names."""
+    return int(np.flatnonzero(where.to_numpy())[0]) + (2 if named else 1)

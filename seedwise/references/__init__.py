@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import seedwise
-from seedwise import paths
+from seedwise import paths, shadowing
 from seedwise.errors import UserError, unknown
 
 #: Fields of a config that may hold a reference, each with the arguments that its function is given by position.
@@ -28,9 +27,6 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     'data.augment.name': ('images', 'seeds'),
 }
 
-#: The folder of our own packages, whose code is not the user's.
-_HOUSE = Path(seedwise.__file__).resolve().parents[1]
-
 #: The field that holds several names, of which each may be a reference: functions of (labels, logits).
 SEVERAL = 'metrics'
 
@@ -42,6 +38,10 @@ class Reference:
     file: Path
     name: str
     module: str = ''
+
+    def __str__(self) -> str:
+        """As errors call it: 'mine.py: network'."""
+        return f'{self.file}: {self.name}'
 
 
 def is_reference(text: str) -> bool:
@@ -124,7 +124,7 @@ def check(
     takes = _arguments(defined[reference.name])
     if takes is None:
         return
-    what = f'{reference.file}: {reference.name}'
+    what = str(reference)
     free = [name for name in takes.names if name not in given]
     if where == 'optimizer.name':
         if free == [*takes.names] and not takes.any:
@@ -240,18 +240,16 @@ def _relative(one: Path, file: Path) -> str:
 
 def _is_own_package(folder: Path) -> bool:
     """Returns whether a folder next to a user's file is what an import of its name finds."""
-    if (
-        not folder.name
-        or not folder.is_dir()
-        or (folder / '__init__.py').resolve() == _HOUSE / folder.name / '__init__.py'
-    ):
+    ours = (folder / '__init__.py').resolve() == shadowing.ROOT / folder.name / '__init__.py'
+    if not folder.name or not folder.is_dir() or ours:
         return False
     try:
         spec = importlib.util.find_spec(folder.name)
     except (ImportError, ValueError):
         return False
-    places = [Path(place).resolve() for place in (spec.submodule_search_locations or ()) if spec] if spec else []
-    return spec is None or folder.resolve() in places
+    return spec is None or folder.resolve() in [
+        Path(place).resolve() for place in spec.submodule_search_locations or ()
+    ]
 
 
 def _imported(file: Path) -> Iterator[str]:

@@ -14,23 +14,21 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import seedwise
-from seedwise.errors import CodeError, Interrupted, LostWorker, UserError
+from seedwise.errors import CodeError, Interrupted, LostWorker, UserError, in_a_line
 from seedwise.references import Reference, digest, files, of_config
+from seedwise.shadowing import ROOT
 
-#: Seconds after which a call is said to be still running, so that nobody takes our silence for a fault of ours.
+#: Seconds after which a call is reported as still running, so that nobody takes our silence for a fault of ours.
 PATIENCE = 10.0
 
 #: A longer message of an error is cut.
 _LONGEST = 600
 
-#: Errors of TensorFlow that can be of another worker's loss.
+#: Errors of TensorFlow that the loss of another worker can cause.
 _OF_PEERS = ('UnavailableError', 'AbortedError', 'DeadlineExceededError', 'CancelledError')
 
 #: Our own code: its frames are left out of a user's traceback.
-_OURS = tuple(
-    Path(seedwise.__file__).resolve().parents[1] / folder for folder in ('seedwise', 'trainer', 'data_pipeline')
-)
+_OURS = tuple(ROOT / folder for folder in ('seedwise', 'trainer', 'data_pipeline'))
 
 
 def load(reference: Reference) -> Any:
@@ -100,7 +98,7 @@ def explained(config) -> Iterator[None]:
         raise
     except Exception as error:
         own = [reference.file for reference in of_config(config).values()]
-        if own and isinstance(error.__context__, UserError):  # the place where it was raised could not be left in order
+        if own and isinstance(error.__context__, UserError):  # raised within a scope whose exit then failed
             raise error.__context__ from error
         if (theirs := explain(error, own)) is None:
             raise
@@ -168,7 +166,7 @@ def words(error: BaseException) -> str:
             'random numbers must be a function of a seed that it is given: tf.random.stateless_uniform(shape, seed); in a '
             'layer, keras.random with a SeedGenerator that it keeps as an attribute'
         )
-    line = ' '.join(text.split())
+    line = in_a_line(text)
     return f'{line[:_LONGEST]}...' if len(line) > _LONGEST else line
 
 

@@ -12,7 +12,7 @@ import ml_collections
 import pytest
 
 from configs import default
-from seedwise import dotted
+from seedwise import dotted, files
 from seedwise.errors import UserError
 from tests.helpers import ROOT
 from trainer import optimizers, results
@@ -54,7 +54,7 @@ def test_the_hash_of_the_default_config_is_that_of_version_0_1_0():
 
 def test_a_field_that_is_new_and_unused_changes_no_hash_and_no_folder(tmp_path, monkeypatch):
     before = default.get_config()
-    results.write_utf8(tmp_path / 'config.json', results.to_json(before))
+    files.write_utf8(tmp_path / 'config.json', results.to_json(before))
     after = default.get_config().unlock()
     after.model.width, after.brand_new = None, 7
     monkeypatch.setattr(results, 'ADDED', {'model.width': None, 'brand_new': 7})
@@ -87,7 +87,7 @@ def test_an_argument_of_the_optimizer_is_the_same_run_as_a_field_and_as_an_optio
     old = json.loads(results.to_json(default.get_config()))
     old['optimizer'] = dict.fromkeys(optimizers.TYPES) | old['optimizer']
     old['optimizer'] |= {'name': 'SGD', 'momentum': 0.9, 'nesterov': True}
-    results.write_json(tmp_path / 'config.json', old)
+    files.write_json(tmp_path / 'config.json', old)
     results.check_workdir(tmp_path, made)
     made.optimizer.options.momentum = 0.8
     with pytest.raises(UserError, match='optimizer.momentum was 0.9, is 0.8'):
@@ -126,29 +126,6 @@ def test_a_workdir_is_held_until_its_process(tmp_path, end):
         pass
 
 
-def test_a_file_is_written_all_at_once(tmp_path, monkeypatch):
-    path = tmp_path / 'result.json'
-    results.write_json(path, {'old': 1})
-
-    def torn(*_):
-        raise OSError('no space left on device')
-
-    monkeypatch.setattr(results.os, 'fsync', torn)
-    with pytest.raises(UserError, match='result.json cannot be written: no space left'):
-        results.write_json(path, {'new': 2})
-    assert json.loads(path.read_text()) == {'old': 1}
-    monkeypatch.undo()
-    results.write_json(path, {'new': 2})
-    assert json.loads(path.read_text()) == {'new': 2}
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_result_holds_numbers_that_every_json_reader_knows(tmp_path):
-    with pytest.raises(ValueError, match='not JSON compliant'):
-        results.write_json(tmp_path / 'result.json', {'loss': float('nan')})
-    assert not (tmp_path / 'result.json').exists()
-
-
 def result_of(fields) -> dict:
     """Returns what a finished run writes, as far as its summary is made of it."""
     return {
@@ -167,7 +144,7 @@ def result_of(fields) -> dict:
 def test_a_result_is_that_of_its_config(tmp_path):
     assert results.read_result(tmp_path / 'nowhere') is None
     result = result_of(config())
-    results.write_json(tmp_path / 'result.json', result)
+    files.write_json(tmp_path / 'result.json', result)
     assert results.read_result(tmp_path) == result
     assert results.read_result(tmp_path, config()) == result
     assert results.read_result(tmp_path, config(seed=1)) is None
@@ -184,7 +161,7 @@ def test_a_result_is_that_of_its_config(tmp_path):
     ],
 )
 def test_a_result_with_a_field_of_another_kind_is_one_line(tmp_path, changed, words):
-    results.write_json(tmp_path / 'result.json', result_of(config()) | changed)
+    files.write_json(tmp_path / 'result.json', result_of(config()) | changed)
     with pytest.raises(UserError, match=f'result.json is damaged: {words}.*; delete it, and the same command trains'):
         results.read_result(tmp_path, config())
 
@@ -198,7 +175,7 @@ def test_a_torn_result_is_none(tmp_path, torn):
 
 def test_a_workdir_is_for_one_config(tmp_path):
     results.check_workdir(tmp_path / 'new', config())
-    results.write_utf8(tmp_path / 'config.json', results.to_json(config()))
+    files.write_utf8(tmp_path / 'config.json', results.to_json(config()))
     results.check_workdir(tmp_path, config())
     results.check_workdir(tmp_path, config(checkpoint__keep=9, data__data_dir='/elsewhere'))
     results.check_workdir(tmp_path, config(epochs=0), ignored=('epochs',))

@@ -10,12 +10,11 @@ import sys
 
 import pytest
 
-from seedwise import commands
+from seedwise import commands, files
 from seedwise.errors import CannotWrite, UserError, is_of_file_system, writing
 from tests.forks import with_tensorflow
 from tests.helpers import ROOT
 from tests.trainer.disks import mounted
-from trainer import results
 from trainer.compare.dashboard import Dashboard
 from trainer.output import events
 
@@ -89,9 +88,9 @@ def test_what_is_wrong_with_a_file_system_is_told_from_what_is_wrong_with_a_path
     def fail(*_):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(results.os, 'fsync', fail)
+    monkeypatch.setattr(files.os, 'fsync', fail)
     with pytest.raises(CannotWrite) as error:
-        results.write_json(tmp_path / 'result.json', {})
+        files.write_json(tmp_path / 'result.json', {})
     assert f'{tmp_path / "result.json"} cannot be written: {os.strerror(number)}' in str(error.value)
     assert is_of_file_system(error.value) is whole
     assert ('the same command continues' in str(error.value)) is whole

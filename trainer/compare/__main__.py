@@ -30,10 +30,9 @@ from typing import TYPE_CHECKING
 import ml_collections
 from absl import flags
 
-from seedwise import commands, config_files, paths, process
+from seedwise import commands, config_files, locks, paths, process
 from seedwise.errors import Interrupted, UserError, unknown
 from seedwise.signals import stop_requests
-from trainer import results
 from trainer.compare import datasets, grid, quick, study
 from trainer.compare.allocation import budget, seeds
 from trainer.compare.analysis.words import count
@@ -47,6 +46,7 @@ from trainer.output.progress import warn
 
 if TYPE_CHECKING:
     from trainer.compare import reporting
+    from trainer.compare.dashboard import Dashboard
 
 _STUDY = commands.define_config('study', 'configs/studies/*.py: what to compare; --study.x=y sets a field of it.')
 _WORKDIR = flags.DEFINE_string('workdir', '', "The study's folder. Default: runs/<study name>-<hash of the study>.")
@@ -208,13 +208,7 @@ def _train_and_report(plan: study.Plan, about: 'reporting.About') -> list[RunSpe
     """Trains what is not finished of a study on one data set, and reports; returns the runs that failed."""
     from trainer.compare import reporting
 
-    dashboard = None
-    if plan.config.base.tensorboard.enabled is not False:
-        from trainer.compare.analysis.tuning.replicates import replicate_of
-        from trainer.compare.dashboard import Dashboard
-
-        replicates = replicate_of(plan.config)
-        dashboard = Dashboard(about.name, plan.seeds, plan.workdir, at_most=plan.at_every_look, replicates=replicates)
+    dashboard = _dashboard(plan, about.name)
     watch = None
     if plan.is_first:  # of shards, one looks at the study while it runs
         page = functools.partial(reporting.report_while_running, plan, about=about) if _REPORT.value else None
@@ -237,7 +231,7 @@ def _train_and_report(plan: study.Plan, about: 'reporting.About') -> list[RunSpe
     if _REPORT_ONLY.value or _REPORT.value:
         if not plan.workdir.is_dir():
             raise UserError(f'there is no finished run in {plan.workdir}')
-        with results.locked_file(plan.workdir / '.report.lock'):  # of shards that end together, one reports
+        with locks.locked_file(plan.workdir / '.report.lock'):  # of shards that end together, one reports
             specs = plan.runs()
             if _REPORT_ONLY.value or plan.reports(specs, about.text):
                 finished = _report(plan, specs, about)
@@ -254,6 +248,17 @@ def _train_and_report(plan: study.Plan, about: 'reporting.About') -> list[RunSpe
     return failed
 
 
+def _dashboard(plan: study.Plan, name: str) -> 'Dashboard | None':
+    """Returns what shows a study in TensorBoard; None: its base says that nothing does."""
+    if plan.config.base.tensorboard.enabled is False:
+        return None
+    from trainer.compare.analysis.tuning.replicates import replicate_of
+    from trainer.compare.dashboard import Dashboard
+
+    replicates = replicate_of(plan.config)
+    return Dashboard(name, plan.seeds, plan.workdir, at_most=plan.at_every_look, replicates=replicates)
+
+
 def _report_finished(plan: study.Plan, about: 'reporting.About') -> None:
     """Reports what has finished of a study that has no time for another run, if anything has."""
     if not _REPORT.value or not any(plan.workdir.glob('*/*/result.json')):
@@ -261,7 +266,7 @@ def _report_finished(plan: study.Plan, about: 'reporting.About') -> None:
     plan.look()
     specs = plan.runs()
     if any(spec.result() for spec in specs):
-        with results.locked_file(plan.workdir / '.report.lock'):
+        with locks.locked_file(plan.workdir / '.report.lock'):
             _report(plan, specs, about)
 
 

@@ -30,6 +30,7 @@ from tensorboard.plugins.custom_scalar.layout_pb2 import (
 )
 from tensorboard.plugins.hparams import api_pb2
 
+from seedwise import locks
 from seedwise.errors import CannotWrite, writing
 from trainer import metrics, results
 from trainer.compare.analysis.metrics import range_of
@@ -105,7 +106,7 @@ class Dashboard:
             runs = sum(spec.workdir.is_dir() for spec in runs_of(variants, self._seeds, self._workdir))
         self._single_runs = 1 + len(names) + runs <= MOST_SHOWN
         folder = self._workdir / MEAN
-        with results.locked_file(folder / '.lock'):
+        with locks.locked_file(folder / '.lock'):
             self._delete_others(names)
             _replace(folder, [(0, None, self._frame(variants, answer))], order=1)
         self._order = {variant.name: 2 + i for i, variant in enumerate(variants)}
@@ -140,7 +141,7 @@ class Dashboard:
     def _update(self, variant: Variant) -> None:
         """Writes the mean of what is finished of a variant."""
         folder = self._workdir / MEAN / variant.name
-        with results.locked_file(folder / '.lock'):
+        with locks.locked_file(folder / '.lock'):
             finished: dict[int, list[dict]] = {}
             for spec in runs_of([variant], self._seeds, self._workdir):
                 key, board = (variant.name, spec.seed), self._workdir / SEEDS / variant.name / str(spec.seed)
@@ -274,9 +275,8 @@ def _run(spec: RunSpec, result: dict) -> list[events.Step]:
         ]
         steps.append((entry['step'], started + entry['seconds'], values))
     completed = result['status'] == 'completed'
-    last = [
-        events.scalar(f'seed_result/{name}', numbers[0]) for name, numbers in _results([[result]] * completed).items()
-    ]
+    found = _results([[result]] if completed else [])
+    last = [events.scalar(f'seed_result/{name}', numbers[0]) for name, numbers in found.items()]
     steps.append((result['steps'], ended, [*last, events.session_end(completed, ended)]))
     return steps
 

@@ -71,7 +71,7 @@ def split(study: ml_collections.ConfigDict) -> dict[str, ml_collections.ConfigDi
 
 def _values(axis: Any) -> dict[str, Mapping[str, Any]]:
     if not isinstance(axis, Mapping | ml_collections.ConfigDict):
-        return {}  # refused with the variants, as no axis at all
+        return {}  # not an axis: refused with the variants
     # A ConfigDict's own order: alphabetical, as that of variants.
     return {str(value): axis[value] for value in axis}
 

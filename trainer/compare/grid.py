@@ -73,6 +73,7 @@ class RunSpec:
 
     @functools.cached_property
     def config(self) -> ml_collections.ConfigDict:
+        """The config of the run, with its seed."""
         config = self.variant.of(self.seed).copy_and_resolve_references()
         config.seed = self.seed
         # The study has a board for all of its runs; one for each is made where it is asked for.
@@ -82,6 +83,7 @@ class RunSpec:
 
     @functools.cached_property
     def hash(self) -> str:
+        """The hash of the config (`results.config_hash`), taken once."""
         return results.config_hash(self.config)
 
     def check_unchanged(self) -> None:
@@ -95,6 +97,7 @@ class RunSpec:
 
     @property
     def name(self) -> str:
+        """The run in words: 'Adam, seed 3'."""
         return f'{self.variant.name}, {"seed" if self.drawn is None else "trial"} {self.workdir.name}'
 
     def result(self) -> dict | None:

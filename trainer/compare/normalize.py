@@ -84,7 +84,7 @@ def _named(mapping: ml_collections.ConfigDict, depth: int, where: str) -> ml_col
 
 
 def _type_leaves(study: ml_collections.ConfigDict, given: Collection[str]) -> None:
-    """Gives what the command line sets the types of the fields that it is of: the command line goes by them."""
+    """Gives the fields that the command line is about to set the types that they have in a run: it is parsed by them."""
     base = study.get('base')
     if not isinstance(base, ml_collections.ConfigDict):
         return

@@ -37,7 +37,7 @@ STANDINGS_SECONDS, PAGE_SECONDS = 0.03, 0.9
 WIDTH, MOST_LINES, OTHER_LINES = 80, 12, 6
 
 
-class Board:
+class Display:
     """Progress of the runs of a study, on standard error; the bar and the standings on terminals alone."""
 
     def __init__(self, total: int, done: int):
@@ -63,6 +63,7 @@ class Board:
             self._live.start()
 
     def started(self) -> None:
+        """Counts a run as running."""
         self._running += 1
         self._update()
 
@@ -90,6 +91,7 @@ class Board:
         self._line(f'{spec.name}: failed ({error.strip().splitlines()[-1] if error.strip() else "?"}), {what}')
 
     def say(self, text: str) -> None:
+        """Prints a line, above the bar if there is one."""
         self._console.print(text, markup=False)
 
     def stands(self, standings: Sequence['Standing']) -> None:
@@ -100,11 +102,12 @@ class Board:
             self._live.update(Group(self._bar, table) if standings else self._bar)
 
     def say_elsewhere(self, text: str) -> None:
-        """Prints a line if the output is no terminal."""
+        """Prints a line if the output is not a terminal."""
         if not self._bar:
             self.say(text)
 
     def close(self) -> None:
+        """Takes the bar off the screen's updates; the lines stay."""
         if self._bar:
             self._live.update(self._bar)  # the standings belong to a moment: they do not stay on the screen
             self._live.stop()
@@ -149,12 +152,12 @@ class Watch:
         self._stage = [spec for spec in stage if spec.drawn is None]
         self._specs = grid.runs_of(self._plan.compared(), self._plan.seeds, self._plan.workdir)
 
-    def look(self, board: Board, *, ended: bool = False) -> None:
+    def look(self, display: Display, *, ended: bool = False) -> None:
         """Looks, as far as there is time for it; `ended`: the runs of this part have all finished."""
         try:
             if self._standings_share.is_enough or (ended and self._plan.at_every_look):
                 with self._standings_share.spent():
-                    self._show(board)
+                    self._show(display)
             if self._page and not ended and self._page_share.is_enough:
                 frame, left = self._frame()
                 if len(frame) and left:
@@ -166,7 +169,7 @@ class Watch:
         except UserError:
             return  # a claim may name what has not been run yet; the report at the end says what is wrong
 
-    def _show(self, board: Board) -> None:
+    def _show(self, display: Display) -> None:
         from trainer.compare.report.text.questions import OPEN, standings
 
         frame, _ = self._frame()
@@ -176,11 +179,11 @@ class Watch:
         # The best of all is not known before each of them has a run.
         config, judged = self._plan.config, self._plan.at_every_look and not self._plan.without_runs(frame)
         self.standings = standings(config, frame, grid.metrics_of(config), judged=judged)
-        board.stands(self.standings)
+        display.stands(self.standings)
         for one in self.standings:
             if judged and self._states.get(one.name, OPEN) != one.state:
                 self._states[one.name] = one.state
-                board.say_elsewhere(line_of(one))
+                display.say_elsewhere(line_of(one))
 
     def _frame(self) -> 'tuple[pd.DataFrame, int]':
         """Returns the runs that count so far, and how many are to go; reads each result once."""
@@ -248,6 +251,6 @@ def numbers_of(standing: 'Standing') -> tuple[str, str]:
 
 
 def line_of(standing: 'Standing') -> str:
-    """Returns a standing in a line of its own, for an output that is no terminal."""
+    """Returns a standing in a line of its own, for an output that is not a terminal."""
     numbers = ' '.join(filter(None, numbers_of(standing)))
     return ', '.join(filter(None, [f'{standing.name}: {standing.state}', numbers, count(standing.seeds, 'seed')]))

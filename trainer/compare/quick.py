@@ -173,7 +173,7 @@ def _key(name: str, value: Any) -> str:
     return repr(value) if isinstance(value, float) else repr(name)
 
 
-#: What the axis of a field is called whose own name is a column of the results.
+#: Field -> the name of its axis, where its own name is a column of the results.
 OTHER_NAMES = {'steps': 'training_steps'}
 
 

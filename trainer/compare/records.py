@@ -22,8 +22,8 @@ import pandas as pd
 
 from seedwise import dotted
 from seedwise.errors import UserError
+from seedwise.files import write_json, write_utf8
 from trainer.compare.analysis.rules import ANYTIME
-from trainer.results import write_json, write_utf8
 
 RUNS, TRIALS, STUDY = 'runs.csv', 'trials.csv', 'study.json'
 
@@ -134,9 +134,9 @@ def from_csv(text: str, metrics: Iterable[str] = (), axes: Collection[str] = ())
 def _is_number(column: str) -> bool:
     """Whether a column holds numbers: metrics, times, counts, and what was tuned, which has a dotted path."""
     named = (
-        *('parameters', 'steps', 'learning_rate', 'low', 'high', 'replicate', 'rung', 'at_end'),
-        *('examples_granted', 'examples_seen', 'peak_memory_bytes'),
-    )
+        'parameters', 'steps', 'learning_rate', 'low', 'high', 'replicate', 'rung', 'at_end', 'examples_granted',
+        'examples_seen', 'peak_memory_bytes',
+    )  # fmt: skip
     return column in named or column.endswith(('_accuracy', '_loss')) or column.startswith('seconds_') or '.' in column
 
 

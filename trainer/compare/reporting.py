@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from seedwise import files, locks
 from seedwise.errors import UserError
-from trainer import results
 from trainer.compare import grid, records, runs, study
 from trainer.compare.allocation import rounds
 from trainer.compare.grid import RunSpec
@@ -49,7 +49,7 @@ def report(plan: study.Plan, specs: Sequence[RunSpec], about: About) -> Page:
     rest |= {'unfinished': unfinished, 'stopping': rounds.stopping_of(plan, frame, unfinished)}
     page = write_report(plan.config, frame, _trials(plan), folder, **rest)
     records.write(folder, plan.config, frame, _trials(plan), **rest)
-    results.write_utf8(folder / study.MADE_OF, made_of)
+    files.write_utf8(folder / study.MADE_OF, made_of)
     return page
 
 
@@ -65,7 +65,7 @@ def report_while_running(plan: study.Plan, frame: pd.DataFrame, left: int, about
     stopping = rounds.stopping_while_running(plan, left)
     unfinished = 0 if plan.at_every_look and not plan.without_runs(frame) else left
     rest = _rest(plan, frame, about) | {'unfinished': unfinished, 'stopping': stopping}
-    with results.locked_file(plan.workdir / '.report.lock'):
+    with locks.locked_file(plan.workdir / '.report.lock'):
         write_report(plan.config, frame, _trials(plan), plan.workdir / 'report', **rest)
 
 
@@ -97,7 +97,7 @@ def report_over_datasets(
             stopping=rounds.stopping_of(plan, frame, unfinished),
             draw=False,
         )
-    with results.locked_file(folder.parent / '.report.lock'):
+    with locks.locked_file(folder.parent / '.report.lock'):
         return write_over_datasets(pages, folder, study_name=about.name, about=about.text, command=about.command)
 
 

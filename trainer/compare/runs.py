@@ -12,11 +12,9 @@ from seedwise.errors import UserError
 from trainer.compare.grid import RunSpec
 from trainer.compare.tuning.check import OPTIONAL
 from trainer.compare.tuning.search import Search, up_to
-from trainer.compare.tuning.space import bounds
+from trainer.compare.tuning.space import RATE, bounds
 from trainer.metrics import ALWAYS
 from trainer.results import FOR_PREDICTION, best_of, metrics_of, read_correct
-
-RATE = 'optimizer.learning_rate'
 
 
 def read(specs: Iterable[RunSpec], *, correct: bool = True) -> tuple[pd.DataFrame, int]:

@@ -13,7 +13,7 @@ import ml_collections
 
 from data_pipeline import sources
 from data_pipeline.from_tfds import builders
-from seedwise import locks
+from seedwise import files, locks
 from seedwise.errors import CannotWrite, UserError, is_of_file_system, writing
 from trainer import results
 from trainer.compare import engines, grid
@@ -23,7 +23,7 @@ from trainer.compare.checks import folder
 from trainer.compare.engines.base import NO_LIMITS, Engine, Event, Limits
 from trainer.compare.engines.worker import program_key
 from trainer.compare.grid import RunSpec, Variant
-from trainer.compare.progress import Board, Watch
+from trainer.compare.progress import Display, Watch
 from trainer.compare.tuning import search
 from trainer.compare.tuning.check import check_rungs, check_tune
 from trainer.compare.tuning.space import untuned
@@ -229,10 +229,7 @@ def train(
     plan.check_folder()
     base = plan.variants[0].config
     try:
-        location = sources.locate(
-            base.data.name, base.data.data_dir, base.data.manual_dir, options=dict(base.data.options)
-        )
-        location = builders.prepare_apart(location, base.data.memory_limit_mb)
+        location = builders.prepare_apart(sources.locate_for(base.data), base.data.memory_limit_mb)
     except UserError as error:
         raise UserError(str(error).replace('--config.', '--study.base.')) from error
     for note in location.notes:
@@ -281,18 +278,18 @@ def complete(
     """
     # Also takes the hash of each run, before the first one starts (`RunSpec.check_unchanged`).
     todo = [spec for spec in specs if spec.result() is None and spec.hash]
-    board = Board(len(specs), len(specs) - len(todo))
+    display = Display(len(specs), len(specs) - len(todo))
     if watch:
-        board.stands(watch.standings)
+        display.stands(watch.standings)
     tries: collections.Counter[RunSpec] = collections.Counter()
     failed: list[RunSpec] = []
     again: list[RunSpec] = []
 
     def finished(spec: RunSpec, result: dict) -> None:
-        board.finished(spec, result)
+        display.finished(spec, result)
         on_finished(spec)
         if watch:
-            watch.look(board)
+            watch.look(display)
 
     def on_event(event: Event) -> None:
         spec = event.spec
@@ -300,9 +297,9 @@ def complete(
         if event.kind == 'started':
             with _unless_its_own_folder(), writing(spec.workdir):
                 (spec.workdir / 'error.txt').unlink(missing_ok=True)
-            board.started()
+            display.started()
             return
-        board.ended()
+        display.ended()
         result = spec.result()
         if result is not None:  # also where its process died right after
             finished(spec, result)
@@ -312,26 +309,26 @@ def complete(
             budget.stopped(spec)
         elif event.kind == 'busy':
             if event.error:
-                board.say(f'{spec.name}: {event.error}, will be tried again')
+                display.say(f'{spec.name}: {event.error}, will be tried again')
             again.append(spec)
         else:
             # The user's own code would raise the same error again.
             tries[spec] += TRIES if event.kind == 'wrong' else 1
             with _unless_its_own_folder(), writing(spec.workdir):
                 spec.workdir.mkdir(parents=True, exist_ok=True)
-                results.write_utf8(spec.workdir / 'error.txt', event.error.rstrip())
-            board.failed(spec, event.error, again=tries[spec] < TRIES)
+                files.write_utf8(spec.workdir / 'error.txt', event.error.rstrip())
+            display.failed(spec, event.error, again=tries[spec] < TRIES)
             (again if tries[spec] < TRIES else failed).append(spec)
 
     try:
         while todo:
             again = []
             engine.run(todo, on_event, Limits(budget.may_start, budget.end) if budget else NO_LIMITS)
-            todo = _ready(again, board, finished, budget)
+            todo = _ready(again, display, finished, budget)
         if watch:
-            watch.look(board, ended=True)
+            watch.look(display, ended=True)
     finally:
-        board.close()
+        display.close()
     return failed
 
 
@@ -346,7 +343,7 @@ def _unless_its_own_folder():
 
 
 def _ready(
-    specs: Sequence[RunSpec], board: Board, finished: Callable[[RunSpec, dict], None], budget: Budget | None
+    specs: Sequence[RunSpec], display: Display, finished: Callable[[RunSpec, dict], None], budget: Budget | None
 ) -> list[RunSpec]:
     """Waits until no other process works on one of the runs, and returns those that are not finished; at the end of the
     budget, none."""
@@ -362,7 +359,7 @@ def _ready(
             budget.refused.update(spec.variant.name for spec in left)
             break
         if left and not waiting:
-            board.say(f'waiting for {count(len(left), "run")} that other processes work on')
+            display.say(f'waiting for {count(len(left), "run")} that other processes work on')
             waiting = True
         if left:
             time.sleep(WAIT_SECONDS)

@@ -3,7 +3,7 @@
 import functools
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 
 import ml_collections
 
@@ -35,60 +35,16 @@ def check(config: ml_collections.ConfigDict) -> None:
     """Raises `UserError` at the first field whose value cannot be run."""
     _check_schema(config)
     own = references.of_config(config)
-    for path in own.keys() & references.FIELDS.keys():
-        options = get(config, path.removesuffix('.name')).options
-        references.check(own[path], path, references.FIELDS[path], options)
-    metrics.check(config.metrics, config.metric_options)
-    for path in references.FIELDS:
-        where = path.removesuffix('.name')
-        section = get(config, where)
-        if path in own or not section.options or path in ('model.name', 'optimizer.name'):
-            continue
-        if not (path == 'data.name' and names.kind_of(section.name)):
-            what = 'your own data' if path == 'data.name' else 'FILE.py:NAME'
-            raise UserError(f"{where}.options are for {what}, and {path} is '{section.name}'")
-    if 'model.name' not in own:
-        models.check_name(config.model.name, config.model.options)
-    if names.kind_of(config.data.name) in names.FILED:
-        names.check(config.data.name, config.data.options)
-    for path, accepted in {
-        'data.normalize': NORMALIZE,
-        'data.augment.name': ('', 'FILE.py:NAME'),
-        'model.activation': models.ACTIVATIONS,
-        'model.kernel_initializer': models.INITIALIZERS,
-        'model.batch_norm': models.WHERE,
-        'model.dropout': models.WHERE,
-        'loss.name': losses.LOSSES,
-        'schedule.name': optimizers.SCHEDULES,
-        'strategy': STRATEGIES,
-        'precision': PRECISIONS,
-        'jit': ('auto', 'on', 'off'),
-        'data.fallback': ('', 'digits'),
-    }.items():
-        if path not in own and get(config, path) not in accepted:
-            raise unknown(path, get(config, path), accepted)
-    if config.monitor not in (measured := metrics.measured(config.metrics)):
-        if config.monitor in metrics.METRICS:
-            raise UserError(
-                f"monitor is '{config.monitor}', which is not measured: add it to metrics, {config.metrics}"
-            )
-        raise unknown('monitor', config.monitor, measured)
+    _check_own_code(config, own)
+    _check_names(config, own)
     optimizers.arguments(config.optimizer)
-
     for path, rule, holds in _NUMBERS:
         value = get(config, path)
         if value is not None and not (abs(value) < math.inf and holds(value)):
             raise UserError(f'{path} is {value}: it must be {rule}')
     _check_widths(config.model)
     _check_class_weights(config.loss.class_weights)
-    for pair in PAIRS:
-        if sum(get(config, path) is not None for path in pair) != 1:
-            values = ' and '.join(f'{path} {get(config, path)}' for path in pair)
-            raise UserError(f'exactly one of {" and ".join(pair)} must be set: the config sets {values}')
-    for pair in OPTIONAL_PAIRS:
-        if all(get(config, path) is not None for path in pair):
-            values = ' and '.join(f'{path} {get(config, path)}' for path in pair)
-            raise UserError(f'at most one of {" and ".join(pair)} may be set: the config sets {values}')
+    _check_pairs(config)
     _check_together(config)
 
 
@@ -190,6 +146,67 @@ def check_complete(config: ml_collections.ConfigDict) -> dict[str, type]:
         if not isinstance(value, ml_collections.ConfigDict):
             raise UserError(f'{path} is {value!r}: it must be a section, which is empty if there are no options')
     return given
+
+
+def _check_own_code(config: ml_collections.ConfigDict, own: Mapping[str, references.Reference]) -> None:
+    """What is named in the user's files is there and takes the options; what is not from a file has no options."""
+    for path in own.keys() & references.FIELDS.keys():
+        options = get(config, path.removesuffix('.name')).options
+        references.check(own[path], path, references.FIELDS[path], options)
+    metrics.check(config.metrics, config.metric_options)
+    for path in references.FIELDS:
+        where = path.removesuffix('.name')
+        section = get(config, where)
+        if path in own or not section.options or path in ('model.name', 'optimizer.name'):
+            continue
+        if not (path == 'data.name' and names.kind_of(section.name)):
+            what = 'your own data' if path == 'data.name' else 'FILE.py:NAME'
+            raise UserError(f"{where}.options are for {what}, and {path} is '{section.name}'")
+
+
+#: Field -> the names that it may have, besides that of a user's own code.
+_NAMES: Mapping[str, Collection[str]] = {
+    'data.normalize': NORMALIZE,
+    'data.augment.name': ('', 'FILE.py:NAME'),
+    'model.activation': models.ACTIVATIONS,
+    'model.kernel_initializer': models.INITIALIZERS,
+    'model.batch_norm': models.WHERE,
+    'model.dropout': models.WHERE,
+    'loss.name': losses.LOSSES,
+    'schedule.name': optimizers.SCHEDULES,
+    'strategy': STRATEGIES,
+    'precision': PRECISIONS,
+    'jit': ('auto', 'on', 'off'),
+    'data.fallback': ('', 'digits'),
+}
+
+
+def _check_names(config: ml_collections.ConfigDict, own: Mapping[str, references.Reference]) -> None:
+    """Every name is in its table, or is that of a user's own code."""
+    if 'model.name' not in own:
+        models.check_name(config.model.name, config.model.options)
+    if names.kind_of(config.data.name) in names.FILED:
+        names.check(config.data.name, config.data.options)
+    for path, accepted in _NAMES.items():
+        if path not in own and get(config, path) not in accepted:
+            raise unknown(path, get(config, path), accepted)
+    if config.monitor not in (measured := metrics.measured(config.metrics)):
+        if config.monitor in metrics.METRICS:
+            raise UserError(
+                f"monitor is '{config.monitor}', which is not measured: add it to metrics, {config.metrics}"
+            )
+        raise unknown('monitor', config.monitor, measured)
+
+
+def _check_pairs(config: ml_collections.ConfigDict) -> None:
+    """Of fields that say the same thing in two units, one is given; of some, none may be."""
+    for pair in PAIRS + OPTIONAL_PAIRS:
+        given = sum(get(config, path) is not None for path in pair)
+        fields, values = ' and '.join(pair), ' and '.join(f'{path} {get(config, path)}' for path in pair)
+        if given > 1 and pair in OPTIONAL_PAIRS:
+            raise UserError(f'at most one of {fields} may be set: the config sets {values}')
+        if given != 1 and pair in PAIRS:
+            raise UserError(f'exactly one of {fields} must be set: the config sets {values}')
 
 
 def _check_widths(model: ml_collections.ConfigDict) -> None:

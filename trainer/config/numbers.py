@@ -29,10 +29,10 @@ def settle_optimizer(config: ml_collections.ConfigDict) -> None:
         return  # `trainer.config.check` says what is missing
     fields = optimizers.settled(section)
     with section.unlocked(), section.ignore_type():
-        for holder, wanted in ((section.options, fields.pop('options')), (section, fields)):
-            for key in {*holder} - {*wanted, 'options'}:
+        for holder, expected in ((section.options, fields.pop('options')), (section, fields)):
+            for key in {*holder} - {*expected, 'options'}:
                 del holder[key]
-            for key, value in wanted.items():
+            for key, value in expected.items():
                 if key not in holder or (holder[key] is not value and holder[key] != value):
                     holder[key] = value
     if not optimizers.is_own(section):

@@ -70,7 +70,7 @@ class Reader:
           UserError: a file cannot be read, or the time is up.
         """
         found: dict[str, Curve] = {}
-        wanted = [tag.encode() for tag in tags]
+        searched = [tag.encode() for tag in tags]
         for file in sorted(folder.glob(PATTERN)):
             try:
                 for number, record in enumerate(_records(file)):
@@ -79,7 +79,7 @@ class Reader:
                             f'{file} is not read to its end: event files may take {self._seconds:.0f} s in all; name fewer '
                             'folders, or a tag (--metric), which takes less time'
                         )
-                    if not wanted or any(tag in record for tag in wanted):
+                    if not searched or any(tag in record for tag in searched):
                         _take(record, found)
             except OSError as error:
                 raise UserError(f'{file} cannot be read: {error.strerror}') from error

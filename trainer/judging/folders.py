@@ -1,13 +1,13 @@
 """Results from folders: runs of this project, TensorBoard's event files, and CSV files that Keras logged."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from seedwise.errors import UserError, unknown
+from seedwise.errors import UserError, in_a_line, unknown
 from trainer.judging.event_files import PATTERN, Reader
 from trainer.judging.names import at, named
 from trainer.judging.results import Results, direction, finish, in_order
@@ -102,11 +102,8 @@ def read_tensorboard(paths: Sequence[Path], metrics: Sequence[str], goals: Mappi
         if not all(tag in series[folder] for tag in chosen):
             continue
         parts = folder.relative_to(path).parts or (path.name,)
-        variant, seed = named(parts if len(paths) == 1 else (path.name, *folder.relative_to(path).parts))
-        row = {'variant': variant, 'row': str(folder)} | ({} if seed is None else {'seed': seed})
-        rows.append(
-            row | {tag: at(series[folder][tag], step, goals.get(tag) or direction(tag), folder) for tag in chosen}
-        )
+        parts = parts if len(paths) == 1 else (path.name, *folder.relative_to(path).parts)
+        rows.append(_row(parts, folder, {tag: series[folder][tag] for tag in chosen}, goals, step))
     guess = [
         f'{len(rows)} TensorBoard runs, variants and seeds by their paths; value: {step}. Tags: {", ".join(chosen)}.'
     ]
@@ -126,7 +123,7 @@ def read_keras(paths: Sequence[Path], metrics: Sequence[str], goals: Mapping[str
         try:
             frame = pd.read_csv(file)
         except (OSError, ValueError) as error:  # of pandas: no text, or rows of different lengths
-            raise UserError(f"{file} is not a log of Keras's CSVLogger: {' '.join(str(error).split())}") from error
+            raise UserError(f"{file} is not a log of Keras's CSVLogger: {in_a_line(error)}") from error
         if 'epoch' not in frame or len(frame.columns) < 2:
             raise UserError(f"{file} is not a log of Keras's CSVLogger: it has no column epoch")
         # Those of validation first: Keras's names without `val_` are of training.
@@ -142,13 +139,26 @@ def read_keras(paths: Sequence[Path], metrics: Sequence[str], goals: Mapping[str
         if numbers.empty:
             raise UserError(f'{file} has no epoch: remove it, or train its run')
         parts = file.relative_to(path).with_suffix('').parts if path.is_dir() else (file.stem,)
-        variant, seed = named(parts)
-        row = {'variant': variant, 'row': str(file)} | ({} if seed is None else {'seed': seed})
         points = {metric: list(zip(numbers['epoch'], numbers[metric], strict=True)) for metric in chosen}
-        rows.append(row | {m: at(points[m], step, goals.get(m) or direction(m), file) for m in chosen})
+        rows.append(_row(parts, file, points, goals, step))
     what = f"{len(rows)} logs of Keras's CSVLogger, variants and seeds by file name"
     guess = [f'{what}; value: {step}. Columns: {", ".join(chosen)}.']
     return finish(pd.DataFrame(rows), chosen, goals, 'keras', guess)
+
+
+def _row(
+    parts: Sequence[str],
+    place: Path,
+    curves: Mapping[str, Iterable[tuple[float, float]]],
+    goals: Mapping[str, str],
+    step: str,
+) -> dict[str, Any]:
+    """Returns the row of a run: variant and seed, which `parts` of its path name, and the result of each curve."""
+    variant, seed = named(parts)
+    row = {'variant': variant, 'row': str(place)} | ({} if seed is None else {'seed': seed})
+    return row | {
+        metric: at(points, step, goals.get(metric) or direction(metric), place) for metric, points in curves.items()
+    }
 
 
 def is_keras_log(file: Path) -> bool:

@@ -8,25 +8,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from seedwise.errors import UserError, unknown
+from seedwise.errors import UserError, in_a_line, unknown
 from trainer.compare.analysis.words import listed
 from trainer.judging import trackers
 from trainer.judging.results import Results, direction, finish, in_order, is_cost
 
 #: Names of columns, whatever their case, the likeliest first.
 VARIANT = (
-    'variant',
-    'model',
-    'optimizer',
-    'method',
-    'algorithm',
-    'config',
-    'condition',
-    'group',
-    'setting',
-    'arm',
-    'name',
-)
+    'variant', 'model', 'optimizer', 'method', 'algorithm', 'config', 'condition', 'group', 'setting', 'arm', 'name'
+)  # fmt: skip
 SEED = ('seed', 'random_seed', 'rng_seed', 'run', 'run_id', 'repeat', 'replicate', 'rep', 'trial', 'fold', 'iteration')
 LONG = (('metric', 'measure', 'variable'), ('value', 'score', 'result'))
 
@@ -147,8 +137,8 @@ def load(file: Path) -> pd.DataFrame:
         raise
     except OSError as error:
         raise UserError(f'{file} cannot be read: {error.strerror}') from error
-    except Exception as error:  # pandas and pyarrow raise many kinds for what is no table
-        raise UserError(f'{file} is not a table: {" ".join(str(error).split())[:200]}') from error
+    except Exception as error:  # pandas and pyarrow raise many kinds for what is not a table
+        raise UserError(f'{file} is not a table: {in_a_line(error, 200)}') from error
 
 
 def _decoded(file: Path) -> str:

@@ -43,6 +43,7 @@ class Seen:
 
     @property
     def outcomes(self) -> Outcomes:
+        """The outcomes of all blocks."""
         return functools.reduce(operator.add, self._outcomes)
 
 

@@ -13,10 +13,12 @@ class Totals(NamedTuple):
 
     @property
     def mean_loss(self) -> float:
+        """Mean loss of an example."""
         return self.loss / self.examples
 
     @property
     def accuracy(self) -> float:
+        """Share of the examples whose class was predicted, from 0 to 1."""
         return self.correct / self.examples
 
     def plus(self, other: 'Totals') -> 'Totals':

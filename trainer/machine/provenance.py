@@ -79,9 +79,9 @@ def _git_revision() -> str | None:
 
 #: Environment variables of libraries that change how numbers are rounded. A result keeps those that were set.
 SETTINGS = (
-    *('TF_ENABLE_ONEDNN_OPTS', 'TF_XLA_FLAGS', 'XLA_FLAGS', 'TF_NUM_INTRAOP_THREADS', 'TF_NUM_INTEROP_THREADS'),
-    *('OMP_NUM_THREADS', 'ONEDNN_MAX_CPU_ISA', 'DNNL_MAX_CPU_ISA', 'NVIDIA_TF32_OVERRIDE', 'TF_DETERMINISTIC_OPS'),
-)
+    'TF_ENABLE_ONEDNN_OPTS', 'TF_XLA_FLAGS', 'XLA_FLAGS', 'TF_NUM_INTRAOP_THREADS', 'TF_NUM_INTEROP_THREADS',
+    'OMP_NUM_THREADS', 'ONEDNN_MAX_CPU_ISA', 'DNNL_MAX_CPU_ISA', 'NVIDIA_TF32_OVERRIDE', 'TF_DETERMINISTIC_OPS',
+)  # fmt: skip
 
 
 def _host() -> dict[str, Any]:

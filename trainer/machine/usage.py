@@ -68,7 +68,7 @@ class Usage:
         """Returns what TensorBoard shows: peaks so far, and shares since the last call."""
         parts, last = self.parts(), self._last
         self._last = parts
-        since = {name: value - last.get(name, 0) * (name in ADDED) for name, value in parts.items()}
+        since = parts | {name: parts[name] - last.get(name, 0) for name in ADDED}
         named = {name: value for name, value in _in_words(since).items() if name != 'cpu_seconds'}
         return {f'resources/{name}': value for name, value in named.items()}
 

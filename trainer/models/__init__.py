@@ -106,10 +106,11 @@ def build(config, image_shape: tuple[int, ...], classes: int, replicas: int):
     """Returns the Keras model of `config`, [batch, height, width, channels] in [0, 1] -> logits [batch, classes]."""
     import keras
 
+    from trainer.loop.scaling import float_type
+
     # Not restored: Keras makes an optimizer's learning rate in floatx when the optimizer is built, after the model, and a
     # schedule reads it while a step is traced. Each run of a process sets it here, before either.
-    dtypes = {'float32': 'float32', 'float64': 'float64'}
-    keras.config.set_floatx(dtypes.get(config.precision, 'float32'))
+    keras.config.set_floatx(float_type(config.precision))
     previous = keras.config.dtype_policy()
     keras.config.set_dtype_policy(config.precision)
     try:
@@ -151,7 +152,7 @@ def _from_file(config, image_shape: tuple[int, ...], classes: int, replicas: int
     function = running.load(reference)
     keras.utils.set_random_seed(config.seed)  # initial weights without a seed of their own are the run's too
     model = running.call(function, reference.file, image_shape, classes, **dict(config.model.options))
-    what = f'{reference.file}: {reference.name}'
+    what = str(reference)
     own.check_settings(what, settings, own.settings())
     own.check_kind(what, model)
     own.check_input(what, reference.file, model, image_shape)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from seedwise.errors import UserError
+from seedwise.errors import UserError, in_a_line
 from trainer.models.options import Option, is_number, is_whole
 
 PREFIX = 'keras.applications.'
@@ -126,7 +126,7 @@ def build(
                 include_top=False, weights=weights, input_shape=shape, pooling='avg', **options
             )
     except (ValueError, OSError) as error:
-        raise UserError(f'{name}: {" ".join(str(error).split())[:300]}') from error
+        raise UserError(f'{name}: {in_a_line(error, 300)}') from error
     base.trainable = not frozen
     logits = keras.layers.Dense(classes, name='logits')(base(x))
     return keras.Model(image, logits, name=short.lower())

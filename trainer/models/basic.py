@@ -6,29 +6,17 @@ from typing import Any
 
 #: Keras activations that make sense on a hidden layer, and maxout (`tests/trainer/test_models.py` holds it against Keras).
 ACTIVATIONS = (
-    *('celu', 'elu', 'exponential', 'gelu', 'hard_shrink', 'hard_sigmoid', 'hard_silu', 'hard_swish', 'hard_tanh'),
-    *(
-        'leaky_relu',
-        'linear',
-        'log_sigmoid',
-        'log_softmax',
-        'maxout',
-        'mish',
-        'relu',
-        'relu6',
-        'selu',
-        'sigmoid',
-        'silu',
-    ),
-    *('soft_shrink', 'softmax', 'softplus', 'softsign', 'sparse_plus', 'sparse_sigmoid', 'sparsemax', 'squareplus'),
-    *('swish', 'tanh', 'tanh_shrink'),
-)
+    'celu', 'elu', 'exponential', 'gelu', 'hard_shrink', 'hard_sigmoid', 'hard_silu', 'hard_swish', 'hard_tanh',
+    'leaky_relu', 'linear', 'log_sigmoid', 'log_softmax', 'maxout', 'mish', 'relu', 'relu6', 'selu', 'sigmoid', 'silu',
+    'soft_shrink', 'softmax', 'softplus', 'softsign', 'sparse_plus', 'sparse_sigmoid', 'sparsemax', 'squareplus', 'swish',
+    'tanh', 'tanh_shrink',
+)  # fmt: skip
 
 #: Keras initializers that need no argument.
 INITIALIZERS = (
-    *('glorot_normal', 'glorot_uniform', 'he_normal', 'he_uniform', 'lecun_normal', 'lecun_uniform'),
-    *('ones', 'orthogonal', 'random_normal', 'random_uniform', 'truncated_normal', 'variance_scaling', 'zeros'),
-)
+    'glorot_normal', 'glorot_uniform', 'he_normal', 'he_uniform', 'lecun_normal', 'lecun_uniform', 'ones', 'orthogonal',
+    'random_normal', 'random_uniform', 'truncated_normal', 'variance_scaling', 'zeros',
+)  # fmt: skip
 
 #: Which hidden layers have batch normalisation or dropout.
 WHERE = ('none', 'every', 'first', 'last')
@@ -49,11 +37,13 @@ class Layers:
         self._synchronized = synchronized
 
     def dense(self, x, units: int, name: str):
+        """Returns `x` [batch, features] behind a dense layer: [batch, units]."""
         import keras
 
         return keras.layers.Dense(units, kernel_initializer=self._initializer(name), name=name)(x)
 
     def convolution(self, x, filters: int, name: str):
+        """Returns `x` [batch, height, width, channels] behind a convolution: [batch, height, width, filters]."""
         import keras
 
         size = self._fields['kernel_size']

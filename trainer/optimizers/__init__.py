@@ -3,6 +3,7 @@
 Importing this module does not import Keras, so that a config is checked before TensorFlow starts.
 """
 
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -230,8 +231,7 @@ def _own_factor(schedule: Mapping[str, Any]) -> Callable:
         if found is None or len(found.shape):
             what = 'no number' if found is None else f'the shape {tuple(found.shape)}'
             raise UserError(
-                f'{reference.file}: {reference.name} returned {what}: it must return one number, the factor of the base '
-                'learning rate'
+                f'{reference} returned {what}: it must return one number, the factor of the base learning rate'
             )
         return found
 
@@ -245,9 +245,14 @@ def build(
     """Returns the Keras optimizer of a run; under mixed_float16 inside a dynamic loss scaler."""
     import keras
 
-    if is_own(optimizer):
-        built = _from_file(optimizer, schedule, total_steps, warmup_steps)
-        return keras.optimizers.LossScaleOptimizer(built) if precision == 'mixed_float16' else built
+    make = _from_file if is_own(optimizer) else _of_keras
+    built = make(optimizer, schedule, total_steps, warmup_steps)
+    return keras.optimizers.LossScaleOptimizer(built) if precision == 'mixed_float16' else built
+
+
+def _of_keras(optimizer: Mapping[str, Any], schedule: Mapping[str, Any], total_steps: int, warmup_steps: int):
+    import keras
+
     cls = getattr(keras.optimizers, canonical_name(optimizer['name']), None)
     if cls is None:
         raise UserError(f"optimizer '{optimizer['name']}' is not in the installed Keras {keras.__version__}")
@@ -257,10 +262,7 @@ def build(
     base = given.pop('learning_rate', None)
     if base is None:
         base = default_learning_rate(cls)
-    built = cls(learning_rate=build_schedule(schedule, base, total_steps, warmup_steps), **given)
-    if precision == 'mixed_float16':
-        return keras.optimizers.LossScaleOptimizer(built)
-    return built
+    return cls(learning_rate=build_schedule(schedule, base, total_steps, warmup_steps), **given)
 
 
 def _from_file(optimizer: Mapping[str, Any], schedule: Mapping[str, Any], total_steps: int, warmup_steps: int):
@@ -275,29 +277,23 @@ def _from_file(optimizer: Mapping[str, Any], schedule: Mapping[str, Any], total_
         except (KeyError, ValueError):
             base = None
         if not isinstance(base, int | float):
-            raise UserError(
-                f'{reference.file}: {reference.name} has no default learning_rate: set optimizer.learning_rate'
-            )
+            raise UserError(f'{reference} has no default learning_rate: set optimizer.learning_rate')
     rate = build_schedule(schedule, float(base), total_steps, warmup_steps)
     built = running.call(make, reference.file, learning_rate=rate, **dict(optimizer['options']))
     if not isinstance(built, keras.optimizers.Optimizer):
-        raise UserError(
-            f'{reference.file}: {reference.name} made {type(built).__name__}: it must make a Keras optimizer'
-        )
+        raise UserError(f'{reference} made {type(built).__name__}: it must make a Keras optimizer')
     if isinstance(built, keras.optimizers.LossScaleOptimizer):
         raise UserError(
-            f'{reference.file}: {reference.name} made a LossScaleOptimizer: return the optimizer inside of it, and set '
+            f'{reference} made a LossScaleOptimizer: return the optimizer inside of it, and set '
             '--config.precision=mixed_float16, which scales the loss'
         )
     kind, base_kind = type(built), keras.optimizers.Optimizer
     if kind.update_step is base_kind.update_step and kind.apply is base_kind.apply:
-        raise UserError(f'{reference.file}: {reference.name} has no update_step(gradient, variable, learning_rate)')
+        raise UserError(f'{reference} has no update_step(gradient, variable, learning_rate)')
     return built
 
 
 def default_learning_rate(cls) -> float:
     """Returns the learning rate that a Keras optimizer class takes when none is given."""
-    import inspect
-
     function = cls.__init__ if inspect.isclass(cls) else cls
     return inspect.signature(function).parameters['learning_rate'].default

@@ -20,6 +20,7 @@ class ScheduleFreeAdamW(keras.optimizers.ScheduleFreeAdamW):
     """
 
     def update_step(self, gradient, variable, learning_rate):
+        """Takes one step of a variable, as the class says."""
         dtype = variable.dtype
         step = tf.cast(self.iterations + 1, dtype)
         rate = tf.cast(learning_rate, dtype)

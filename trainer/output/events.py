@@ -20,6 +20,8 @@ from tensorboard.plugins.scalar import metadata as scalar_metadata
 from tensorboard.plugins.text import metadata as text_metadata
 from tensorboard.summary.writer.record_writer import RecordWriter
 
+from seedwise import files
+
 #: What all event files' names begin with; TensorBoard knows them by it.
 PREFIX = 'events.out.tfevents.'
 
@@ -121,13 +123,8 @@ def replace(folder: Path, events: Sequence[Step], order: int = 0) -> bool:
             records.write(event.SerializeToString())
         folder.mkdir(parents=True, exist_ok=True)
         number = int(old[-1].name.split('.')[3]) + 1 if old else 1
-        partial = folder / '.partial'
-        try:
+        with files.replacing(folder / f'{PREFIX}{number:010d}{key}', folder / '.partial') as partial:
             partial.write_bytes(buffer.getvalue())
-            partial.replace(folder / f'{PREFIX}{number:010d}{key}')
-        except OSError:
-            partial.unlink(missing_ok=True)  # on a full disk, its space is needed to continue
-            raise
     for path in old[:-1] if unchanged else old:
         path.unlink(missing_ok=True)
     return not unchanged

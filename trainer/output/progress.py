@@ -16,14 +16,14 @@ class Progress:
         self._total = total
         self._started, self._start = time.monotonic(), start
         if show and self._console.is_terminal:
-            columns = rich_progress.TextColumn, rich_progress.BarColumn
+            text = rich_progress.TextColumn
             self._bar = rich_progress.Progress(
-                columns[0]('{task.description}'),
-                columns[1](),
+                text('{task.description}'),
+                rich_progress.BarColumn(),
                 rich_progress.MofNCompleteColumn(),
-                columns[0](unit),
+                text(unit),
                 rich_progress.TimeElapsedColumn(),
-                columns[0]('ETA'),
+                text('ETA'),
                 rich_progress.TimeRemainingColumn(),
                 console=self._console,
             )
@@ -60,6 +60,7 @@ class Progress:
             self._console.print(text)
 
     def close(self) -> None:
+        """Ends the bar; it stays on the screen as it is."""
         if self._bar:
             self._bar.stop()
 

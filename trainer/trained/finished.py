@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from data_pipeline.from_tfds import known
-from seedwise import paths, references
+from seedwise import files, paths, references
 from seedwise.errors import UserError
 from trainer import results
-
-#: The file of a run's folder that holds the model.
-MODEL = 'model.keras'
+from trainer.results import MODEL
 
 #: Folders that are looked at for the runs of a study.
 _MOST_FOLDERS = 1000
@@ -91,7 +89,7 @@ def find(text: str) -> Finished:
     result = results.read_result(workdir)
     if result is None:
         raise _no_result(workdir, text)
-    config = results.read_json(workdir / 'config.json', 'train the run again in another folder')
+    config = files.read_json(workdir / 'config.json', 'train the run again in another folder')
     if config is None:
         raise UserError(f'{workdir / "config.json"} cannot be read: {os.strerror(errno.ENOENT)}')
     if result.get('status') == 'diverged':

@@ -16,9 +16,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from seedwise import paths, tensorflow_import
+from seedwise import files, paths, tensorflow_import
 from seedwise.errors import UserError, writing
-from trainer import results
 from trainer.trained.finished import Finished
 from trainer.trained.model import Trained
 
@@ -74,7 +73,7 @@ def export(run: Finished, model: Trained, name: str, path: Path) -> Exported:
             if name == 'saved_model' and path.is_dir():
                 shutil.rmtree(path)
             made.replace(path)
-        results.write_json(classes, _facts(run, model, name))
+        files.write_json(classes, _facts(run, model, name))
     return Exported(path, classes, difference)
 
 

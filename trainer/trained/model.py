@@ -13,7 +13,8 @@ from seedwise.errors import UserError
 from trainer import models
 from trainer.checkpoints import load_weights
 from trainer.loop.scaling import float_type, scaled
-from trainer.trained.finished import MODEL, Finished
+from trainer.results import MODEL
+from trainer.trained.finished import Finished
 
 #: What Keras raises for a model that it cannot make without the code of a user's own classes, or will not (a lambda).
 _NEEDS_CODE = (TypeError, ValueError, NotImplementedError, AttributeError)

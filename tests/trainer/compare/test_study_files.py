@@ -2,10 +2,10 @@
 
 import pytest
 
+from seedwise import files
 from tests.helpers import study_text
 from tests.trainer.compare.driver import refuse, run
 from tests.trainer.compare.pretended import result_of
-from trainer import results
 from trainer.compare import grid
 
 TEXT = '"""Größe und → mehr."""\n' + study_text(
@@ -35,7 +35,7 @@ def test_a_file_is_read_as_python_reads_it(tmp_path, content, title):
     grid.prepare(config)
     for spec in grid.runs_of(grid.variants_of(config), [0], tmp_path / 'w'):
         spec.workdir.mkdir(parents=True)
-        results.write_json(spec.workdir / 'result.json', result_of(spec))
+        files.write_json(spec.workdir / 'result.json', result_of(spec))
     code, out, err = run(f'--study={tmp_path / "small.py"}', f'--workdir={tmp_path / "w"}')
     assert code == 0, err
     assert f'<h1>{title}' in (tmp_path / 'w' / 'report' / 'index.html').read_text(encoding='utf-8')

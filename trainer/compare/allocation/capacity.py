@@ -52,6 +52,7 @@ class Plan:
 
     @property
     def size(self) -> int:
+        """Number of workers."""
         return len(self.environments)
 
 

@@ -139,9 +139,8 @@ def _at_a_time(plan: study.Plan, engine: str, workers: int) -> tuple[int, str]:
     """Returns how many runs are trained at a time, and how that is said."""
     if not workers and engine == 'local':
         base = plan.variants[0].config
-        data = base.data
-        location = sources.locate(data.name, data.data_dir, data.manual_dir, options=dict(data.options))
-        workers = capacity.plan(capacity.this_machine(), capacity.needs_of(base, location)).size
+        needs = capacity.needs_of(base, sources.locate_for(base.data))
+        workers = capacity.plan(capacity.this_machine(), needs).size
     if not workers:
         return 1, 'of run time, to be divided by the number of workers'
     return workers, f'with {count(workers, "worker")}, and some seconds to start them'

@@ -11,7 +11,7 @@ from typing import Any
 
 import ml_collections
 
-from seedwise.errors import UserError, unknown
+from seedwise.errors import UserError, in_a_line, unknown
 from trainer import metrics
 from trainer.compare.analysis.claims import is_number
 from trainer.compare.checks.check_claims import check_claim, check_reachable, measured, numbers, select
@@ -26,15 +26,15 @@ OPTIONAL = ('dataset', 'table', 'curves', 'claims')
 #: Columns of results, of trials and of tables that are no numbers: an axis of that name would be overwritten by them, or
 #: would overwrite them.
 COLUMNS = (
-    *('seed', 'seeds', 'status', 'history', 'versions', 'host', 'git_revision', 'dataset', 'config_hash'),
-    *('weights_sha256', 'test_correct', 'test_examples', 'diverged', 'standing'),
-)
+    'seed', 'seeds', 'status', 'history', 'versions', 'host', 'git_revision', 'dataset', 'config_hash',
+    'weights_sha256', 'test_correct', 'test_examples', 'diverged', 'standing',
+)  # fmt: skip
 
 #: Those of a study that tunes.
 OF_TUNING = (
-    *(AXIS, 'learning_rate', 'low', 'high', 'replicate', 'rung', 'chosen', 'at_end'),
-    *('examples_granted', 'examples_seen', 'tuning_examples'),
-)
+    AXIS, 'learning_rate', 'low', 'high', 'replicate', 'rung', 'chosen', 'at_end', 'examples_granted', 'examples_seen',
+    'tuning_examples',
+)  # fmt: skip
 
 
 def check_libraries() -> None:
@@ -44,7 +44,7 @@ def check_libraries() -> None:
 
         template()
     except Exception as error:  # a library that is not there or is broken, or settings that it does not take
-        reason = f'{type(error).__name__}: {" ".join(str(error).split())}'
+        reason = f'{type(error).__name__}: {in_a_line(error)}'
         raise UserError(f'the report cannot be written here ({reason}): mend that, or train with --noreport') from error
 
 

@@ -6,14 +6,12 @@ from typing import Any
 
 import ml_collections
 
-from seedwise.errors import UserError, unknown
+from seedwise.errors import UserError, in_a_line, unknown
 from trainer import metrics
 from trainer.compare.analysis.claims import parse
 from trainer.compare.analysis.metrics import DIRECTIONS
 from trainer.compare.grid import Variant
-from trainer.compare.tuning.space import AXIS, UNTUNED, space_of
-
-RATE = 'optimizer.learning_rate'
+from trainer.compare.tuning.space import AXIS, RATE, UNTUNED, space_of
 
 
 def measured(variants: Sequence[Variant]) -> list[str]:
@@ -191,6 +189,6 @@ def _evaluate(where: str, metric: str, columns: Collection[str]) -> None:
     except UserError:
         raise
     except Exception as error:  # a user's expression can raise anything
-        raise UserError(f"{where} is '{metric}': {type(error).__name__}: {' '.join(str(error).split())}") from error
+        raise UserError(f"{where} is '{metric}': {type(error).__name__}: {in_a_line(error)}") from error
     if not ok:
         raise UserError(f"{where} is '{metric}': it must be a number for each run")

@@ -27,6 +27,7 @@ MayStart = Callable[[RunSpec], bool]
 
 
 def always(spec: RunSpec) -> bool:
+    """Every run may be started."""
     return True
 
 
@@ -45,7 +46,7 @@ class Engine(Protocol):
     """Trains runs, each in its folder by `trainer.train.Run`, so that a result.json there means that it is done."""
 
     def run(self, specs: Sequence[RunSpec], on_event: Callable[[Event], None], limits: Limits = NO_LIMITS) -> None:
-        """Tries each run once; returns when there is a last word (finished, failed, wrong, stopped or busy) on each.
+        """Tries each run once; returns when each has ended: finished, failed, wrong, stopped or busy (`Event`).
 
         A run that may not be started when its turn comes is left out: nothing is reported of it. Runs that follow each other
         and differ in seed or learning rate alone should go to the same process. It may be called again, for more runs.

@@ -231,7 +231,7 @@ def start(fd: int, environment: Mapping[str, str], output: IO[bytes]) -> subproc
 class Worker:
     """A worker process.
 
-    `spec`: its run, if any; `ready`: it has got as far as to ask for one; `ending`: it was told to end; `programs`: how many
+    `spec`: its run, if any; `ready`: it has started and asked for one; `ending`: it was told to end; `programs`: how many
     it had to compile; `place`: its number in the plan.
     """
 
@@ -247,6 +247,7 @@ class Worker:
         self.send(location)
 
     def send(self, message: object) -> None:
+        """Sends it a location, the arguments of a run, or None, at which it ends."""
         with contextlib.suppress(BrokenPipeError):  # it has died: that is read soon enough
             self.connection.send(message)
 

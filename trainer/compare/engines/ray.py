@@ -203,7 +203,7 @@ class RayEngine:
         return {'CPU': needs.threads, MEMORY: needs.memory} | ({'GPU': needs.gpus or most} if most else {})
 
     def _node_lost(self, spec: RunSpec) -> Event:
-        """Returns `busy`, since a node that cannot be reached may still be at it: its lock tells."""
+        """Returns `busy`, since a node that cannot be reached may still train the run: the lock of its folder shows that."""
         self._lost[spec] += 1
         if self._lost[spec] > MOST_LOST:
             return Event('failed', spec, f'its node was lost {self._lost[spec]} times')

@@ -40,6 +40,7 @@ READY, WITHOUT_GPUS = ('ready', ''), ('ready', 'without GPUs')
 
 
 def main(fd: int) -> int:
+    """Trains what comes over the connection, and returns the exit code."""
     signals.deliver_by_thread()  # before any other thread starts
     connection = Connection(fd)
     os.dup2(2, 1)

@@ -49,6 +49,7 @@ class Figures:
 
     @property
     def all(self) -> 'list[Plot]':
+        """The figures of all kinds."""
         return list(itertools.chain(*self.drawn.values()))
 
 
@@ -86,19 +87,19 @@ class Page:
 
     @property
     def paper(self) -> Mapping[str, Any]:
+        """What the study says of a paper; {}: nothing."""
         return self.study.get('paper', {})
 
     @property
     def claims(self) -> list[Mapping[str, Any]]:
+        """The claims as the study's file has them."""
         return claims_of(self.study)
 
     @property
     def seeds(self) -> list[Any]:
-        return (
-            sorted(self.runs['seed'].unique().tolist(), key=lambda seed: (str(type(seed)), seed))
-            if len(self.runs)
-            else []
-        )
+        """The seeds of all runs, sorted."""
+        seeds = self.runs['seed'].unique().tolist() if len(self.runs) else []
+        return sorted(seeds, key=lambda seed: (str(type(seed)), seed))
 
     @property
     def seeds_words(self) -> str:
@@ -129,6 +130,7 @@ class Page:
 
     @property
     def pooled_names(self) -> str:
+        """The values that compute the same thing: 'CCE, KL and SCCE'."""
         axis = self.layout.pooled[0]
         return listed([name_of(axis, value) for value in self.layout.values[axis]])
 

@@ -51,6 +51,7 @@ class Layout:
 
     @property
     def axes(self) -> tuple[str, ...]:
+        """All axes, in order."""
         return tuple(self.values)
 
     @property
@@ -76,6 +77,7 @@ class Layout:
 
     @property
     def rows_and_color(self) -> tuple[str, ...]:
+        """The axes that are shown within a workload."""
         return tuple(axis for axis in self.axes if axis != self.workload)
 
     @property

@@ -44,6 +44,7 @@ class Course:
 
     @property
     def name(self) -> str:
+        """What is shown, in words."""
         return f'{self.a} over {self.b}' if self.b else self.a
 
     @property

@@ -14,6 +14,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from seedwise.errors import writing
+from seedwise.files import write_utf8
 from trainer.compare.analysis.claims.selection import select
 from trainer.compare.analysis.metrics import range_of
 from trainer.compare.analysis.over_datasets import NEAR, OverDatasets, over_datasets
@@ -31,7 +32,6 @@ from trainer.compare.report.text import reproduce
 from trainer.compare.report.text.questions import order_of
 from trainer.compare.report.text.sentences import Ranked
 from trainer.compare.report.write import environment
-from trainer.results import write_utf8
 
 #: What a cell of the table of claims says where a data set's study does not judge the claim.
 NOT_ASKED = '–'

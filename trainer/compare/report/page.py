@@ -75,7 +75,7 @@ def page_of(
     trials = None if trials is None or trials.empty else with_numbers(trials, metrics)
     runs = with_numbers(runs, metrics)
     metrics = known_of_all(runs, metrics)
-    paper, none = study.get('paper', {}), runs.empty
+    paper, has_runs = study.get('paper', {}), not runs.empty
     expected = paper.get('dataset', PAPERS_DATASET if paper else dataset_name)
     own_name = known.title(dataset_name)
     other = None if dataset_name == expected else known.title(expected)
@@ -84,22 +84,23 @@ def page_of(
     dataset = own_name + (f', NOT {other}' if other else '') + (', unfinished' if unfinished or ended.running else '')
     rule = ended.rule
     margins = dict(study.get('margins') or {})
-    judged = not unfinished and not none
-    units = runs if none else by_replicate(runs, replicate_of(study))
-    counted = runs if none else pooling.filled(study, units, margins, rule)
+    judged = has_runs and not unfinished
+    units = by_replicate(runs, replicate_of(study)) if has_runs else runs
+    counted = pooling.filled(study, units, margins, rule) if has_runs else runs
     found = verdicts(claims_of(study), counted, trials, margins, rule) if judged else []
     checks = verdicts(study.get('checks', ()), units, trials, margins, rule) if judged else []
-    layout = layout_of(study, runs, pooling.axes(study, checks), metrics) if not none else Layout({}, metrics=metrics)
-    if not none:
+    layout = layout_of(study, runs, pooling.axes(study, checks), metrics) if has_runs else Layout({}, metrics=metrics)
+    if has_runs:
         runs, units, counted = (in_order(frame, layout) for frame in (runs, units, counted))
-    rankings = [] if none else sentences.ranked(counted, layout, margins, paired, rule)
+    rankings = sentences.ranked(counted, layout, margins, paired, rule) if has_runs else []
     courses: Sequence[Course] = ()
-    if not none and (rule == ANYTIME or unfinished):
+    if has_runs and (rule == ANYTIME or unfinished):
         claims, order = claims_of(study), order_of(study)
         of_claims = looks.of_claims(claims, counted, order)
         courses = of_claims if claims else [one for each in rankings for one in looks.of_ranking(each, order)]
-    table = pd.DataFrame() if none else _table(units, layout, rankings, () if other else paper.get('table', ()), judged)
-    to_paper = {} if none else tables.to_paper(table, layout)
+    published = () if other else paper.get('table', ())
+    table = _table(units, layout, rankings, published, judged) if has_runs else pd.DataFrame()
+    to_paper = tables.to_paper(table, layout) if has_runs else {}
     return Page(
         study=study,
         study_name=study_name,
@@ -116,14 +117,14 @@ def page_of(
         checks=checks,
         rankings=rankings,
         effects=_effects(units, layout) if judged else {},
-        table=table if none else tuned.with_examples(table, tuned.examples(trials, layout)),
-        printed=table if none else tables.printed(table, layout),
+        table=tuned.with_examples(table, tuned.examples(trials, layout)) if has_runs else table,
+        printed=tables.printed(table, layout) if has_runs else table,
         to_paper=to_paper,
         caption=_caption(study_name, dataset, units, table, layout, unfinished, to_paper, tuned.unit(study)),
         figures=_figures(
             study, units, trials, table, layout, rankings, courses, dataset, bool(other), bool(ended.running)
         )
-        if draw and not none
+        if draw and has_runs
         else Figures(dict.fromkeys(FIGURES, ()), pd.DataFrame(), pd.DataFrame(), None, TOLERANCE),
         stopping=ended,
         courses=courses,

@@ -20,6 +20,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from seedwise.errors import writing
+from seedwise.files import write_bytes, write_json, write_utf8
 from trainer.compare.analysis.words import count
 from trainer.compare.report import tables
 from trainer.compare.report.charts import figures
@@ -27,7 +28,6 @@ from trainer.compare.report.contents import Page
 from trainer.compare.report.layout import METRICS
 from trainer.compare.report.page import page_of
 from trainer.compare.report.text import reproduce
-from trainer.results import write_bytes, write_json, write_utf8
 
 
 def write_report(

@@ -41,6 +41,7 @@ class Fixed:
         self._points = points
 
     def points(self, scores: Sequence[float]) -> list[list[float]]:
+        """As `Sampler` says."""
         return self._points
 
 

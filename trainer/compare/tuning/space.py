@@ -20,6 +20,9 @@ from trainer.config.check import check
 
 AXIS, UNTUNED = 'tuning', 'default'
 
+#: The field that claims and tables about tuning are about.
+RATE = 'optimizer.learning_rate'
+
 Space = Mapping[str, tuple[str, float, float]]
 
 #: How near to its ends a space is tried before anything trains: bounds themselves may be excluded, as 1 for a dropout rate.
@@ -80,7 +83,7 @@ def space_in(tier: str, by_value: Mapping[str, Any], variant: Variant) -> Space:
     The learning rate is first: it has the same points in every variant and tier, whatever else is drawn.
 
     Raises:
-      UserError: there is none, or it is no space.
+      UserError: there is none, or it is not a space.
     """
     nested = next((by_value[value] for value in variant.labels.values() if value in by_value), None)
     if nested is None:

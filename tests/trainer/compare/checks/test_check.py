@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from seedwise import files
 from seedwise.errors import UserError
 from tests.trainer.compare.checks.studies import TUNE, checked, claim, curve, row, study, tune
 from tests.trainer.compare.pretended import result_of
-from trainer import results
 from trainer.compare import __main__ as command
 from trainer.compare import grid, normalize, runs
 from trainer.compare.analysis.claims.selection import label
@@ -239,7 +239,7 @@ def test_the_columns_of_results_are_those_that_are_known_of(tmp_path):
     ):
         spec = grid.RunSpec(spec.variant, spec.seed, tmp_path / spec.variant.name, spec.drawn)
         spec.workdir.mkdir()
-        results.write_json(spec.workdir / 'result.json', result_of(spec))
+        files.write_json(spec.workdir / 'result.json', result_of(spec))
         rows.append(read([spec])[0])
     numbers = check.numbers(plan.variants)
     known = {*check.COLUMNS, *check.OF_TUNING, *numbers, 'variant', *plan.variants[0].labels}
@@ -257,15 +257,15 @@ def test_of_shards_that_find_all_finished_one_reports_until_something_has_change
     def reports(about='x') -> bool:
         plan = Plan(config, tmp_path, 1, 2)
         again = plan.reports(plan.runs(), about)
-        results.write_utf8(tmp_path / 'report' / MADE_OF, plan.made_of(plan.runs(), about))
+        files.write_utf8(tmp_path / 'report' / MADE_OF, plan.made_of(plan.runs(), about))
         return again
 
     (tmp_path / 'report').mkdir()
     for spec in Plan(config, tmp_path, 0, 2).runs():
         spec.workdir.mkdir(parents=True)
-        results.write_json(spec.workdir / 'result.json', {'config_hash': spec.hash, 'status': 'completed'})
+        files.write_json(spec.workdir / 'result.json', {'config_hash': spec.hash, 'status': 'completed'})
     assert [reports(), reports()] == [True, False]
-    results.write_json(spec.workdir / 'result.json', {'config_hash': spec.hash, 'status': 'diverged'})
+    files.write_json(spec.workdir / 'result.json', {'config_hash': spec.hash, 'status': 'diverged'})
     assert [reports(), reports()] == [True, False]
     config.seeds = 1  # no result is newer than the report
     assert [reports(), reports()] == [True, False]

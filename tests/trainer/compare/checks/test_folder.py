@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from seedwise import files
 from seedwise.errors import UserError
 from tests.helpers import finish, study_text
 from tests.trainer.compare.driver import NOBODY, refuse
@@ -51,7 +52,7 @@ def begin(spec: grid.RunSpec, **changes) -> None:
     """Leaves in a run's folder what a run leaves there that was stopped."""
     spec.workdir.mkdir(parents=True, exist_ok=True)
     fields = json.loads(results.to_json(spec.config)) | changes
-    results.write_json(spec.workdir / 'config.json', fields)
+    files.write_json(spec.workdir / 'config.json', fields)
 
 
 # Another study's ----------------------------------------------------------------------------------------------------
@@ -95,7 +96,7 @@ def test_a_config_is_made_for_each_variant_and_not_for_each_run(tmp_path):
     fields = {spec.variant.name: json.loads(results.to_json(spec.config)) for spec in plan(config_of(), tmp_path)[::2]}
     for spec in specs:
         spec.workdir.mkdir(parents=True)
-        results.write_json(spec.workdir / 'config.json', fields[spec.variant.name] | {'seed': spec.seed})
+        files.write_json(spec.workdir / 'config.json', fields[spec.variant.name] | {'seed': spec.seed})
     folder.check_runs(specs)
     assert sum('config' in vars(spec) for spec in specs) == 2
 
@@ -186,7 +187,7 @@ def test_a_file_system_that_cannot_be_written(file, tmp_path, kind):
 def test_a_run_that_was_copied_without_its_config_is_taken(tmp_path):
     spec = plan(config_of(), tmp_path)[0]
     spec.workdir.mkdir(parents=True)
-    results.write_json(spec.workdir / 'result.json', {'config_hash': spec.hash})
+    files.write_json(spec.workdir / 'result.json', {'config_hash': spec.hash})
     folder.check_runs([spec])
 
 

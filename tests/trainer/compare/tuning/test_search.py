@@ -8,12 +8,12 @@ import pytest
 
 from configs import default
 from seedwise.errors import UserError
+from seedwise.files import write_json
 from trainer.compare import grid
 from trainer.compare.study import Plan
 from trainer.compare.tuning import samplers, space
 from trainer.compare.tuning.check import FIRST_SEED, check_rungs
 from trainer.compare.tuning.search import Search, searches_of, winners
-from trainer.results import write_json
 
 RATE = {'optimizer': {'learning_rate': ('log', 1e-4, 1.0)}}
 

@@ -21,6 +21,9 @@ from trainer.compare.report.layout import Layout, name_of, names_of, words_of
 #: With more panels than this, curves are shown of the first metric alone.
 MOST_PANELS = 4
 
+#: A line of more points than this has no markers.
+MOST_MARKERS = 25
+
 
 def histories(runs: pd.DataFrame, metrics: Iterable[str]) -> pd.DataFrame:
     """Returns an evaluation a row: `run` (its label in `runs`), `evaluation` (0, 1, ...), and the history's fields.
@@ -97,13 +100,9 @@ def _curves(
         figure, (axes,) = figures.canvas(250 + 17 * math.ceil(len(lines) / 3))
         handles = []
         for key, found in lines.items():
-            i = names.index(key)
-            color, dash = figures.SERIES[i % len(figures.SERIES)], figures.DASHES[i % len(figures.DASHES)]
-            marker = figures.MARKERS[i % len(figures.MARKERS)] if len(found) <= 25 else None
-            axes.fill_between(found['epoch'], found['low'], found['high'], color=color, alpha=0.18, lw=0)
-            handles += axes.plot(
-                found['epoch'], found['mean'], color=color, ls=dash, marker=marker, ms=4, mew=0, label=key
-            )
+            look = figures.look(names.index(key)) | ({'marker': None} if len(found) > MOST_MARKERS else {})
+            axes.fill_between(found['epoch'], found['low'], found['high'], color=look['color'], alpha=0.18, lw=0)
+            handles += axes.plot(found['epoch'], found['mean'], ms=4, mew=0, label=key, **look)
         figures.scale(axes, 'y', metric, every)
         _epochs(axes)
         heading = ', '.join(filter(None, [words_of(metric), title]))

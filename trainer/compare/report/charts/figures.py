@@ -26,6 +26,12 @@ SERIES = ('#0072b2', '#d55e00', '#009e73', '#b5568f', '#c98500', '#3a9bd6', '#57
 MARKERS = ('o', 's', '^', 'v', 'P', 'X', '<', '>')
 DASHES = ('-', (0, (6, 1.5)), (0, (2, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
 
+
+def look(i: int) -> dict[str, Any]:
+    """Returns colour, dashes and marker of line `i`, as matplotlib's `plot` takes them; of many lines, some are alike."""
+    return {'color': SERIES[i % len(SERIES)], 'ls': DASHES[i % len(DASHES)], 'marker': MARKERS[i % len(MARKERS)]}
+
+
 #: Colour on a light page -> on a dark one.
 DARK = {
     INK: '#e6edf3',

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import product
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -221,7 +220,8 @@ def _courses(of: str, found: Sequence[Course], dataset: str) -> figures.Plot:
         figure, (axes,) = figures.canvas(220 + 17 * len(found))
         handles, shown = [], [*found[0].lines]
         for i, course in enumerate(found):
-            color = figures.SERIES[i]
+            look = figures.look(i)
+            color = look['color']
             known = [(one.seeds, one.mean) for one in course.looks if one.mean is not None]
             ends = [(one.seeds, one.low, one.high) for one in course.looks if not (one.low is None or one.high is None)]
             if ends:
@@ -230,8 +230,7 @@ def _courses(of: str, found: Sequence[Course], dataset: str) -> figures.Plot:
                 axes.vlines(x[-1], low[-1], high[-1], color=color, lw=1.2)
             if known:
                 x, y = map(list, zip(*known, strict=True))
-                look: dict[str, Any] = {'ls': figures.DASHES[i], 'marker': figures.MARKERS[i], 'ms': 3.5, 'mew': 0}
-                handles += axes.plot(x, y, color=color, label=f'{course.name:.60}', **look)
+                handles += axes.plot(x, y, ms=3.5, mew=0, label=f'{course.name:.60}', **look)
             # The first intervals reach far: the chart has room for the later half of them.
             shown += [mean for _, mean in known] + [end for _, *both in ends[len(ends) // 2 :] for end in both]
         for line in found[0].lines:

@@ -57,15 +57,11 @@ def rate_sensitivity(
                 ok = own[own['status'] == 'completed'].groupby(RATE)[metric].agg(['mean', 'sem', 'count', 'min', 'max'])
                 reach = (ok['sem'] * t_reach(ok['count'] - 1)).fillna(0)
                 ends = cut(ok['mean'] - reach, ok['mean'] + reach, ok['min'], ok['max'], range_of(metric))
-                color = figures.SERIES[i % len(figures.SERIES)]
+                look = figures.look(i)
+                color = look['color']
                 bars = [ok['mean'] - ends[0], ends[1] - ok['mean']]
                 axes.errorbar(ok.index, ok['mean'], bars, color=color, fmt='none', elinewidth=1.5)
-                look = {
-                    'ls': figures.DASHES[i % len(figures.DASHES)],
-                    'marker': figures.MARKERS[i % len(figures.MARKERS)],
-                    'mec': figures.PAPER,
-                }
-                handles += axes.plot(ok.index, ok['mean'], color=color, ms=5, mew=0.6, label=own_name, **look)  # type: ignore[arg-type]
+                handles += axes.plot(ok.index, ok['mean'], ms=5, mew=0.6, mec=figures.PAPER, label=own_name, **look)
                 lost = own[own['status'] != 'completed'].groupby(RATE).size()
                 axes.plot(lost.index, [0.02] * len(lost), 'x', color=color, transform=axes.get_xaxis_transform())
             figures.log_axis(axes)
@@ -108,24 +104,11 @@ def trial_charts(trials: pd.DataFrame, layout: Layout, metric: str, dataset: str
             figure, (axes,) = figures.canvas(235)
             for i, workload in enumerate(workloads):
                 own = select(group, {layout.workload: workload} if layout.workload else {})
-                color = figures.SERIES[i % len(figures.SERIES)]
+                points = figures.look(i) | {'ls': ''}
                 ok, lost = own.dropna(subset=VALUE), own[own[VALUE].isna()]
-                axes.plot(
-                    ok['learning_rate'],
-                    ok[VALUE],
-                    figures.MARKERS[i % len(figures.MARKERS)],
-                    color=color,
-                    ms=5,
-                    mew=0,
-                    alpha=0.8,
-                )
-                axes.plot(
-                    lost['learning_rate'],
-                    [0.03] * len(lost),
-                    'x',
-                    color=color,
-                    transform=axes.get_xaxis_transform(),
-                )
+                axes.plot(ok['learning_rate'], ok[VALUE], ms=5, mew=0, alpha=0.8, **points)
+                below = {'color': points['color'], 'transform': axes.get_xaxis_transform()}
+                axes.plot(lost['learning_rate'], [0.03] * len(lost), 'x', **below)
             figures.log_axis(axes)
             axes.set_xlim(group['low'].min(), group['high'].max())
             axes.set_xlabel('learning rate')
@@ -133,25 +116,15 @@ def trial_charts(trials: pd.DataFrame, layout: Layout, metric: str, dataset: str
             axes.grid(axis='y')
             figures.heading_of(axes, f'{words_of(metric)} of trials, {panel} · {dataset}')
             handles = [
-                Line2D(
-                    [],
-                    [],
-                    color=figures.SERIES[i % len(figures.SERIES)],
-                    marker=figures.MARKERS[i % len(figures.MARKERS)],
-                    lw=0,
-                    label=workload,
-                )
+                Line2D([], [], label=workload, **figures.look(i) | {'ls': '-', 'lw': 0})
                 for i, workload in enumerate(workloads)
                 if workload
             ]
             if group[VALUE].isna().any():
                 handles.append(Line2D([], [], color=figures.MUTED, marker='x', lw=0, label='diverged'))
             figures.legend(figure, handles)
-            plots.append(
-                figures.finish(
-                    figure, name, f'{words_of(metric)} of each trial of {panel} by learning rate, {dataset}.'
-                )
-            )
+            alt = f'{words_of(metric)} of each trial of {panel} by learning rate, {dataset}.'
+            plots.append(figures.finish(figure, name, alt))
     return plots
 
 

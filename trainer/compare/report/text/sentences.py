@@ -42,6 +42,7 @@ class Ranked:
 
     @property
     def seeds(self) -> int:
+        """Number of seeds."""
         return len(self.values)
 
     @property
@@ -71,6 +72,7 @@ class Ranked:
 
     @property
     def places(self) -> Sequence[Place]:
+        """The variants, the best mean first."""
         return self.ranking.places
 
     @property
