@@ -1,4 +1,6 @@
-"""Files and folders: those that a user names, checked before any work is done for them, and scratch folders next to them."""
+"""Files and folders: those that a user names, checked before any work is done for them, scratch folders next to them, and
+files that are written as a whole.
+"""
 
 import contextlib
 import glob
@@ -9,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from seedwise.errors import UserError, unknown
+from seedwise.errors import UserError, unknown, writing
 
 #: The longest name of a file or folder, in bytes, on the file systems that are used.
 _LONGEST = 255
@@ -125,3 +127,24 @@ def scratch(path: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file all at once: a reader sees the old one or the new one, and a torn one never takes its name.
+
+    Raises:
+      CannotWrite: the old file is still there.
+    """
+    partial = path.with_name(f'.{path.name}.partial')
+    with writing(path):
+        try:
+            partial.unlink(missing_ok=True)  # in a stranger's folder it may be a link to a file of the user's
+            with open(partial, 'wb') as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                partial.unlink()  # on a full disk, its space is needed to continue
+            raise

@@ -18,6 +18,7 @@ from data_pipeline.from_tfds import identity
 from data_pipeline.own import names
 from seedwise import dotted, locks, references
 from seedwise.errors import CannotWrite, UserError, writing
+from seedwise.paths import write_bytes
 from trainer import models, optimizers
 
 if TYPE_CHECKING:
@@ -109,15 +110,20 @@ def begin(workdir: Path, config) -> None:
     Raises:
       UserError: the run in the folder was trained with another version of them.
     """
-    if not _trained(workdir):  # such as a run whose file was refused, and mended
-        shutil.rmtree(workdir / SOURCES, ignore_errors=True)
+    trained = _trained(workdir)
+    if not trained:
+        if (workdir / 'config.json').exists():  # such as of a run whose file was refused, and mended
+            shutil.rmtree(workdir / SOURCES, ignore_errors=True)
+        # Before the sources: without a config.json next to it, a folder of that name is the user's own.
+        write_utf8(workdir / 'config.json', to_json(config))
     references.copy(references.of_config(config).values(), workdir / SOURCES)
     if names.kind_of(config.data.name) in names.FILED:
         digest = names.digest(config.data.name, config.data.options)
         _keep_digest(workdir, DATA, names.path_of(config.data.name), digest)
     if weights := models.weights_file(config.model.name, config.model.options):
         _keep_digest(workdir, WEIGHTS, weights, _digest_of(weights))
-    write_utf8(workdir / 'config.json', to_json(config))
+    if trained:
+        write_utf8(workdir / 'config.json', to_json(config))
 
 
 def keep_fingerprint(workdir: Path, config, fingerprint: str) -> None:
@@ -280,7 +286,7 @@ def read_json(path: Path, remedy: str) -> dict | None:
         return None
     except OSError as error:
         raise UserError(f'{path} cannot be read: {error.strerror}') from error
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
         raise UserError(f'{path} is damaged: {remedy}')
@@ -364,26 +370,6 @@ def write_utf8(path: Path, text: str) -> None:
     """Writes a text as UTF-8, and a line break after it, as `write_bytes` does."""
     # A path that is not UTF-8 is written as the bytes that it is.
     write_bytes(path, f'{text}\n'.encode(errors='surrogateescape'))
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file all at once: a reader sees the old one or the new one, and a torn one never takes its name.
-
-    Raises:
-      CannotWrite: the old file is still there.
-    """
-    partial = path.with_name(f'.{path.name}.partial')
-    with writing(path):
-        try:
-            with open(partial, 'wb') as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                partial.unlink()  # on a full disk, its space is needed to continue
-            raise
 
 
 def write_correct(workdir: Path, correct: 'np.ndarray') -> None:

@@ -123,6 +123,7 @@ def replace(folder: Path, events: Sequence[Step], order: int = 0) -> bool:
         number = int(old[-1].name.split('.')[3]) + 1 if old else 1
         partial = folder / '.partial'
         try:
+            partial.unlink(missing_ok=True)  # in a stranger's folder it may be a link to a file of the user's
             partial.write_bytes(buffer.getvalue())
             partial.replace(folder / f'{PREFIX}{number:010d}{key}')
         except OSError:

@@ -4,8 +4,9 @@ import contextlib
 import functools
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -43,6 +44,9 @@ DARK = {
 }
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+
+#: What stands in each SVG that a report has written as a file, and by which it is told from a user's own.
+MARK = f'<style>text {{ font-family: {FONT} !important }}'
 
 #: Sizes are in points, which are the pixels of a page at the figure's full width.
 STYLE: dict[str, Any] = {
@@ -121,9 +125,20 @@ class Plot:
     @property
     def standalone(self) -> str:
         """The SVG as a file, which follows light and dark where a browser shows it, and brings its own background."""
-        style = f'<style>text {{ font-family: {FONT} !important }} {adaptive_css()}</style>'
+        style = f'{MARK} {adaptive_css()}</style>'
         head, start, rest = self.svg.partition('<defs>')
         return head + style + start + rest
+
+
+def delete_others(folder: Path, names: Collection[str]) -> None:
+    """Deletes the figures that an earlier report wrote into a folder, except for those of these names.
+
+    Pictures of the user's own, or those that a link in a stranger's folder leads to, stay: they lack `MARK`.
+    """
+    for file in folder.glob('*.svg'):
+        if file.stem not in names and file.is_file() and MARK.encode() in file.read_bytes():
+            file.with_suffix('.png').unlink(missing_ok=True)
+            file.unlink()
 
 
 def adaptive_css() -> str:

@@ -19,6 +19,22 @@ def test_numbers_of_a_logarithmic_axis_are_text(low, high):
     assert sum(first <= number <= last for number in seen) >= 2
 
 
+def test_pictures_of_the_user_s_own_stay_where_a_report_deletes_its_old_ones(tmp_path):
+    plot = figures.finish(figures.canvas(100)[0], 'old', 'nothing')
+    for name, svg in {'old': plot.standalone, 'new': plot.standalone, 'mine': plot.svg}.items():
+        (tmp_path / f'{name}.svg').write_text(svg, encoding='utf-8')
+        (tmp_path / f'{name}.png').touch()
+    (tmp_path / 'photo.png').touch()
+    figures.delete_others(tmp_path, ['new'])
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        'mine.png',
+        'mine.svg',
+        'new.png',
+        'new.svg',
+        'photo.png',
+    ]
+
+
 def test_an_interval_that_goes_beyond_the_plot_has_an_arrow_there():
     _, (axes,) = figures.canvas(200)
     axes.set_xlim(0.8, 0.9)
