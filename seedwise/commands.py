@@ -94,8 +94,7 @@ def run(
             sys.stdout.flush()  # here, where a full disk below it can still be reported
         return code
     except UserError as error:
-        message = ' '.join(str(error).split())
-        print(f'error: {message}', file=sys.stderr)
+        print(streams.error_line(error), file=sys.stderr)
         return 2
     except LostWorker as error:
         print(f'error: {error}', file=sys.stderr)

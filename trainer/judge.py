@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seedwise import signals
+from seedwise import signals, streams
 from seedwise.errors import CannotWrite, UserError, unknown
 from seedwise.paths import local
 from trainer.compare.analysis import claim_text
@@ -93,7 +93,7 @@ def main(argv: list[str]) -> int:
         from trainer.compare.report import screen
 
         for line in guess:
-            print(line, file=sys.stderr)
+            print(streams.printable(line), file=sys.stderr)
         screen.show(page)
         if flags.aa:
             screen.show_self_check(page)
@@ -353,7 +353,7 @@ def run() -> int:
     try:
         return main(sys.argv)
     except (UserError, CannotWrite) as error:
-        print(f'error: {" ".join(str(error).split())}', file=sys.stderr)
+        print(streams.error_line(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import io
 import re
+import warnings
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,9 @@ DARK = {
 }
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+
+#: Characters that a name may have, and XML may not (XML 1.0, 2.2).
+NOT_XML = re.compile('[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]')
 
 #: What stands in each SVG that a report has written as a file, and by which it is told from a user's own.
 MARK = f'<style>text {{ font-family: {FONT} !important }}'
@@ -157,7 +161,8 @@ def adaptive_css() -> str:
 @contextlib.contextmanager
 def style(name: str) -> Iterator[None]:
     """The look of a figure. Its name makes the ids within the SVG: the same in each report, and its own on a page."""
-    with mpl.rc_context(STYLE | {'svg.hashsalt': name}):  # type: ignore[arg-type]
+    with warnings.catch_warnings(), mpl.rc_context(STYLE | {'svg.hashsalt': name}):  # type: ignore[arg-type]
+        warnings.filterwarnings('ignore', 'Glyph .* missing')  # of a name; a page is shown in the reader's own font
         yield
 
 
@@ -173,7 +178,7 @@ def finish(figure: Figure, name: str, alt: str) -> Plot:
     svg = io.StringIO()
     figure.savefig(svg, format='svg', metadata={'Date': None, 'Creator': None})
     figure.set_layout_engine('none')  # it is laid out by now
-    return Plot(name, alt, svg.getvalue(), figure)
+    return Plot(name, alt, NOT_XML.sub('\N{REPLACEMENT CHARACTER}', svg.getvalue()), figure)
 
 
 def heading_of(axes: Axes, text: str) -> None:
