@@ -23,7 +23,7 @@ def print_summary(result: dict, workdir: Path) -> None:
     table.add_column('split', no_wrap=True, min_width=len('validation'))
     names = ['loss', 'accuracy', *(name for name in metrics_of(result) if name not in ALWAYS)]
     for title in (*names, 'examples'):
-        words = title.replace('_', ' ')
+        words = printable(title.replace('_', ' '))
         table.add_column(words, justify='right', min_width=max(map(len, words.split())))
     last, test = result['history'][-1] if result['history'] else {}, result['test']
     tested = {f'test_{name}': test.get(name) for name in names}
