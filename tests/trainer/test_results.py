@@ -150,6 +150,7 @@ def test_a_link_in_a_stranger_s_folder_leads_no_write_elsewhere(tmp_path):
     own.write_text('mine')
     for name in ('.result.json.partial', 'result.json', '.partial'):
         (folder / name).symlink_to(own)
+    (folder / f'{events.PREFIX}odd').touch()
     results.write_json(folder / 'result.json', {'new': 2})
     events.replace(folder, [(0, None, [events.scalar('x', 1)])])
     assert own.read_text() == 'mine'
