@@ -54,8 +54,9 @@ sbom: $(AUDIT_STAMP)
 	@$(VENV)-audit/bin/cyclonedx-py requirements requirements.txt --output-file dist/sbom.json
 	@echo 'dist/sbom.json'
 
+# Strict: if its database cannot be reached, or does not know a package, that is no clean bill.
 audit: $(AUDIT_STAMP)
-	@$(VENV)-audit/bin/pip-audit --requirement requirements.txt --disable-pip --no-deps
+	@$(VENV)-audit/bin/pip-audit --requirement requirements.txt --disable-pip --no-deps --strict
 
 $(AUDIT_STAMP): requirements-audit.txt
 	@"$(PYTHON)" -m venv $(VENV)-audit

@@ -6,7 +6,7 @@
 import importlib
 import sys
 
-from seedwise import signals
+from seedwise import signals, streams
 from seedwise.errors import UserError, unknown
 
 #: Name -> (module with `main(argv) -> exit code`, loaded when asked for; what it starts).
@@ -40,7 +40,7 @@ def main(argv: list[str]) -> int:
             raise unknown('launcher', argv[0], LAUNCHERS)
         return importlib.import_module(LAUNCHERS[argv[0]][0]).main(argv[1:])
     except UserError as error:
-        print(f'error: {error}', file=sys.stderr)
+        print(streams.error_line(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)

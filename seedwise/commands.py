@@ -18,7 +18,7 @@ from ml_collections import config_flags
 from ml_collections.config_flags import tuple_parser
 
 from seedwise import config_files, dotted, paths, signals, streams
-from seedwise.errors import FILE_SYSTEM_ERRORS, Interrupted, LostWorker, UserError, in_a_line, unknown
+from seedwise.errors import FILE_SYSTEM_ERRORS, Interrupted, LostWorker, UserError, unknown
 from seedwise.process import exit_now
 
 flags.disclaim_key_flags()  # what `define_config` defines is a flag of its caller's: --help lists it there
@@ -94,7 +94,7 @@ def run(
             sys.stdout.flush()  # here, where a full disk below it can still be reported
         return code
     except UserError as error:
-        print(f'error: {in_a_line(error)}', file=sys.stderr)
+        print(streams.error_line(error), file=sys.stderr)
         return 2
     except LostWorker as error:
         print(f'error: {error}', file=sys.stderr)

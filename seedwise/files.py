@@ -21,6 +21,7 @@ def replacing(path: Path, partial: Path | None = None) -> Iterator[Path]:
     """
     partial = partial or path.with_name(f'.{path.name}.partial')
     try:
+        partial.unlink(missing_ok=True)  # in a stranger's folder it may be a link to a file of the user's
         yield partial
         partial.replace(path)
     except BaseException:
@@ -68,7 +69,7 @@ def read_json(path: Path, remedy: str) -> dict | None:
         return None
     except OSError as error:
         raise UserError(f'{path} cannot be read: {error.strerror}') from error
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
         raise UserError(f'{path} is damaged: {remedy}')

@@ -1,12 +1,26 @@
-"""Standard streams that are closed, or close while a command runs, end no command."""
+"""Standard streams that are closed, or close while a command runs, end no command, and are sent no commands themselves."""
 
 import errno
 import os
 import sys
+import unicodedata
 from typing import IO, Any
+
+from seedwise.errors import in_a_line
 
 #: What writing to a closed pipe, and to a terminal that is gone, raises.
 _GONE = (errno.EPIPE, errno.EIO, errno.EBADF)
+
+
+def printable(text: str) -> str:
+    """Returns a text as it can be printed: one from a stranger's folder could hold commands for the terminal."""
+    shown = (c.isprintable() or unicodedata.category(c) == 'Zs' for c in text)
+    return ''.join(c if ok else c.encode('unicode_escape').decode() for c, ok in zip(text, shown, strict=True))
+
+
+def error_line(error: Exception) -> str:
+    """Returns the line that reports a user's mistake, whatever the names in it hold."""
+    return f'error: {printable(in_a_line(error))}'
 
 
 def open_closed() -> None:

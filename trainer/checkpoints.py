@@ -53,10 +53,10 @@ class Checkpoints:
                 raise UserError(f'{index} cannot be read: {error.strerror}') from error
             try:
                 self._checkpoint.read(str(path)).assert_consumed()
-            except (tf.errors.OpError, AssertionError, IndexError, ValueError):  # which one, depends on the damage
+                progress = json.loads(self._progress.numpy())
+                self._saved_step = progress['step']
+            except (tf.errors.OpError, AssertionError, LookupError, ValueError, TypeError):  # depends on the damage
                 continue
-            progress = json.loads(self._progress.numpy())
-            self._saved_step = progress['step']
             return progress
         if saved:
             raise UserError(f'no checkpoint in {self._folder} can be read: delete that folder to train from the start')
@@ -64,7 +64,8 @@ class Checkpoints:
 
     def _saved(self) -> list[Path]:
         """Returns the checkpoints, the newest first."""
-        paths = [path.with_suffix('') for path in self._folder.glob('step-*.index')]
+        files = [path for path in self._folder.glob('step-*.index') if re.fullmatch(r'step-\d+\.index', path.name)]
+        paths = [path.with_suffix('') for path in files]
         return sorted(paths, key=_step, reverse=True)
 
     def due(self, step: int) -> bool:

@@ -16,8 +16,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from seedwise import signals
-from seedwise.errors import UserError, in_a_line, unknown
+from seedwise import signals, streams
+from seedwise.errors import CannotWrite, UserError, in_a_line, unknown
 from seedwise.paths import local
 from trainer.compare.analysis import claim_text
 from trainer.compare.analysis.metrics import range_of
@@ -93,7 +93,7 @@ def main(argv: list[str]) -> int:
         from trainer.compare.report import screen
 
         for line in guess:
-            print(line, file=sys.stderr)
+            print(streams.printable(line), file=sys.stderr)
         screen.show(page)
         if flags.aa:
             screen.show_self_check(page)
@@ -352,8 +352,8 @@ def run() -> int:
     signals.end_imports('interrupted')
     try:
         return main(sys.argv)
-    except UserError as error:
-        print(f'error: {in_a_line(error)}', file=sys.stderr)
+    except (UserError, CannotWrite) as error:
+        print(streams.error_line(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)

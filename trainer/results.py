@@ -113,15 +113,20 @@ def begin(workdir: Path, config) -> None:
     Raises:
       UserError: the run in the folder was trained with another version of them.
     """
-    if not _trained(workdir):  # such as a run whose file was refused, and mended
-        shutil.rmtree(workdir / SOURCES, ignore_errors=True)
+    trained = _trained(workdir)
+    if not trained:
+        if (workdir / 'config.json').exists():  # such as of a run whose file was refused, and mended
+            shutil.rmtree(workdir / SOURCES, ignore_errors=True)
+        # Before the sources: without a config.json next to it, a folder of that name is the user's own.
+        write_utf8(workdir / 'config.json', to_json(config))
     references.copy(references.of_config(config).values(), workdir / SOURCES)
     if names.kind_of(config.data.name) in names.FILED:
         digest = names.digest(config.data.name, config.data.options)
         _keep_digest(workdir, DATA, names.path_of(config.data.name), digest)
     if weights := models.weights_file(config.model.name, config.model.options):
         _keep_digest(workdir, WEIGHTS, weights, _digest_of(weights))
-    write_utf8(workdir / 'config.json', to_json(config))
+    if trained:
+        write_utf8(workdir / 'config.json', to_json(config))
 
 
 def keep_fingerprint(workdir: Path, config, fingerprint: str) -> None:

@@ -17,9 +17,9 @@ from seedwise import commands, tensorflow_import
 from seedwise.errors import UserError
 from seedwise.process import exit_now
 from seedwise.signals import stop_requests
+from seedwise.streams import printable
 from trainer.output.progress import warn
 from trainer.trained import finished, server
-from trainer.trained.answers import printable
 
 _HOST = flags.DEFINE_string(
     'host', '127.0.0.1', 'Address to listen on; the default is reached from this machine alone.'

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from seedwise import paths, shadowing
-from seedwise.errors import UserError, unknown
+from seedwise.errors import UserError, unknown, writing
+from seedwise.files import write_bytes
 
 #: Fields of a config that may hold a reference, each with the arguments that its function is given by position.
 FIELDS: Mapping[str, tuple[str, ...]] = {
@@ -289,17 +290,20 @@ def copy(references: Iterable[Reference], folder: Path) -> dict[str, str]:
 
     Raises:
       UserError: the folder holds another version: the run was begun with other code.
+      CannotWrite: the copy cannot be written.
     """
     digests = {}
     for reference in references:
         digests[reference.file.name] = digest(reference.file)
         for one in files(reference.file):
             kept, content = folder / _relative(one, reference.file), one.read_bytes()
-            if kept.exists() and kept.read_bytes() != content:
+            if not kept.exists():
+                with writing(kept.parent):
+                    kept.parent.mkdir(parents=True, exist_ok=True)
+                write_bytes(kept, content)
+            elif kept.read_bytes() != content:
                 raise UserError(
                     f'{one} was edited since the run in {folder.parent} began (its version is in {folder}): undo that, or '
                     'choose another --workdir'
                 )
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            kept.write_bytes(content)
     return digests

@@ -104,7 +104,10 @@ def finished(folder: Path, rng: random.Random) -> tuple[str, str]:
 def study(folder: Path, rng: random.Random) -> tuple[str, str]:
     """A study is judged, and goes on to the same runs, or the command says what is wrong."""
     shutil.copytree(small.study(), folder, dirs_exist_ok=True)
-    what, alike = damage(folder / 'work', small.study() / 'work', rng)
+    others = folder / 'others'
+    for run in (small.study() / 'work').glob('*/*/result.json'):  # each in the place of the other variant's
+        shutil.copytree(run.parent, others / {'Adam': 'SGD', 'SGD': 'Adam'}[run.parts[-3]] / run.parts[-2])
+    what, alike = damage(folder / 'work', others, rng)
     ended = forked.run('trainer.judge', [str(folder / 'work'), f'--report={folder}/judged'])
     if fault := ended.fault((0, 1, 3)):
         return what, f'trainer.judge: {fault}: {(ended.out + ended.err)[-2500:]}'

@@ -6,6 +6,7 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree
 
 from hypothesis import strategies as st
 
@@ -24,6 +25,7 @@ STRINGS = (
     *('{{ "boom" ~ 49 }}', '{% raw %}', '{0.__class__}', '%s%n', '%(x)s', '${HOME}', '$(boom)', '`boom`', '!boom'),
     *('$\\frac{', '$x$', '$', '\\input{/etc/passwd}', '\\', ']]>', '-->', '<!--', '&lt;script&gt;', '&#60;b&#62;'),
     *('../../boom', '/etc/boom', 'a|b', '=1+1', '-', '--report=boom', 'C:\\boom', '\u202eboom', 'ä', 'x' * 300, '\t'),
+    '\x1b]0;boom\x07',
     *('@pd.io.common.os.system("touch boom")', '__import__("os").system("touch boom")', '().__class__', 'a\nb'),
 )
 
@@ -125,6 +127,8 @@ def check(drawn: tuple[str, str, str], folder: Path) -> str:
         ended = forked.run('trainer.judge', [str(given), f'--report={report}'], seconds=120, folder=folder)
         if fault := ended.fault((0, 1, 3)):
             return f'{fault}: {(ended.out + ended.err)[-1500:]}'
+        if '\x1b' in ended.out + ended.err:
+            return f'{name}: a command for the terminal'
         for page in report.glob('index.html'):
             if found := faults_of(page.read_text(encoding='utf-8')):
                 return f'{name}: {found[:3]}'
@@ -133,6 +137,7 @@ def check(drawn: tuple[str, str, str], folder: Path) -> str:
         for figure in report.glob('plots/*.svg'):
             page = Page()
             page.feed(figure.read_text(encoding='utf-8'))
+            ElementTree.parse(figure)
             if page.faults:
                 return f'{name}: {figure.name}: {page.faults[:3]}'
     return ''

@@ -1,5 +1,7 @@
 """A short campaign; `python -m tests.faults.campaign --minutes=180 --seed=1` is a long one."""
 
+import os
+import random
 import re
 import subprocess
 import sys
@@ -7,7 +9,8 @@ import sys
 import pytest
 
 from seedwise.errors import UserError
-from tests.faults import hostile, sittings
+from tests.faults import hostile, long, sittings
+from tests.faults.kills import commands as kills
 from tests.faults.networks.wire import missing
 from tests.helpers import ROOT, run
 
@@ -67,6 +70,27 @@ def test_what_would_run_is_found(html):
     head = """<meta http-equiv="Content-Security-Policy" content="default-src 'none'"><a href="#x">"""
     assert hostile.faults_of(head) == []
     assert hostile.faults_of(head + html)
+
+
+@pytest.mark.parametrize(('each', 'grows'), [(0.0, False), (0.005, True)])
+def test_what_grows_in_long_work_is_told_from_what_varies(each, grows):
+    numbers = random.Random(0)
+    samples = []
+    for done in range(80):
+        steady = dict.fromkeys(long.TOLERANCES, 100.0)
+        values = {name: value * (1 + each * done) * numbers.uniform(0.95, 1.05) for name, value in steady.items()}
+        samples.append(long.Sample(done, float(done), values))
+    assert [found for _, found in long.verdicts(samples)] == [grows] * len(long.TOLERANCES)
+
+
+def test_a_finished_run_that_is_written_again_is_found(tmp_path):
+    result = tmp_path / 'work' / 'Adam' / '0' / 'result.json'
+    result.parent.mkdir(parents=True)
+    result.touch()
+    before = kills.finished(tmp_path)
+    assert kills.trained_again(tmp_path, before) == ''
+    os.utime(result, ns=(1, 1))
+    assert kills.trained_again(tmp_path, before) == f'trained again: {[str(result)]}'
 
 
 def test_a_campaign_goes_on_where_it_was_killed(tmp_path):

@@ -111,6 +111,7 @@ def test_fields_that_are_new_change_no_hash_of_a_run_without_them():
 
 def test_a_run_keeps_its_files_and_refuses_an_edit_once_it_has_trained(mine):
     folder = mine / 'run'
+    folder.mkdir()
     (mine / 'parts.py').write_text('WIDTH = 15\n')
     results.begin(folder, config())
     (mine / 'parts.py').write_text('WIDTH = 16\n')

@@ -29,9 +29,11 @@ def test_nothing_to_restore(tmp_path):
 
 
 def test_the_newest_is_restored_and_the_last_are_kept(saved):
+    (saved / 'checkpoints' / 'step-x.index').touch()  # not one of ours
     checkpoints, variables = make(saved)
     assert checkpoints.restore() == {'step': 10}
     assert [variable.numpy()[0] for variable in variables] == [10, 10]
+    (saved / 'checkpoints' / 'step-x.index').unlink()
     assert sorted(path.name for path in (saved / 'checkpoints').glob('*.index')) == ['step-10.index', 'step-9.index']
 
 

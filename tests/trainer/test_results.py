@@ -17,6 +17,7 @@ from seedwise.errors import UserError
 from tests.helpers import ROOT
 from trainer import optimizers, results
 from trainer.config.numbers import settle_numbers
+from trainer.output import events
 
 
 def config(**changes):
@@ -124,6 +125,33 @@ def test_a_workdir_is_held_until_its_process(tmp_path, end):
     process.join()
     with results.locked(tmp_path / 'run'):
         pass
+
+
+def test_a_link_in_a_stranger_s_folder_leads_no_write_elsewhere(tmp_path):
+    own, folder = tmp_path / 'own', tmp_path / 'folder'
+    folder.mkdir()
+    own.write_text('mine')
+    for name in ('.result.json.partial', 'result.json', '.partial'):
+        (folder / name).symlink_to(own)
+    (folder / f'{events.PREFIX}odd').touch()
+    results.write_json(folder / 'result.json', {'new': 2})
+    events.replace(folder, [(0, None, [events.scalar('x', 1)])])
+    assert own.read_text() == 'mine'
+    assert json.loads((folder / 'result.json').read_text()) == {'new': 2}
+
+
+def test_a_folder_called_sources_that_is_not_a_run_s_stays(tmp_path):
+    own = tmp_path / 'sources' / 'letters.txt'
+    own.parent.mkdir()
+    own.write_text('mine')
+    results.begin(tmp_path, config())
+    assert own.read_text() == 'mine'
+
+
+def test_a_result_holds_numbers_that_every_json_reader_knows(tmp_path):
+    with pytest.raises(ValueError, match='not JSON compliant'):
+        results.write_json(tmp_path / 'result.json', {'loss': float('nan')})
+    assert not (tmp_path / 'result.json').exists()
 
 
 def result_of(fields) -> dict:

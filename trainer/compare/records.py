@@ -56,7 +56,7 @@ def looks(folder: Path) -> tuple[list[int], bool]:
             return [int(n) for n in stopping['looks']], stopping['rule'] == ANYTIME
         seeds = about['study']['seeds']
         return ([seeds if isinstance(seeds, int) else len(seeds)] if not about['unfinished'] else []), False
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return [], False
 
 
@@ -64,7 +64,7 @@ def first_seeds(folder: Path) -> int:
     """Returns how many seeds were fixed before anybody looked, as the last report in `folder` says; 0: all, or not known."""
     try:
         return int(json.loads((folder / STUDY).read_text(encoding='utf-8'))['stopping'].get('first', 0))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return 0
 
 
@@ -92,7 +92,7 @@ def read(file: Path) -> tuple[ml_collections.ConfigDict, pd.DataFrame, pd.DataFr
         )
     except OSError as error:
         raise UserError(f'{error.filename} cannot be read: {error.strerror}') from error
-    except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, zlib.error) as error:
         raise UserError(f'{file} or {STUDY} next to it is damaged: {type(error).__name__}: {error}') from error
 
 
@@ -147,4 +147,6 @@ def _packed(bits: np.ndarray) -> str:
 def _unpacked(text: str, count: int) -> np.ndarray:
     # Never more than is expected: compressed zeros of a stranger's file could fill the memory.
     packed = np.frombuffer(zlib.decompressobj().decompress(base64.b64decode(text), count // 8 + 1), np.uint8)
+    if not 0 < count <= 8 * packed.size:
+        raise ValueError(f'{BITS} has {8 * packed.size:,} bits, and {COUNT} says {count:,}')
     return np.unpackbits(packed, count=count).astype(bool)

@@ -48,7 +48,7 @@ def read_runs(paths: Sequence[Path], metrics: Sequence[str], goals: Mapping[str,
             row |= {f'test_{name}': _number(test.get(name)) for name in own}
             row |= {f'validation_{name}': _number(best.get(f'validation_{name}')) for name in own}
             known |= {f'{split}_{name}': goal for split in ('test', 'validation') for name, goal in own.items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise UserError(f'{file} is not a result of seedwise: {type(error).__name__}: {error}') from error
         parts = file.parent.relative_to(path).parts
         name = '/'.join(parts[:-1]) if len(parts) > 1 else parts[0] if parts else path.name

@@ -121,8 +121,10 @@ def _of_dicts(frame: pd.DataFrame, guess: list[str]) -> tuple[pd.DataFrame, Sequ
     for record in frame.to_dict('records'):
         try:
             summary, config = (_dict(record[key]) for key in ('summary', 'config'))
-        except (ValueError, SyntaxError, TypeError) as error:
-            raise UserError(f'row {record["row"]}: summary or config is not a dict of Python: {error}') from error
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
+            raise UserError(
+                f'row {record["row"]}: summary or config is not a dict of Python: {str(error) or type(error).__name__}'
+            ) from error
         numbers = {
             key: value if value == value else 'nan'  # logged as nan, and not an empty cell
             for key, value in summary.items()

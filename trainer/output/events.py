@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -122,7 +123,8 @@ def replace(folder: Path, events: Sequence[Step], order: int = 0) -> bool:
             event = Event(step=step, wall_time=seconds or now, summary=Summary(value=values))
             records.write(event.SerializeToString())
         folder.mkdir(parents=True, exist_ok=True)
-        number = int(old[-1].name.split('.')[3]) + 1 if old else 1
+        numbers = [re.match(r'\d+', path.name.removeprefix(PREFIX)) for path in old]
+        number = 1 + max((int(found[0]) for found in numbers if found), default=0)
         with files.replacing(folder / f'{PREFIX}{number:010d}{key}', folder / '.partial') as partial:
             partial.write_bytes(buffer.getvalue())
     for path in old[:-1] if unchanged else old:

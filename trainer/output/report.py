@@ -10,6 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from seedwise.streams import printable
 from trainer.metrics import ALWAYS
 from trainer.results import best_of, metrics_of
 
@@ -22,7 +23,7 @@ def print_summary(result: dict, workdir: Path) -> None:
     table.add_column('split', no_wrap=True, min_width=len('validation'))
     names = ['loss', 'accuracy', *(name for name in metrics_of(result) if name not in ALWAYS)]
     for title in (*names, 'examples'):
-        words = title.replace('_', ' ')
+        words = printable(title.replace('_', ' '))
         table.add_column(words, justify='right', min_width=max(map(len, words.split())))
     last, test = result['history'][-1] if result['history'] else {}, result['test']
     tested = {f'test_{name}': test.get(name) for name in names}
@@ -37,8 +38,9 @@ def print_summary(result: dict, workdir: Path) -> None:
         console.print(f'DIVERGED: the loss was not finite between steps {first:,} and {final:,}.')
     replicas = f'{where["replicas"]} replica{"s" * (where["replicas"] > 1)}'
     workers = f' on {where["workers"]} workers' if where['workers'] > 1 else ''
+    name = printable(data['name'])
     console.print(
-        f'{data["name"]}, {result["parameters"]:,} parameters, {result["steps"]:,} step{"s" * (result["steps"] != 1)} '
+        f'{name}, {result["parameters"]:,} parameters, {result["steps"]:,} step{"s" * (result["steps"] != 1)} '
         f'of {where["global_batch_size"]} ({where["name"]}, {replicas}{workers}), {seconds["total"]:.1f} s'
     )
     console.print(f'results      {shlex.quote(str(workdir))}')

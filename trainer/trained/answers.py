@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from seedwise.streams import printable
+
 
 def classes(probabilities: np.ndarray, class_names: Sequence[str], top: int | None = None) -> list[dict[str, Any]]:
     """Returns the classes of one input, the most probable first: `name` and `probability` of each.
@@ -33,11 +35,6 @@ def as_table(names: Sequence[str], probabilities: np.ndarray, class_names: Seque
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     lines = ('  '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [head, *rows])
     return ''.join(f'{line.rstrip()}\n' for line in lines)
-
-
-def printable(text: str) -> str:
-    """Returns a name as it can be printed: one from a stranger's folder could hold commands for the terminal."""
-    return text if text.isprintable() else text.encode('unicode_escape', 'backslashreplace').decode()
 
 
 def _ordinal(number: int) -> str:

@@ -13,6 +13,7 @@ from data_pipeline.from_tfds import known
 from seedwise import files, paths, references
 from seedwise.errors import UserError
 from trainer import results
+from trainer.config.check import PRECISIONS
 from trainer.results import MODEL
 
 #: Folders that are looked at for the runs of a study.
@@ -100,7 +101,8 @@ def find(text: str) -> Finished:
         return _of(workdir, config, result['dataset'])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
-            f'{workdir / "result.json"} is not a result of seedwise: {type(error).__name__}: {error}'
+            f'{workdir / "result.json"}, or config.json next to it, is not of a run of seedwise: '
+            f'{type(error).__name__}: {error}'
         ) from error
 
 
@@ -109,11 +111,20 @@ def _of(workdir: Path, config: Mapping[str, Any], data: Mapping[str, Any]) -> Fi
     if given is None:  # of a version that did not note it
         unscaled = normalization is not None and config['data'].get('normalize', 'auto') == 'auto'
         given = {'shape': _shape_of_model(workdir / MODEL), 'dtype': 'uint8', 'unscaled': unscaled}
+    shape = tuple(map(int, given['shape']))
+    if len(shape) not in (1, 3) or min(shape) < 1:
+        raise ValueError(f'the shape {[*shape]}')
+    for part in ('mean', 'deviation'):
+        if normalization and len([float(number) for number in normalization[part]]) != shape[-1]:
+            raise ValueError(f'the {part} of {len(normalization[part])} channels or features')
+    for value, accepted in ((given['dtype'], ('uint8', 'float32')), (config['precision'], PRECISIONS)):
+        if value not in accepted:
+            raise ValueError(f'{value!r}, where it must be {" or ".join(accepted)}')
     return Finished(
         workdir,
         config,
         str(data['name']),
-        tuple(map(int, given['shape'])),
+        shape,
         bool(given['unscaled']),
         tuple(map(str, data.get('class_names', ()))),
         tuple(map(str, data.get('columns', ()))),

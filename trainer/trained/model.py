@@ -16,9 +16,6 @@ from trainer.loop.scaling import float_type, scaled
 from trainer.results import MODEL
 from trainer.trained.finished import Finished
 
-#: What Keras raises for a model that it cannot make without the code of a user's own classes, or will not (a lambda).
-_NEEDS_CODE = (TypeError, ValueError, NotImplementedError, AttributeError)
-
 
 class Trained:
     """A finished run's model.
@@ -43,7 +40,7 @@ class Trained:
         self.precision = str(run.config['precision']) if in_float32 is None else 'float32'
         self.model = _read(run, trust) if in_float32 is None else in_float32
         self._run = run
-        count = int(self.model(np.zeros((1, *run.shape), 'float32')).shape[-1])
+        count = self._classes()
         self.class_names = run.class_names or tuple(map(str, range(count)))
         if len(self.class_names) != count:
             raise UserError(
@@ -51,6 +48,20 @@ class Trained:
                 'one run'
             )
         self._compiled: dict[str, Callable] = {}
+
+    def _classes(self) -> int:
+        """Returns how many classes the model has; `UserError` if it does not take what result.json says that it does."""
+        shape = self._run.shape
+        others = UserError(
+            f'{self._run.workdir / MODEL} does not take {self._run.form}, as result.json says: they are not of one run'
+        )
+        taken = tuple(getattr(self.model, 'input_shape', None) or (None, *shape))
+        if len(taken) != 1 + len(shape) or any(n not in (None, m) for n, m in zip(taken[1:], shape, strict=True)):
+            raise others  # before there is an array of that shape, which may be as large as a stranger likes
+        try:
+            return int(self.model(np.zeros((1, *shape), 'float32')).shape[-1])
+        except (TypeError, ValueError, MemoryError, tf.errors.OpError) as error:
+            raise others from error
 
     def probabilities(self, inputs: np.ndarray) -> np.ndarray:
         """Returns the probability of each class, float32 [n, classes], of inputs [n, ...].
@@ -93,7 +104,7 @@ def _read(run: Finished, trust: bool) -> keras.Model:
         return keras.models.load_model(file, compile=False, safe_mode=True)
     except (OSError, KeyError, zipfile.BadZipFile) as error:
         raise damaged from error
-    except _NEEDS_CODE as error:
+    except Exception as error:  # many kinds, for a user's own classes, for a lambda, and for other damage
         own = run.own_model
         if own is None:
             raise damaged from error

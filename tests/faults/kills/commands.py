@@ -258,6 +258,19 @@ def kill(pid: int, number: int) -> None:
         os.kill(pid, number)
 
 
+def finished(folder: Path) -> dict[Path, int]:
+    """Returns the results that there are, and when each was written: no run is trained twice."""
+    work = folder / 'work'
+    return {path: path.stat().st_mtime_ns for path in (*work.glob('result.json'), *work.glob('*/*/result.json'))}
+
+
+def trained_again(folder: Path, before: dict[Path, int]) -> str:
+    """Returns which of the runs that had finished are gone, or were trained once more; '': none."""
+    now = finished(folder)
+    again = [str(path) for path, when in before.items() if now.get(path) != when]
+    return f'trained again: {again}' if again else ''
+
+
 def attack(scenario: Scenario, folder: Path, rng: random.Random, most: int = 8) -> tuple[int, str]:
     """Disturbs a command two to `most` times, lets it end, and returns the signals sent and the fault; '': there is none."""
     if scenario.expected is None:
@@ -266,11 +279,15 @@ def attack(scenario: Scenario, folder: Path, rng: random.Random, most: int = 8) 
     history: list[str] = []
     fault = ''
     for _ in range(rng.randint(2, most)):
+        results = finished(folder)
         what, fault = scenario.disturb(folder, rng)
         history.append(what)
-        if fault or ENDED in what:
+        if fault := fault or trained_again(folder, results):
             break
-    fault = fault or scenario.complete(folder)
+        if ENDED in what:
+            break
+    results = finished(folder)
+    fault = fault or scenario.complete(folder) or trained_again(folder, results)
     if not fault and (found := scenario.ended_with(folder)) != scenario.expected:
         fault = f'it ended with {found}, not {scenario.expected}'
     return len(history), f'{scenario.name}: {history}: {fault}' if fault else ''

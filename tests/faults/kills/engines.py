@@ -15,7 +15,17 @@ from pathlib import Path
 
 import psutil
 
-from tests.faults.kills.commands import SENT, SIGNALS, STOPPED, Scenario, family, kill, of_study
+from tests.faults.kills.commands import (
+    SENT,
+    SIGNALS,
+    STOPPED,
+    Scenario,
+    family,
+    finished,
+    kill,
+    of_study,
+    trained_again,
+)
 from tests.helpers import ROOT
 from tests.launch import slurm_cluster
 
@@ -65,11 +75,6 @@ def belonging(text: str, folder: Path) -> list[int]:
     return found
 
 
-def finished(folder: Path) -> dict[Path, int]:
-    """Returns the results that there are, and when each was written: no run is trained twice."""
-    return {path: path.stat().st_mtime_ns for path in (folder / 'work').glob('*/*/result.json')}
-
-
 class SlurmStudy(Scenario):
     """A study as an array of two jobs, and a second round of it."""
 
@@ -103,7 +108,7 @@ class SlurmStudy(Scenario):
         return ''
 
     def complete(self, folder: Path) -> str:
-        before, results = set(slurm_cluster.logs(folder)), finished(folder)
+        before = set(slurm_cluster.logs(folder))
         if fault := self.submitted(folder) or self.ended():
             return fault
         said = {name: text for name, text in slurm_cluster.logs(folder).items() if name not in before}
@@ -111,8 +116,7 @@ class SlurmStudy(Scenario):
             return f'a traceback: {said}'
         if not (folder / 'work' / 'report' / 'index.html').exists():
             return f'no report: {said}'
-        again = [str(path) for path, when in results.items() if finished(folder).get(path) != when]
-        return f'trained again: {again}' if again else ''
+        return ''
 
     def disturb(self, folder: Path, rng: random.Random) -> tuple[str, str]:
         if rng.random() < 0.2:
@@ -141,9 +145,7 @@ class SlurmStudy(Scenario):
             time.sleep(seconds := rng.choice([0, 1, 5, 20]) if way == 'slurmd' else 30)
             slurm_cluster.start_node(self.environ(), node)
             what += f' ({gone} processes), which is back after {seconds} s'
-        fault = self.ended()
-        again = [str(path) for path, when in results.items() if finished(folder).get(path) != when]
-        return f'{what}, after {wait:.1f} s', fault or (f'trained again: {again}' if again else '')
+        return f'{what}, after {wait:.1f} s', self.ended() or trained_again(folder, results)
 
 
 def _send(whom: list[int], sent: signal.Signals, rng: random.Random) -> None:
@@ -184,13 +186,6 @@ class RayStudy(Scenario):
         time.sleep(rng.uniform(0, 3))  # at their start, too, each moment is as likely
         whom = members if way == 'workers' else [rng.choice(members)] if members else []
         return whom, f'{len(whom)} of {len(members)} {text}'
-
-    def complete(self, folder: Path) -> str:
-        results = finished(folder)
-        if fault := super().complete(folder):
-            return fault
-        again = [str(path) for path, when in results.items() if finished(folder).get(path) != when]
-        return f'trained again: {again}' if again else ''
 
 
 def _of_ray(text: str) -> list[int]:

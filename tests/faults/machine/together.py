@@ -27,7 +27,7 @@ def act(folder: Path, rng: random.Random) -> tuple[int, str]:
     if way in (without_locks, users.act):
         tried, fault = way(folder, rng)
         return tried, f'{way.__name__}: {fault}' if fault else ''
-    count = rng.choice([2, 2, 3, 4])
+    count = rng.choice([2, 3, 10] if way is shards else [2, 2, 3, 4])
     fault = way(folder, count)
     return count, f'{way.__name__}, {count} at once: {fault}' if fault else ''
 

@@ -79,9 +79,11 @@ def test_bits_that_would_fill_the_memory_do_not(tmp_path):
     bomb = base64.b64encode(zlib.compress(bytes(10**8))).decode()
     found = records.from_csv(f'variant,seed,test_correct,test_examples\na,0,{bomb},8\n')
     assert len(found['test_correct'][0]) == 8
+    with pytest.raises(ValueError, match='test_correct has 8 bits, and test_examples says 10,000,000,000,000'):
+        records.from_csv(f'variant,seed,test_correct,test_examples\na,0,{records._packed(np.ones(8, bool))},{10**13}\n')
 
 
-@pytest.mark.parametrize('damage', ['', '{', '{}', '{"study": 3}'])
+@pytest.mark.parametrize('damage', ['', '{', '{}', '{"study": 3}', '[' * 10**5])
 def test_damaged_files_are_named(tmp_path, damage):
     study = load('behal_optimizers')
     records.write(tmp_path, study, made_up(study), None, study_name='x')

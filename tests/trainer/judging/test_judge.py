@@ -73,6 +73,15 @@ def test_the_exit_code_is_the_verdict(tmp_path, capsys, claim, code):
     assert all(len(line) <= 80 for line in out.splitlines())
 
 
+def test_names_hold_no_commands_for_the_terminal(tmp_path, capsys):
+    LONG.replace({'optimizer': {'Adam': 'Adam\x1b]0;title\x07'}}).to_csv(tmp_path / 'a.csv', index=False)
+    for words in ((), ('--claim=\x1b[31m > SGD',)):
+        code, out, err = command(capsys, tmp_path / 'a.csv', *words)
+        assert code == (2 if words else 0)
+        assert '\x1b' not in out + err
+        assert '\\x1b' in (err if words else out)
+
+
 def test_unpaired_runs_are_said_to_be(tmp_path, capsys):
     LONG.drop(columns='seed').to_csv(tmp_path / 'a.csv', index=False)
     code, out, err = command(capsys, tmp_path / 'a.csv', '--claim=Muon > SGD', '--json')

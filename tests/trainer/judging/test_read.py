@@ -229,6 +229,9 @@ def test_a_damaged_result_is_named(tmp_path, changed):
     (tmp_path / 'result.json').write_text(json.dumps(result), encoding='utf-8')
     with pytest.raises(UserError, match='result.json is not a result of seedwise'):
         read([tmp_path])
+    (tmp_path / 'result.json').write_text('[' * 10**5, encoding='utf-8')
+    with pytest.raises(UserError, match='result.json is not a result of seedwise: RecursionError'):
+        read([tmp_path])
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,13 @@ def change(folder, **fields):
     (folder / 'result.json').write_text(json.dumps(result | fields))
 
 
+def change_data(folder, **fields):
+    change(folder, dataset=json.loads((folder / 'result.json').read_text())['dataset'] | fields)
+
+
+SHAPELESS = {'shape': [], 'dtype': 'uint8', 'unscaled': False}
+COLOURS = {'mean': [0.3] * 3, 'deviation': [0.3] * 3}
+
 FAULTS = {
     'none': (lambda f: shutil.rmtree(f), 'does not exist|unknown folder of a run'),
     'file': (lambda f: (shutil.rmtree(f), f.write_text('')), 'is a file: WORKDIR is the folder of a finished run'),
@@ -57,7 +64,13 @@ FAULTS = {
     'no model': (lambda f: (f / 'model.keras').unlink(), 'has no model.keras'),
     'no config': (lambda f: (f / 'config.json').unlink(), 'config.json cannot be read: No such file'),
     'torn config': (lambda f: (f / 'config.json').write_text('{'), 'config.json is damaged'),
-    'other json': (lambda f: change(f, dataset={}), 'result.json is not a result of seedwise'),
+    'other json': (lambda f: change(f, dataset={}), 'is not of a run of seedwise: KeyError'),
+    'other shape': (
+        lambda f: change_data(f, input=SHAPELESS),
+        r'is not of a run of seedwise: ValueError: the shape \[\]',
+    ),
+    'other channels': (lambda f: change_data(f, normalization=COLOURS), 'the mean of 3 channels or features'),
+    'deep json': (lambda f: (f / 'result.json').write_text('[' * 10**5), 'result.json is damaged'),
 }
 
 

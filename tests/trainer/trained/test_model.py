@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -139,6 +140,63 @@ def test_own_code_runs_only_with_trust(own):
     logits = model((inputs - mean) / deviation).numpy()
     expected = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     np.testing.assert_allclose(trained.probabilities(inputs), expected, atol=1e-5)
+
+
+def changed(digits, folder, part, content) -> finished.Finished:
+    """Returns a copy of the run, of which one part of model.keras is another."""
+    shutil.copytree(digits, folder)
+    with zipfile.ZipFile(digits / 'model.keras') as whole, zipfile.ZipFile(folder / 'model.keras', 'w') as other:
+        for name in whole.namelist():
+            other.writestr(name, content if name == part else whole.read(name))
+    return finished.find(str(folder))
+
+
+def function(module, name):
+    return {'class_name': 'function', 'config': name, 'module': module, 'registered_name': name}
+
+
+@pytest.mark.parametrize(
+    ('layer', 'options', 'why'),
+    [
+        ('Lambda', {'function': {'class_name': '__lambda__', 'config': {'value': 'AAAA'}}}, 'lambda'),
+        ('TFSMLayer', {'filepath': '/nowhere'}, 'TFSMLayer'),
+        ('StringLookup', {'vocabulary': '/etc/passwd'}, 'vocabulary'),
+        ('Activation', {'activation': function('os', 'system')}, 'Could not locate function'),
+        ('Activation', {'activation': function('keras.utils', 'get_file')}, 'not a modeling function'),
+    ],
+)
+def test_a_stranger_s_model_runs_no_code_and_reads_no_file(digits, tmp_path, layer, options, why):
+    from trainer.trained.model import Trained
+
+    given = {'InputLayer': {'batch_shape': [None, 28, 28, 1], 'dtype': 'float32', 'name': 'x'}, layer: options}
+    part = {'module': 'keras.layers', 'registered_name': None}
+    layers = [part | {'class_name': name, 'config': config} for name, config in given.items()]
+    whole = {'module': 'keras', 'registered_name': None, 'class_name': 'Sequential'}
+    content = json.dumps(whole | {'config': {'name': 'net', 'layers': layers}})
+    with pytest.raises(UserError, match='model.keras is damaged') as error:
+        Trained(changed(digits, tmp_path / 'run', 'config.json', content))
+    assert why in str(error.value.__cause__)
+
+
+@pytest.mark.parametrize(('part', 'content'), [('config.json', '{"a":' * 10**5), ('model.weights.h5', 'nothing')])
+def test_a_part_of_a_model_that_is_damaged_is_no_traceback(digits, tmp_path, part, content):
+    from trainer.trained.model import Trained
+
+    with pytest.raises(UserError, match='model.keras is damaged'):
+        Trained(changed(digits, tmp_path / 'run', part, content))
+
+
+@pytest.mark.parametrize('shape', [[28, 28, 3], [10**6, 10**6, 1], [784]])
+def test_a_model_of_another_form_than_the_result_says_is_named(digits, tmp_path, shape):
+    from trainer.trained.model import Trained
+
+    folder = shutil.copytree(digits, tmp_path / 'run')
+    result = json.loads((folder / 'result.json').read_text())
+    del result['dataset']['normalization']
+    result['dataset']['input']['shape'] = shape
+    (folder / 'result.json').write_text(json.dumps(result))
+    with pytest.raises(UserError, match='model.keras does not take .*, as result.json says: they are not of one run'):
+        Trained(finished.find(str(folder)))
 
 
 @pytest.mark.parametrize('content', [b'', b'PK\x03\x04'])

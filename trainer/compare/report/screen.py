@@ -4,6 +4,7 @@ import textwrap
 
 from rich.console import Console
 
+from seedwise.streams import printable
 from trainer.compare.analysis.claims.verdicts import Verdict
 from trainer.compare.analysis.self_check import against_itself
 from trainer.compare.report import tables
@@ -38,7 +39,7 @@ def show(page: Page) -> None:
     """Prints the answer."""
     console = Console(highlight=False, markup=False, soft_wrap=True)
     for line in lines(page):
-        console.print(line)
+        console.print(printable(line))
 
 
 def show_self_check(page: Page) -> None:
@@ -46,7 +47,7 @@ def show_self_check(page: Page) -> None:
     for ranked in page.rankings:
         where = f'{ranked.workload}: ' if ranked.workload else ''
         for line in textwrap.wrap(where + against_itself(ranked.values).sentence, WIDTH):
-            print(line)
+            print(printable(line))
 
 
 def _ranking(ranked: Ranked, dataset: str, seeds: str) -> list[str]:

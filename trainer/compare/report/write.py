@@ -82,9 +82,7 @@ def write_report(
     drawn = [] if page.stopping.running else page.figures.all  # the page has all that it shows in it
     with writing(folder):
         (folder / 'plots').mkdir(parents=True, exist_ok=True)
-        for old in (folder / 'plots').iterdir():
-            if old.suffix in ('.svg', '.png') and old.stem not in {plot.name for plot in page.figures.all}:
-                old.unlink()
+        figures.delete_others(folder / 'plots', {plot.name for plot in page.figures.all})
     for plot in drawn:
         write_bytes(folder / 'plots' / f'{plot.name}.svg', plot.standalone.encode())
         write_bytes(folder / 'plots' / f'{plot.name}.png', plot.png)

@@ -4,8 +4,10 @@ import contextlib
 import functools
 import io
 import re
-from collections.abc import Iterator
+import warnings
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -49,6 +51,12 @@ DARK = {
 }
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+
+#: Characters that a name may have, and XML may not (XML 1.0, 2.2).
+NOT_XML = re.compile('[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]')
+
+#: What stands in each SVG that a report has written as a file, and by which it is told from a user's own.
+MARK = f'<style>text {{ font-family: {FONT} !important }}'
 
 #: Sizes are in points, which are the pixels of a page at the figure's full width.
 STYLE: dict[str, Any] = {
@@ -127,9 +135,20 @@ class Plot:
     @property
     def standalone(self) -> str:
         """The SVG as a file, which follows light and dark where a browser shows it, and brings its own background."""
-        style = f'<style>text {{ font-family: {FONT} !important }} {adaptive_css()}</style>'
+        style = f'{MARK} {adaptive_css()}</style>'
         head, start, rest = self.svg.partition('<defs>')
         return head + style + start + rest
+
+
+def delete_others(folder: Path, names: Collection[str]) -> None:
+    """Deletes the figures that an earlier report wrote into a folder, except for those of these names.
+
+    Pictures of the user's own, or those that a link in a stranger's folder leads to, stay: they lack `MARK`.
+    """
+    for file in folder.glob('*.svg'):
+        if file.stem not in names and file.is_file() and MARK.encode() in file.read_bytes():
+            file.with_suffix('.png').unlink(missing_ok=True)
+            file.unlink()
 
 
 def adaptive_css() -> str:
@@ -148,7 +167,8 @@ def adaptive_css() -> str:
 @contextlib.contextmanager
 def style(name: str) -> Iterator[None]:
     """The look of a figure. Its name makes the ids within the SVG: the same in each report, and its own on a page."""
-    with mpl.rc_context(STYLE | {'svg.hashsalt': name}):  # type: ignore[arg-type]
+    with warnings.catch_warnings(), mpl.rc_context(STYLE | {'svg.hashsalt': name}):  # type: ignore[arg-type]
+        warnings.filterwarnings('ignore', 'Glyph .* missing')  # of a name; a page is shown in the reader's own font
         yield
 
 
@@ -164,7 +184,7 @@ def finish(figure: Figure, name: str, alt: str) -> Plot:
     svg = io.StringIO()
     figure.savefig(svg, format='svg', metadata={'Date': None, 'Creator': None})
     figure.set_layout_engine('none')  # it is laid out by now
-    return Plot(name, alt, svg.getvalue(), figure)
+    return Plot(name, alt, NOT_XML.sub('\N{REPLACEMENT CHARACTER}', svg.getvalue()), figure)
 
 
 def heading_of(axes: Axes, text: str) -> None:

@@ -1,5 +1,7 @@
 """How figures look."""
 
+from xml.etree import ElementTree
+
 import pytest
 from matplotlib.figure import Figure
 
@@ -17,6 +19,28 @@ def test_numbers_of_a_logarithmic_axis_are_text(low, high):
     shown = {label.get_text() for label in (*axes.get_xticklabels(), *axes.get_xticklabels(minor=True))} - {''}
     seen = sorted(float(text.replace('\N{MINUS SIGN}', '-')) for text in shown)  # a formula is no number
     assert sum(first <= number <= last for number in seen) >= 2
+
+
+def test_a_figure_is_xml_whatever_the_names_in_it():
+    figure, (axes,) = figures.canvas(100)
+    axes.set_title('\x1b]0;title\x07 <b> ä')
+    ElementTree.fromstring(figures.finish(figure, 'odd', 'names').standalone)
+
+
+def test_pictures_of_the_user_s_own_stay_where_a_report_deletes_its_old_ones(tmp_path):
+    plot = figures.finish(figures.canvas(100)[0], 'old', 'nothing')
+    for name, svg in {'old': plot.standalone, 'new': plot.standalone, 'mine': plot.svg}.items():
+        (tmp_path / f'{name}.svg').write_text(svg, encoding='utf-8')
+        (tmp_path / f'{name}.png').touch()
+    (tmp_path / 'photo.png').touch()
+    figures.delete_others(tmp_path, ['new'])
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        'mine.png',
+        'mine.svg',
+        'new.png',
+        'new.svg',
+        'photo.png',
+    ]
 
 
 def test_an_interval_that_goes_beyond_the_plot_has_an_arrow_there():
