@@ -4,17 +4,15 @@ import contextlib
 import json
 import os
 import re
-import sys
-import threading
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.eager import context  # there is no public way to the time in `_multi_worker`
 
 from data_pipeline.pipeline import Part
 from seedwise import machine
 from seedwise.errors import UserError
-from seedwise.process import exit_now
 from trainer.cluster import Cluster, lost_worker, start_seconds, tpu_address
 from trainer.config.check import check_batch, check_cluster
 
@@ -233,19 +231,17 @@ def _multi_worker(cluster: Cluster, devices: list[str]) -> tf.distribute.Strateg
     options = tf.distribute.experimental.CommunicationOptions(
         implementation=implementation.NCCL if gpus else implementation.RING
     )
-    # TensorFlow would wait for an hour if another worker died during start-up, and cannot be interrupted.
-    timer = threading.Timer(start_seconds(), _give_up, [cluster])
-    timer.daemon = True
-    timer.start()
-    try:
-        return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
-    finally:
-        timer.cancel()
-
-
-def _give_up(cluster: Cluster) -> None:
-    print(f'error: {lost_worker(cluster, "")}', file=sys.stderr)
-    exit_now(1)
+    # As the strategy does it, except for the time: it would wait for an hour if another worker died during start-up, in
+    # a call that lets no other thread of Python run.
+    context.context().configure_coordination_service(
+        service_type='standalone',
+        service_leader='/job:worker/replica:0/task:0',
+        coordinated_jobs=[
+            context.coordination_config_pb2.CoordinatedJob(name='worker', num_tasks=len(cluster.addresses))
+        ],
+        cluster_register_timeout_in_ms=1000 * start_seconds(),
+    )
+    return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
 
 
 def _tpu(config) -> tf.distribute.Strategy:
