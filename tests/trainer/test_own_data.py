@@ -190,6 +190,7 @@ def test_what_is_for_images_is_refused_for_a_table(table, tmp_path):
 
 def test_what_data_hold_counts_and_not_their_place(table, tmp_path):
     (tmp_path / 'elsewhere').mkdir()
+    (tmp_path / 'run').mkdir()
     moved = tmp_path / 'elsewhere' / 'points.csv'
 
     def config(path):
