@@ -159,6 +159,12 @@ def _digest_of(weights: Path) -> str:
         raise UserError(f'model.options.weights: {weights} cannot be read: {error.strerror}') from error
 
 
+def model_sha256(workdir: Path) -> str:
+    """Returns the SHA-256 of the file that holds a run's model."""
+    with open(workdir / MODEL, 'rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
 def _section(required: Mapping[str, str], **others: Any) -> dict[str, Any]:
     """Returns the JSON schema of an object with fields of these types."""
     return {

@@ -362,6 +362,7 @@ class Run:
             self._save()
         elif self.chief:
             save_model(self.program.model_to_save(), self.workdir / results.MODEL)
+            result['model_sha256'] = results.model_sha256(self.workdir)
         if self.chief:
             results.write_result(self.workdir, result)
         return result

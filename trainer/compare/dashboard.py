@@ -58,6 +58,9 @@ WIDTH = 900
 
 SPLITS = ('test', 'validation', 'train')
 
+#: What is kept of each result, of which a study may have thousands.
+SHOWN = ('status', 'steps', 'metrics', 'monitor', 'history', 'test', 'seconds')
+
 
 class Dashboard:
     """What TensorBoard shows of a study, right at any moment for what is finished.
@@ -151,7 +154,7 @@ class Dashboard:
                     _delete(board)
                     continue
                 finished.setdefault(self._replicates.get(spec.seed, spec.seed), []).append(result)
-                self._results[key] = result
+                self._results[key] = {name: result[name] for name in SHOWN if name in result}
                 if self._single_runs and not (known and board.is_dir()):
                     _replace(board, _run(spec, result))
             row = None if self._single_runs else _row(variant)

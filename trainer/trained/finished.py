@@ -97,6 +97,8 @@ def find(text: str) -> Finished:
         raise UserError(f'the run in {text} diverged: its model predicts nothing')
     if not (workdir / MODEL).is_file():
         raise UserError(f'the run in {text} has no {MODEL}: delete that folder and train it again')
+    if result.get('model_sha256') not in (None, results.model_sha256(workdir)):  # None: of an earlier version
+        raise UserError(f'{workdir / MODEL} is damaged, or of another run: delete {workdir} and train the run again')
     try:
         return _of(workdir, config, result['dataset'])
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -16,6 +16,7 @@ from PIL import Image
 from seedwise.errors import UserError
 from tests.forks import without_tensorflow
 from tests.helpers import ROOT
+from trainer import results
 from trainer.results import read_correct
 from trainer.trained import finished
 
@@ -96,6 +97,12 @@ def test_mistakes_end_in_one_line(digits, module, words, said):
     assert said.split(' .* ')[0] in done.err
 
 
+def of_its_model(folder):
+    """Returns the result in a folder, with the digest of the model that is in it now, as a stranger would forge it."""
+    result = json.loads((folder / 'result.json').read_text())
+    return result | {'model_sha256': results.model_sha256(folder)}
+
+
 @pytest.fixture(params=['net', 'lam', 'plain'])
 def own(request, digits, tmp_path):
     """A run with a model of the user's own, and the model."""
@@ -110,6 +117,7 @@ def own(request, digits, tmp_path):
     config.model.name, config.model.options = f'{tmp_path}/mine.py:{request.param}', {'width': 12}
     model = models.build(config, (28, 28, 1), 10, 1)
     model.save(folder / 'model.keras')
+    results.write_json(folder / 'result.json', of_its_model(folder))
     (folder / 'config.json').write_text(config.to_json())
     (folder / 'sources').mkdir()
     shutil.copy(tmp_path / 'mine.py', folder / 'sources')
@@ -148,6 +156,7 @@ def changed(digits, folder, part, content) -> finished.Finished:
     with zipfile.ZipFile(digits / 'model.keras') as whole, zipfile.ZipFile(folder / 'model.keras', 'w') as other:
         for name in whole.namelist():
             other.writestr(name, content if name == part else whole.read(name))
+    results.write_json(folder / 'result.json', of_its_model(folder))
     return finished.find(str(folder))
 
 
@@ -199,11 +208,24 @@ def test_a_model_of_another_form_than_the_result_says_is_named(digits, tmp_path,
         Trained(finished.find(str(folder)))
 
 
+def test_a_model_that_is_damaged_or_of_another_run_is_named(digits, tmp_path):
+    folder = shutil.copytree(digits, tmp_path / 'run')
+    forged = of_its_model(changed(digits, tmp_path / 'other', '', b'').workdir)
+    assert forged['model_sha256'] != json.loads((folder / 'result.json').read_text())['model_sha256']
+    for content in ((tmp_path / 'other' / 'model.keras').read_bytes(), b'', b'PK\x03\x04'):
+        (folder / 'model.keras').write_bytes(content)
+        with pytest.raises(UserError, match='model.keras is damaged, or of another run: delete'):
+            finished.find(str(folder))
+
+
 @pytest.mark.parametrize('content', [b'', b'PK\x03\x04'])
-def test_a_damaged_model_is_named(digits, tmp_path, content):
+def test_a_damaged_model_of_an_earlier_version_is_named(digits, tmp_path, content):
     from trainer.trained.model import Trained
 
     folder = shutil.copytree(digits, tmp_path / 'run')
+    result = json.loads((folder / 'result.json').read_text())
+    del result['model_sha256']
+    results.write_json(folder / 'result.json', result)
     (folder / 'model.keras').write_bytes(content)
     with pytest.raises(UserError, match='model.keras is damaged: delete'):
         Trained(finished.find(str(folder)))
