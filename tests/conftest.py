@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 from pathlib import Path
 
 import psutil
@@ -9,6 +10,12 @@ import pytest
 
 from tests.forks import with_tensorflow, without_tensorflow
 from tests.helpers import NO_TEST_DATA, STARTED, TEST_DATA, line_of
+
+
+def pytest_configure():
+    """A shell starts what is in its background with Ctrl-C ignored, which all that tests start would inherit."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
