@@ -195,8 +195,6 @@ class Page:
         """Returns a few sentences that a reader can quote: what is best, and what else follows."""
         if self.unfinished or self.runs.empty:
             return [], []
-        digits = tables.digits_of(self.table, self.layout.primary)
-        best = [sentences.leader(found, self.dataset_name, digits, not i) for i, found in enumerate(self.rankings)]
         rest = []
         if self.layout.pooled:
             held = [check for check in self.checks if check.result == HOLDS]
@@ -216,7 +214,12 @@ class Page:
             parts = [f'{tables.number(f["difference"])} in {m.removeprefix("test_")}' for m, f in self.to_paper.items()]
             cells = max(found['cells'] for found in self.to_paper.values())
             rest.append(f'From the paper’s {count(cells, "cell")} our means differ by {listed(parts)} on average.')
-        return best, [words[:1].upper() + words[1:] for words in rest if words]
+        return self.leaders(), [words[:1].upper() + words[1:] for words in rest if words]
+
+    def leaders(self) -> list[Markup]:
+        """Returns a sentence on each ranking: which variant has the best mean, and which may be as good."""
+        digits = tables.digits_of(self.table, self.layout.primary)
+        return [sentences.leader(found, self.dataset_name, digits, not i) for i, found in enumerate(self.rankings)]
 
     def same(self) -> dict[str, Any] | None:
         """Returns what the page says of variants that compute the same thing: how much they differ here and in the paper."""

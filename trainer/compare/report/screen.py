@@ -26,8 +26,9 @@ def lines(page: Page) -> list[str]:
     if page.unfinished or page.runs.empty:
         return []
     found: list[str] = []
-    for ranked in page.rankings:
+    for ranked, leader in zip(page.rankings, page.leaders(), strict=True):
         found += ['', *_ranking(ranked, page.dataset_name, page.seeds_words)]
+        found += ['', *textwrap.wrap(leader.striptags(), WIDTH)]
     if page.verdicts:
         found += ['', *(line for verdict in page.verdicts for line in _claim(verdict))]
     for sentence in page.how_it_ended():

@@ -404,5 +404,6 @@ def test_the_answer_fits_on_the_screen_and_names_the_best_and_each_verdict(name)
     for ranking in page.rankings:
         (first, *_) = [line for line in lines if line.startswith('  1  ') and ranking.order[0][:20] in line]
         assert re.search(r'0\.\d+ \[0\.\d+, 0\.\d+\]', first)
+        assert f'{ranking.places[0].name} has the best mean' in ' '.join(lines)
     results = [line[:15].strip() for line in lines if line[:15].strip() in ('holds', 'does not hold', 'undecided')]
     assert results == [found.result for found in page.verdicts]
