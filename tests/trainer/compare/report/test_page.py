@@ -14,15 +14,12 @@ from seedwise.errors import CannotWrite
 from tests.helpers import ROOT
 from tests.trainer.compare.report.synthetic import diverged, load, made_up, made_up_trials
 from tests.trainer.disks import mounted
-from trainer.compare.analysis.claims.verdicts import verdict
-from trainer.compare.analysis.factorial import Effect
-from trainer.compare.report import screen, tables
+from trainer.compare.report import screen
 from trainer.compare.report.charts import curves
 from trainer.compare.report.charts.figures import DARK, STYLE
 from trainer.compare.report.layout import layout_of
 from trainer.compare.report.page import page_of
 from trainer.compare.report.text import reproduce
-from trainer.compare.report.text.sentences import to_decide, what_matters
 from trainer.compare.report.write import write_report
 
 STUDIES = tuple(
@@ -192,29 +189,6 @@ def test_losses_that_should_be_the_same_and_are_not_raise_the_alarm(tmp_path):
     assert 'compute the same thing' not in text
 
 
-def test_what_matters_is_said_with_its_size():
-    def effect(name: str, sd: float, low: float, high: float) -> Effect:
-        return Effect((name,), 2, 18, sd, low, high, None, 0.01)
-
-    sentence = what_matters(
-        [effect('optimizer', 0.02, 0.019, 0.021), effect('loss', 0.0005, 0.0004, 0.0006)], 'test_loss'
-    )
-    assert sentence == (
-        'The optimizer matters most: mean test loss has a standard deviation of 0.02 [0.019, 0.021] over its values and '
-        '0.0005 [0.0004, 0.0006] over those of the loss: 40 (at least 32) times as much.'
-    )
-    close = [effect('optimizer', 0.02, 0.01, 0.03), effect('loss', 0.015, 0.01, 0.02)]
-    assert 'Whether the optimizer or the loss matters more is undecided: mean test loss' in what_matters(
-        close, 'test_loss'
-    )
-    nothing = [effect('optimizer', 0.01, 0.0, 0.03), effect('loss', 0.0, 0.0, 0.02)]
-    assert 'Which axis matters is undecided' in what_matters(nothing, 'test_loss')
-    unseen = [effect('optimizer', 0.02, 0.019, 0.021), effect('loss', 0.0, 0.0, 0.001), effect('layers', 0.0, 0.0, 0.0)]
-    found = what_matters(unseen, 'test_loss')
-    assert 'at most 0.001 over those of the loss and none that is seen over those of the layers: at least 19' in found
-    assert what_matters(unseen[:1], 'test_loss') == ''
-
-
 def test_the_tables_agree(raj):
     folder = raj[0]
     full = pd.read_csv(folder / 'table.csv')
@@ -232,39 +206,6 @@ def test_the_tables_agree(raj):
         assert [cell.strip() for cell in tex.removesuffix('\\\\').split('&')] == [
             cell.replace('\N{MINUS SIGN}', '-') for cell in printed
         ]
-
-
-def test_the_difference_to_the_paper_by_hand():
-    study = load('behal_optimizers')
-    runs = made_up(study, 2)
-    runs['test_accuracy'] = runs['optimizer'].map({'SGD': 0.98, 'Adam': 0.985, 'Nadam': 0.98, 'Adadelta': 0.983})
-    runs['test_accuracy'] += 0.0001 * (2 * runs['seed'] - 1)
-    table = tables.summary(runs, layout_of(study, runs), study.paper.table).set_index('optimizer')
-    # (0.002 + 0.001 + 0 + 0) / 4
-    assert tables.to_paper(table, layout_of(study, runs))['test_accuracy']['difference'] == pytest.approx(0.00075)
-    # Two seeds 0.0002 apart: sd 0.0001414, and t is 12.7; 12.7 * 0.0001414 * sqrt(1.5) + 0.0005 = 0.0027.
-    assert not table['test_accuracy_outside'].any()
-    runs['test_accuracy'] -= 0.001 * (runs['optimizer'] == 'SGD')
-    table = tables.summary(runs, layout_of(study, runs), study.paper.table).set_index('optimizer')
-    assert table['test_accuracy_outside'].tolist() == [True, False, False, False]
-    some = tables.summary(runs, layout_of(study, runs), study.paper.table[:2])  # the paper has no number for the others
-    printed = tables.printed(some, layout_of(study, runs))
-    assert [cell.endswith('*') for cell in printed['test accuracy, difference']] == [True, False, False, False]
-
-
-@pytest.mark.parametrize(
-    ('low', 'high', 'digits'), [(0.9741, 0.9749, 4), (0.97, 0.98, 3), (0.973, 0.976, 4), (0.9, 0.96, 2), (0.5, 0.9, 2)]
-)
-def test_digits_are_those_that_the_interval_supports(low, high, digits):
-    ends = {'test_accuracy_low': [low], 'test_accuracy_high': [high]}
-    table = pd.DataFrame(ends | {'test_accuracy': [(low + high) / 2]})
-    assert tables.digits_of(table, 'test_accuracy') == digits
-
-
-def test_numbers_too_small_or_too_large_for_decimals_have_significant_digits():
-    assert tables.digits_of(pd.DataFrame({'mse': [2e-6], 'mse_low': [1e-6], 'mse_high': [3e-6]}), 'mse') is None
-    assert tables.interval(1.2345678e-6, 3e-6, None) == '[1.235e-06, 3e-06]'
-    assert tables.number(-1.1e12, None) == '\N{MINUS SIGN}1.1e+12'
 
 
 def test_the_same_runs_make_the_same_report(tmp_path, behal):
@@ -368,24 +309,6 @@ def test_no_interval_that_is_shown_is_beyond_what_an_accuracy_can_be():
     assert percent.table['test_accuracy_high'].min() > 100
     assert percent.verdicts[0].p_value == pytest.approx(found.p_value)
     assert 'cut off' not in percent.caption
-
-
-def test_what_would_decide_a_claim():
-    study = load('behal_optimizers')
-    runs = made_up(study, 4)
-    # SGD leads Adadelta by 0.001 with a standard deviation of 0.002: 34 seeds see that with 80% power, 30 more.
-    gaps = 0.001 + 0.002 * np.array([-1, -1, 1, 1]) * np.sqrt(3 / 4)
-    base = runs[runs['optimizer'] == 'Adadelta'].set_index('seed')['test_accuracy']
-    sgd = runs['optimizer'] == 'SGD'
-    runs.loc[sgd, 'test_accuracy'] = (base + pd.Series(gaps, base.index)).loc[runs.loc[sgd, 'seed']].to_numpy()
-    claim = {'id': 'x', 'kind': 'better', 'a': {'optimizer': 'SGD'}, 'b': {'optimizer': 'Adadelta'}}
-    assert (
-        to_decide(verdict(claim, runs), runs)
-        == 'About 30 more seeds would decide it, if the difference is what it seems.'
-    )
-    assert to_decide(verdict(claim, runs[runs['seed'] == 0]), runs) == 'More seeds could decide it.'
-    runs.loc[sgd, 'test_accuracy'] -= 0.00096
-    assert 'Over 10,000 seeds' in to_decide(verdict(claim, runs), runs)
 
 
 @pytest.mark.parametrize(
