@@ -77,7 +77,7 @@ def cost_of_a_run(config, folder: Path, location) -> tuple[float, float]:
 def cost_in_a_study(folder: Path, location) -> tuple[float, float]:
     """Returns the seconds of training of a run, and the mean of those that the study's board takes for each."""
     from configs.studies import raj_optimizers_losses
-    from seedwise import files
+    from seedwise.storage import files
     from trainer.compare import grid
     from trainer.compare.dashboard import Dashboard
 

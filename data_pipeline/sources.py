@@ -20,8 +20,8 @@ import numpy as np
 from data_pipeline.dataset import Dataset, Location
 from data_pipeline.from_tfds import builders, download, folders, known, prepared
 from data_pipeline.own import assemble, names
-from seedwise import paths
 from seedwise.errors import UserError, unknown
+from seedwise.storage import paths
 
 #: Training and test examples of 'digits'.
 DIGITS_TRAIN, DIGITS_TEST = 1437, 360

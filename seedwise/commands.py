@@ -17,9 +17,10 @@ from absl import flags
 from ml_collections import config_flags
 from ml_collections.config_flags import tuple_parser
 
-from seedwise import config_files, dotted, paths, signals, streams
+from seedwise import config_files, dotted, signals, streams
 from seedwise.errors import FILE_SYSTEM_ERRORS, Interrupted, LostWorker, UserError, unknown
 from seedwise.process import exit_now
+from seedwise.storage import paths
 
 flags.disclaim_key_flags()  # what `define_config` defines is a flag of its caller's: --help lists it there
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import ml_collections
 
 from data_pipeline import sources
-from seedwise import paths, tensorflow_import
+from seedwise import tensorflow_import
 from seedwise.errors import UserError
+from seedwise.storage import paths
 from trainer import results
 from trainer.config.check import check, check_data
 from trainer.config.numbers import settle_numbers

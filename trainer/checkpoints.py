@@ -14,7 +14,7 @@ import keras
 import tensorflow as tf
 
 from seedwise.errors import CannotWrite, UserError, writing
-from seedwise.files import replacing
+from seedwise.storage.files import replacing
 
 
 class Checkpoints:

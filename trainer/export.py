@@ -13,8 +13,9 @@ from pathlib import Path
 
 from absl import flags
 
-from seedwise import commands, paths, tensorflow_import
+from seedwise import commands, tensorflow_import
 from seedwise.errors import UserError, unknown
+from seedwise.storage import paths
 from trainer.trained import finished
 
 #: Format -> what its default path is called, in the run's folder.

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from seedwise import signals, streams
 from seedwise.errors import CannotWrite, UserError, in_a_line, unknown
-from seedwise.paths import local
+from seedwise.storage.paths import local
 from trainer.compare.analysis import claim_text
 from trainer.compare.analysis.metrics import range_of
 

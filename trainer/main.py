@@ -11,7 +11,8 @@ from absl import flags
 
 from configs.default import OPTIONAL_PAIRS, PAIRS
 from data_pipeline import sources
-from seedwise import commands, paths, tensorflow_import
+from seedwise import commands, tensorflow_import
+from seedwise.storage import paths
 from trainer import cluster, results
 from trainer.config import unused
 from trainer.config.check import check, check_cluster, check_data

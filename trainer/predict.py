@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from seedwise import commands, paths, tensorflow_import
+from seedwise import commands, tensorflow_import
 from seedwise.errors import UserError, unknown
-from seedwise.files import write_bytes
+from seedwise.storage import paths
+from seedwise.storage.files import write_bytes
 from trainer.output.progress import Progress, warn
 from trainer.trained import answers, finished
 from trainer.trained.inputs import Inputs, gather

@@ -16,9 +16,10 @@ import filelock
 
 from data_pipeline.from_tfds import identity
 from data_pipeline.own import names
-from seedwise import dotted, locks, references
+from seedwise import dotted, references
 from seedwise.errors import CannotWrite, UserError, writing
-from seedwise.files import read_json, write_bytes, write_json, write_utf8
+from seedwise.storage import locks
+from seedwise.storage.files import read_json, write_bytes, write_json, write_utf8
 from trainer import models, optimizers
 
 if TYPE_CHECKING:

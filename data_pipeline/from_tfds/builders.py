@@ -14,9 +14,9 @@ from pathlib import Path
 from data_pipeline.dataset import Location
 from data_pipeline.from_tfds import decoded, download, folders
 from data_pipeline.own import assemble
-from seedwise import locks
 from seedwise.errors import UserError
 from seedwise.shadowing import python_module
+from seedwise.storage import locks
 
 #: Tries of a server that answers 500 to 504 or closes the connection. TFDS's own ten take 205 s.
 RETRIES = 4

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seedwise import files
+from seedwise.storage import files
 
 _NAME = '.decoded.npz'
 _CHECKED = '.checked.json'

@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from seedwise import paths, references
+from seedwise import references
 from seedwise.errors import UserError, unknown
+from seedwise.storage import paths
 
 FOLDER, HUGGINGFACE = 'folder:', 'huggingface:'
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from data_pipeline.own.raw import Raw
-from seedwise import locks, paths
 from seedwise.errors import writing
+from seedwise.storage import locks, paths
 
 #: What was stored by another version is made again.
 VERSION = 1

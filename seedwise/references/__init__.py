@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seedwise import paths, shadowing
+from seedwise import shadowing
 from seedwise.errors import UserError, unknown, writing
-from seedwise.files import write_bytes
+from seedwise.storage import paths
+from seedwise.storage.files import write_bytes
 
 #: Fields of a config that may hold a reference, each with the arguments that its function is given by position.
 FIELDS: Mapping[str, tuple[str, ...]] = {

@@ -12,8 +12,9 @@ import ml_collections
 import pytest
 
 from configs import default
-from seedwise import dotted, files
+from seedwise import dotted
 from seedwise.errors import UserError
+from seedwise.storage import files
 from tests.helpers import ROOT
 from trainer import optimizers, results
 from trainer.config.numbers import settle_numbers

@@ -10,8 +10,9 @@ import sys
 
 import pytest
 
-from seedwise import commands, files
+from seedwise import commands
 from seedwise.errors import CannotWrite, UserError, is_of_file_system, writing
+from seedwise.storage import files
 from tests.forks import with_tensorflow
 from tests.helpers import ROOT
 from tests.trainer.disks import mounted

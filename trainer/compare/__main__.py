@@ -30,9 +30,10 @@ from typing import TYPE_CHECKING
 import ml_collections
 from absl import flags
 
-from seedwise import commands, config_files, locks, paths, process
+from seedwise import commands, config_files, process
 from seedwise.errors import Interrupted, UserError, unknown
 from seedwise.signals import stop_requests
+from seedwise.storage import locks, paths
 from trainer.compare import datasets, grid, quick, study
 from trainer.compare.allocation import budget, seeds
 from trainer.compare.analysis.words import count

@@ -30,8 +30,8 @@ from tensorboard.plugins.custom_scalar.layout_pb2 import (
 )
 from tensorboard.plugins.hparams import api_pb2
 
-from seedwise import locks
 from seedwise.errors import CannotWrite, writing
+from seedwise.storage import locks
 from trainer import metrics, results
 from trainer.compare.analysis.metrics import range_of
 from trainer.compare.analysis.statistics import CONFIDENCE, cut, estimate, mean_intervals

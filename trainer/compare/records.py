@@ -22,7 +22,7 @@ import pandas as pd
 
 from seedwise import dotted
 from seedwise.errors import UserError
-from seedwise.files import write_json, write_utf8
+from seedwise.storage.files import write_json, write_utf8
 from trainer.compare.analysis.rules import ANYTIME
 
 RUNS, TRIALS, STUDY = 'runs.csv', 'trials.csv', 'study.json'

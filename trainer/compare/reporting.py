@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from seedwise import files, locks
 from seedwise.errors import UserError
+from seedwise.storage import files, locks
 from trainer.compare import grid, records, runs, study
 from trainer.compare.allocation import rounds
 from trainer.compare.grid import RunSpec

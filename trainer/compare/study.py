@@ -13,8 +13,8 @@ import ml_collections
 
 from data_pipeline import sources
 from data_pipeline.from_tfds import builders
-from seedwise import files, locks
 from seedwise.errors import CannotWrite, UserError, is_of_file_system, writing
+from seedwise.storage import files, locks
 from trainer import results
 from trainer.compare import engines, grid
 from trainer.compare.allocation.budget import Budget

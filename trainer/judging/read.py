@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from seedwise.errors import UserError
-from seedwise.paths import missing
+from seedwise.storage.paths import missing
 from trainer.judging import folders, tables, trackers
 from trainer.judging.results import Results, finish
 

@@ -21,7 +21,7 @@ from tensorboard.plugins.scalar import metadata as scalar_metadata
 from tensorboard.plugins.text import metadata as text_metadata
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from seedwise import files
+from seedwise.storage import files
 
 #: What all event files' names begin with; TensorBoard knows them by it.
 PREFIX = 'events.out.tfevents.'

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from data_pipeline.from_tfds import known
-from seedwise import files, paths, references
+from seedwise import references
 from seedwise.errors import UserError
+from seedwise.storage import files, paths
 from trainer import results
 from trainer.config.check import PRECISIONS
 from trainer.results import MODEL

@@ -16,8 +16,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from seedwise import files, paths, tensorflow_import
+from seedwise import tensorflow_import
 from seedwise.errors import UserError, writing
+from seedwise.storage import files, paths
 from trainer.trained.finished import Finished
 from trainer.trained.model import Trained
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from data_pipeline import checks
 from data_pipeline.own import arrays, image_files, names, table
-from seedwise import machine, paths
+from seedwise import machine
 from seedwise.errors import UserError
+from seedwise.storage import paths
 from trainer.trained.finished import Finished
 
 #: Files of several inputs.

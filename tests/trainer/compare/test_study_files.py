@@ -2,7 +2,7 @@
 
 import pytest
 
-from seedwise import files
+from seedwise.storage import files
 from tests.helpers import study_text
 from tests.trainer.compare.driver import refuse, run
 from tests.trainer.compare.pretended import result_of

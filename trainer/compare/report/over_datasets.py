@@ -14,7 +14,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from seedwise.errors import writing
-from seedwise.files import write_utf8
+from seedwise.storage.files import write_utf8
 from trainer.compare.analysis.claims.selection import select
 from trainer.compare.analysis.metrics import range_of
 from trainer.compare.analysis.over_datasets import NEAR, OverDatasets, over_datasets

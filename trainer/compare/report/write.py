@@ -20,7 +20,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from seedwise.errors import writing
-from seedwise.files import write_bytes, write_json, write_utf8
+from seedwise.storage.files import write_bytes, write_json, write_utf8
 from trainer.compare.analysis.words import count
 from trainer.compare.report import tables
 from trainer.compare.report.charts import figures

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from seedwise import files
 from seedwise.errors import UserError
+from seedwise.storage import files
 from tests.trainer.compare.checks.studies import TUNE, checked, claim, curve, row, study, tune
 from tests.trainer.compare.pretended import result_of
 from trainer.compare import __main__ as command

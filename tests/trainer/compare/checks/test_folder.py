@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from seedwise import files
 from seedwise.errors import UserError
+from seedwise.storage import files
 from tests.helpers import finish, study_text
 from tests.trainer.compare.driver import NOBODY, refuse
 from tests.trainer.disks import mounted

@@ -8,7 +8,7 @@ import pytest
 
 from configs import default
 from seedwise.errors import UserError
-from seedwise.files import write_json
+from seedwise.storage.files import write_json
 from trainer.compare import grid
 from trainer.compare.study import Plan
 from trainer.compare.tuning import samplers, space

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from seedwise import files
 from seedwise.errors import UserError
+from seedwise.storage import files
 
 
 def test_a_file_is_written_all_at_once(tmp_path, monkeypatch):

@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
-from seedwise import paths
 from seedwise.errors import UserError
+from seedwise.storage import paths
 from tests.forks import without_tensorflow
 from tests.helpers import ROOT, run
 

@@ -5,7 +5,7 @@ import fcntl
 import filelock
 import pytest
 
-from seedwise import locks
+from seedwise.storage import locks
 
 
 def test_only_one_holds_a_lock(tmp_path):
