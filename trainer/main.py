@@ -14,6 +14,7 @@ from data_pipeline import sources
 from seedwise import commands, tensorflow_import
 from seedwise.storage import paths
 from trainer import cluster, results
+from trainer.cluster.meeting import check_port_free
 from trainer.config import unused
 from trainer.config.check import check, check_cluster, check_data
 from trainer.config.numbers import offer_arguments, settle_numbers
@@ -78,7 +79,7 @@ def _workdir(config) -> Path:
 
 def _train(config, location: sources.Location, workdir: Path, found: cluster.Cluster | None) -> dict:
     if found:
-        cluster.check_port_free(found)
+        check_port_free(found)
         print(found, file=sys.stderr)
     chief = found is None or found.is_chief
     with results.locked(workdir) if chief else contextlib.nullcontext():

@@ -13,7 +13,8 @@ from tensorflow.python.eager import context  # there is no public way to the tim
 from data_pipeline.pipeline import Part
 from seedwise import machine
 from seedwise.errors import UserError
-from trainer.cluster import Cluster, lost_worker, start_seconds, tpu_address
+from trainer.cluster import Cluster, start_seconds, tpu_address
+from trainer.cluster.meeting import lost_worker
 from trainer.config.check import check_batch, check_cluster
 
 #: Replicas that one CPU is split into: each is compiled by itself, so more would take minutes to start.

@@ -19,7 +19,8 @@ from seedwise.references import running
 from seedwise.signals import stop_requests
 from trainer import losses, metrics, results, strategy
 from trainer.checkpoints import Checkpoints, load_weights, save_model, weights_sha256
-from trainer.cluster import Cluster, wait_for_all
+from trainer.cluster import Cluster
+from trainer.cluster.meeting import wait_for_all
 from trainer.config.check import check_classes, check_images, check_length
 from trainer.loop import scaling
 from trainer.loop.blocks import Blocks
