@@ -82,18 +82,25 @@ _HOW = re.compile(r'--?(workers|shard|engine|budget|(no)?plan|(no)?report([_-]on
 def main(argv: list[str]) -> int:
     """Runs the command and returns its exit code."""
     started = time.monotonic() - process.age()
-    of_study = quick.from_argv(argv)
+    typed = quick.from_argv(argv)
+    if not typed:
+        return _main(argv, started)
     try:
-        return _main(of_study, started)
+        with typed.written():
+            return _main(typed.argv, started, typed)
     except UserError as error:
-        if of_study is argv:
-            raise
         # Whoever typed --config and --vary gave no --study.
         raise UserError(str(error).replace('--study.base.', '--config.')) from error
 
 
-def _main(argv: list[str], started: float) -> int:
-    """Runs a command that names a study; `started`: on `time.monotonic`."""
+def _main(argv: list[str], started: float, typed: quick.Typed | None = None) -> int:
+    """Runs a command that names a study.
+
+    Args:
+      argv: the command line.
+      started: when it was, on `time.monotonic`.
+      typed: the study, if it has no file of the user's own.
+    """
     config = commands.parse(
         [re.sub('^--(no)?(report-only|until-decided)', _with_underscore, argument) for argument in argv],
         __doc__,
@@ -106,7 +113,7 @@ def _main(argv: list[str], started: float) -> int:
         raise unknown('--engine', _ENGINE.value, ENGINES)
     time_left = _check_together(config, started)
     with stop_requests(_stop):
-        return _compare(config, argv, time_left)
+        return _compare(config, argv, time_left, typed)
 
 
 def _with_underscore(match: re.Match) -> str:
@@ -153,15 +160,17 @@ def _plan(config: ml_collections.ConfigDict, workdir: Path, time_left: budget.Bu
     return study.Plan(config, workdir, *_shard(_SHARD.value))
 
 
-def _compare(config: ml_collections.ConfigDict, argv: list[str], time_left: budget.Budget | None) -> int:
+def _compare(
+    config: ml_collections.ConfigDict, argv: list[str], time_left: budget.Budget | None, typed: quick.Typed | None
+) -> int:
     """Trains what is not finished and reports; returns the exit code."""
-    typed = commands.config_file('study')
-    workdir = paths.folder(_WORKDIR.value, '--workdir') if _WORKDIR.value else grid.default_workdir(typed, config)
+    name = commands.config_file('study')
+    workdir = paths.folder(_WORKDIR.value, '--workdir') if _WORKDIR.value else grid.default_workdir(name, config)
     parts = datasets.split(config)
     plans = {
         name: _plan(part, workdir / file_name(name) if name else workdir, time_left) for name, part in parts.items()
     }
-    file = config_files.find(Path(typed.partition(':')[0]).expanduser(), 'study', EXAMPLE)
+    file = config_files.find(Path(name.partition(':')[0]).expanduser(), 'study', EXAMPLE)
     from trainer.compare.checks import check  # pandas and SciPy take a second, which a mistyped flag need not wait for
 
     for plan in plans.values():
@@ -172,6 +181,8 @@ def _compare(config: ml_collections.ConfigDict, argv: list[str], time_left: budg
         configs = {variant.name: variant.config for plan in plans.values() for variant in plan.variants}
         for line in [*unused.warnings(configs), hardware.slow_precision(config.base.precision)]:
             warn(line)
+    if typed:
+        typed.show()
     if _PLAN.value:
         from trainer.compare.allocation import planning
 

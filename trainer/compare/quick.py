@@ -1,4 +1,4 @@
-"""A study without a file: the command line says what varies, and this writes the study file that it stands for.
+"""A study without a file: the command line says what varies, and this makes the study file that it stands for.
 
 python -m trainer.compare --config=configs/mlp_adam.py --vary=optimizer.name=Adam,SGD,Muon --seeds=5
 
@@ -8,10 +8,12 @@ python -m trainer.compare --config=configs/mlp_adam.py --vary=optimizer.name=Ada
 """
 
 import ast
+import contextlib
+import dataclasses
 import hashlib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -201,10 +203,37 @@ def _claim(text: str, number: int, axes: Mapping[str, Mapping[str, Any]], names:
     )
 
 
-def from_argv(argv: list[str]) -> list[str]:
-    """Returns a command line with --study in place of --config and the flags of this module; others stay.
+@dataclasses.dataclass
+class Typed:
+    """A study without a file: the file that it stands for, and the command line that names it."""
 
-    The study file is printed, and written to --save, or else below runs/studies/ by its content.
+    argv: list[str]  # with --study in place of --config and the flags of this module
+    text: str
+    file: Path  # --save, or else below runs/studies/ by its content
+    shown: bool = False
+
+    def show(self) -> None:
+        """Prints the study file, once the study has been found right."""
+        print(f'{self.text}\n{self.file}: the study that this command stands for')
+        self.shown = True
+
+    @contextlib.contextmanager
+    def written(self) -> Iterator[None]:
+        """Writes the study file; what was there before comes back if the study is refused before it was shown."""
+        before = self.file.read_bytes() if self.file.is_file() else None
+        with writing(self.file):
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            self.file.write_text(self.text, encoding='utf-8')
+        try:
+            yield
+        except UserError:
+            if not self.shown:
+                self.file.unlink() if before is None else self.file.write_bytes(before)
+            raise
+
+
+def from_argv(argv: list[str]) -> Typed | None:
+    """Returns the study that the flags of this module stand for; None: the command line has none of them.
 
     Raises:
       UserError: --study is given too, or a flag is wrong.
@@ -228,7 +257,7 @@ def from_argv(argv: list[str]) -> list[str]:
         if any(own[name] for name in own if not (name == 'seeds' and until_decided)):
             given = next(name for name in own if own[name])
             raise UserError(f'--{given} is for a study without a file: add --config=FILE and --vary=FIELD=A,B')
-        return argv
+        return None
     if any(word.lstrip('-').startswith('study') for word in rest[1:]):
         raise UserError('give either --study, or --config with --vary')
     for name in ('config', 'seeds', 'save'):
@@ -248,11 +277,7 @@ def from_argv(argv: list[str]) -> list[str]:
     text = study_text(str(file), overrides, own['vary'], int(seeds), own['claim'], margins)
     name = f'{file.stem}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.py'
     saved = Path(own['save'][0]) if own['save'] else Path('runs') / 'studies' / name.replace('-', '_')
-    with writing(saved):
-        saved.parent.mkdir(parents=True, exist_ok=True)
-        saved.write_text(text, encoding='utf-8')
-    print(f'{text}\n{saved}: the study that this command stands for')
-    return [*rest, f'--study={saved}']
+    return Typed([*rest, f'--study={saved}'], text, saved)
 
 
 def _margin(text: str, file: Path, overrides: Mapping[str, Any]) -> tuple[str, float]:

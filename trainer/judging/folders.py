@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 
 from seedwise.errors import UserError, in_a_line, unknown
+from trainer.judging import mlflow_stores
 from trainer.judging.event_files import PATTERN, Reader
 from trainer.judging.names import at, named
 from trainer.judging.results import Results, direction, finish, in_order
-from trainer.judging.trackers import store_of
 from trainer.results import best_of, metrics_of
 
 #: Tags of a run that are no results.
@@ -20,7 +20,7 @@ NO_RESULT = ('learning_rate', 'lr', 'gradient', 'weights', 'examples_per_second'
 
 def kind_of(path: Path) -> str | None:
     """Returns what a folder holds: 'mlflow', 'runs', 'tensorboard' or 'keras' (CSVLogger); None: none of them."""
-    if store_of(path):
+    if mlflow_stores.find(path):
         return 'mlflow'
     if next(path.rglob('result.json'), None):
         return 'runs'

@@ -7,7 +7,7 @@ import pandas as pd
 
 from seedwise.errors import UserError
 from seedwise.storage.paths import missing
-from trainer.judging import folders, tables, trackers
+from trainer.judging import folders, mlflow_stores, tables
 from trainer.judging.results import Results, finish
 
 
@@ -66,7 +66,7 @@ def read(
 
 
 def _is_table(path: Path) -> bool:
-    return path.suffix.lower() in (*tables.ENDINGS, *trackers.DATABASES)
+    return path.suffix.lower() in (*tables.ENDINGS, *mlflow_stores.DATABASES)
 
 
 def _kind(path: Path) -> str:
@@ -77,7 +77,7 @@ def _kind(path: Path) -> str:
                 f'{path} holds no results: neither result.json of a run, nor TensorBoard events, nor CSV logs of Keras'
             )
         return kind
-    if trackers.store_of(path):
+    if mlflow_stores.find(path):
         return 'mlflow'
     if not _is_table(path):
         raise UserError(f'{path} is not a table: accepted are {", ".join(tables.ENDINGS)}, and folders of runs')

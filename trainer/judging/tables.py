@@ -10,7 +10,7 @@ import pandas as pd
 
 from seedwise.errors import UserError, in_a_line, unknown
 from trainer.compare.analysis.words import listed
-from trainer.judging import trackers
+from trainer.judging import mlflow_stores, trackers
 from trainer.judging.results import Results, direction, finish, in_order, is_cost
 
 #: Names of columns, whatever their case, the likeliest first.
@@ -47,8 +47,8 @@ def read(
       UserError: the file is not such a table, or a cell is not a number, with its row and column.
     """
     stated: Mapping[str, str] = goals or {}
-    store = trackers.store_of(file)
-    frame = trackers.load_store(store, stated, step) if store else load(file)
+    store = mlflow_stores.find(file)
+    frame = mlflow_stores.load(store, stated, step) if store else load(file)
     guess: list[str] = []
     columns = list(frame.columns)
     twice = [name for name in dict.fromkeys(columns) if columns.count(name) > 1]

@@ -6,6 +6,7 @@ import pytest
 
 from seedwise.errors import UserError
 from tests.helpers import ROOT
+from tests.trainer.compare import driver
 from trainer.compare import grid, quick
 from trainer.compare.checks import check
 
@@ -22,8 +23,10 @@ def study_of(file):
 
 
 def made(tmp_path, *flags):
-    argv = quick.from_argv(['compare', CONFIG, f'--save={tmp_path}/s.py', *flags])
-    assert argv == ['compare', f'--study={tmp_path}/s.py']
+    typed = quick.from_argv(['compare', CONFIG, f'--save={tmp_path}/s.py', *flags])
+    assert typed.argv == ['compare', f'--study={tmp_path}/s.py']
+    with typed.written():
+        typed.show()
     return study_of(tmp_path / 's.py')
 
 
@@ -101,16 +104,17 @@ def test_options_are_set_and_varied(tmp_path):
 def test_without_save_the_file_is_named_by_its_content(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     first, again, other = (
-        quick.from_argv(['compare', CONFIG, f'--vary=optimizer.name={names}'])[-1]
+        quick.from_argv(['compare', CONFIG, f'--vary=optimizer.name={names}'])
         for names in ('Adam,SGD', 'Adam,SGD', 'Adam,Muon')
     )
-    assert first == again != other
-    assert study_of(first.partition('=')[2]).seeds == 5
+    assert first.file == again.file != other.file
+    with first.written():
+        assert study_of(first.file).seeds == 5
 
 
 def test_other_commands_stay_as_they_are():
     argv = ['compare', '--study=x.py', '--study.seeds=3', '--report_only']
-    assert quick.from_argv(argv) == argv
+    assert quick.from_argv(argv) is None
 
 
 @pytest.mark.parametrize(
@@ -144,3 +148,15 @@ def test_a_wrong_flag_is_one_line(tmp_path, flags, words):
     assert '\n' not in str(error.value)
     with pytest.raises(UserError, match='add --config'):
         quick.from_argv(['compare', '--vary=optimizer.name=Adam,SGD'])
+
+
+def test_a_study_that_is_refused_is_neither_shown_nor_saved(tmp_path):
+    saved = tmp_path / 's.py'
+    words = (CONFIG, '--vary=optimizer.name=Adam,SDG', f'--save={saved}', f'--workdir={tmp_path}/w')
+    code, out, err = driver.run(*words)
+    assert (code, out) == (2, '')
+    assert "unknown optimizer.name 'SDG'" in err
+    assert not saved.exists()
+    saved.write_text('# mine\n', encoding='utf-8')
+    driver.refuse(*words)
+    assert saved.read_text(encoding='utf-8') == '# mine\n'
