@@ -12,6 +12,7 @@ import numpy as np
 
 from benchmarks.coverage import SHAPES
 from trainer.compare.analysis import anytime
+from trainer.compare.analysis.comparisons import above
 from trainer.compare.analysis.rules import ANYTIME, FIXED, RULES
 
 MOST, LEAST = 60, 3
@@ -86,6 +87,7 @@ def main() -> None:
             print(f'| {shape} | {question} | {" | ".join(cells)} |')
     seeds_until_decided(studies)
     both_rules(4 * studies)
+    where_both_diverge(studies)
 
 
 def seeds_until_decided(studies: int) -> None:
@@ -114,6 +116,26 @@ def both_rules(studies: int) -> None:
     for seeds in (5, 10, 30):
         last = seeds - LEAST
         print(f'| {seeds} | {(anytime_shown[: last + 1].any(0) | fixed_shown[last]).mean():.1%} |')
+
+
+def where_both_diverge(studies: int) -> None:
+    """Prints how often two equal variants of which both diverge on a share of seeds are called different at some look."""
+    print('\nBoth variants diverge on a share of seeds, two equal variants with normal values: called different\n')
+    print('| share of seeds | called different |\n| --- | --- |')
+    for share in (0.1, 0.3, 0.5):
+        rng = np.random.default_rng(int(100 * share))
+        d = rng.normal(size=(MOST, studies)) - rng.normal(size=(MOST, studies))
+        ended_a, ended_b = (rng.uniform(size=(MOST, studies)) >= share for _ in range(2))
+        done = ended_a & ended_b
+        n, total, squares = (np.cumsum(np.where(done, x, 0.0), 0) for x in (1.0, d, d**2))
+        mean = total / np.maximum(n, 1)
+        se = np.sqrt(np.maximum(squares - n * mean**2, 1e-30) / np.maximum(n - 1, 1) / np.maximum(n, 1))
+        only_a, only_b = (np.cumsum(x & ~y, 0) for x, y in ((ended_b, ended_a), (ended_a, ended_b)))
+        p = np.fmin(
+            above(mean, se, n - 1, only_a, only_b, 0.0, rule=ANYTIME),
+            above(-mean, se, n - 1, only_b, only_a, 0.0, rule=ANYTIME),
+        )
+        print(f'| {share:.0%} | {(2 * p[3:] < ALPHA).any(0).mean():.1%} |')
 
 
 def quantiles(shown: np.ndarray) -> str:
