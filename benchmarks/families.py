@@ -61,7 +61,7 @@ def main() -> None:
         effect = grid(rng, REAL)[1]
         covered.append(effect.low <= np.sqrt((REAL**2).sum() / (GRID[0] - 1)) <= effect.high)
     print(f'One value of {GRID[0]} is {NOISIER:g} times as noisy, {SEEDS} seeds, {grids:,} studies:')
-    print(f'an effect is found where there is none by statsmodels (AnovaRM) in {np.mean(uncorrected):.1%}, here in')
+    print(f'a false effect is found by statsmodels (AnovaRM) in {np.mean(uncorrected):.1%}, here in')
     print(f'{np.mean(ours):.1%}; the interval covers a real effect in {np.mean(covered):.1%}')
 
 

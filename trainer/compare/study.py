@@ -1,29 +1,24 @@
 """A study from its list of runs to all of them finished, in the order in which things happen."""
 
-import collections
 import contextlib
 import hashlib
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import filelock
 import ml_collections
 
 from data_pipeline import sources
 from data_pipeline.from_tfds import builders
-from seedwise.errors import CannotWrite, UserError, is_of_file_system, writing
-from seedwise.storage import files, locks
+from seedwise.errors import UserError
 from trainer import results
 from trainer.compare import engines, grid
 from trainer.compare.allocation.budget import Budget
-from trainer.compare.analysis.words import count
 from trainer.compare.checks import folder
-from trainer.compare.engines.base import NO_LIMITS, Engine, Event, Limits
 from trainer.compare.engines.worker import program_key
 from trainer.compare.grid import RunSpec, Variant
-from trainer.compare.progress import Display, Watch
+from trainer.compare.progress import Watch
+from trainer.compare.stage import Stage
 from trainer.compare.tuning import search
 from trainer.compare.tuning.check import check_rungs, check_tune
 from trainer.compare.tuning.space import untuned
@@ -34,12 +29,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from trainer.compare.dashboard import Dashboard
-
-#: A run that failed is tried once more: its process may have been killed from outside.
-TRIES = 2
-
-#: Between looks at runs that another process works on.
-WAIT_SECONDS = 1.0
 
 #: File of a report that tells the other shards what it was made of.
 MADE_OF = '.made_of'
@@ -257,120 +246,5 @@ def train(
                 dashboard.begin(plan.compared(), later=plan.tuned)
             if watch:
                 watch.begin(specs)
-            failed += complete(specs, started, finished, budget, watch)
+            failed += Stage(specs, finished, budget, watch).complete(started)
     return failed
-
-
-def complete(
-    specs: Sequence[RunSpec],
-    engine: Engine,
-    on_finished: Callable[[RunSpec], None] = lambda spec: None,
-    budget: Budget | None = None,
-    watch: Watch | None = None,
-) -> list[RunSpec]:
-    """Runs what is not finished, and returns what failed for good. What does not fit into the budget is left out.
-
-    A run that another process works on is waited for at the end, and taken over where that process ends without a
-    result. `on_finished` is called with each run that finishes, and `watch` looks after it.
-
-    Raises:
-      UserError: a file system cannot be written. What is under way saves, if it can.
-    """
-    # Also takes the hash of each run, before the first one starts (`RunSpec.check_unchanged`).
-    todo = [spec for spec in specs if spec.result() is None and spec.hash]
-    display = Display(len(specs), len(specs) - len(todo))
-    if watch:
-        display.stands(watch.standings)
-    tries: collections.Counter[RunSpec] = collections.Counter()
-    failed: list[RunSpec] = []
-    again: list[RunSpec] = []
-
-    def finished(spec: RunSpec, result: dict) -> None:
-        display.finished(spec, result)
-        on_finished(spec)
-        if watch:
-            watch.look(display)
-
-    def on_event(event: Event) -> None:
-        spec = event.spec
-        spec.check_unchanged()
-        if event.kind == 'started':
-            with _unless_its_own_folder(), writing(spec.workdir):
-                (spec.workdir / 'error.txt').unlink(missing_ok=True)
-            display.started()
-            return
-        display.ended()
-        result = spec.result()
-        if result is not None:  # also where its process died right after
-            finished(spec, result)
-        elif event.kind == 'unwritable':
-            raise UserError(event.error)
-        elif event.kind == 'stopped' and budget:
-            budget.stopped(spec)
-        elif event.kind == 'busy':
-            if event.error:
-                display.say(f'{spec.name}: {event.error}, will be tried again')
-            again.append(spec)
-        else:
-            # The user's own code would raise the same error again.
-            tries[spec] += TRIES if event.kind == 'wrong' else 1
-            with _unless_its_own_folder(), writing(spec.workdir):
-                spec.workdir.mkdir(parents=True, exist_ok=True)
-                files.write_utf8(spec.workdir / 'error.txt', event.error.rstrip())
-            display.failed(spec, event.error, again=tries[spec] < TRIES)
-            (again if tries[spec] < TRIES else failed).append(spec)
-
-    try:
-        while todo:
-            again = []
-            engine.run(todo, on_event, Limits(budget.may_start, budget.end) if budget else NO_LIMITS)
-            todo = _ready(again, display, finished, budget)
-        if watch:
-            watch.look(display, ended=True)
-    finally:
-        display.close()
-    return failed
-
-
-@contextlib.contextmanager
-def _unless_its_own_folder():
-    """Lets it pass that a run's own folder cannot be written: the run fails by that, and the others go on."""
-    try:
-        yield
-    except CannotWrite as error:
-        if is_of_file_system(error):
-            raise
-
-
-def _ready(
-    specs: Sequence[RunSpec], display: Display, finished: Callable[[RunSpec, dict], None], budget: Budget | None
-) -> list[RunSpec]:
-    """Waits until no other process works on one of the runs, and returns those that are not finished; at the end of the
-    budget, none."""
-    left, waiting = list(specs), False
-    while left:
-        for spec in [spec for spec in left if not _in_use(spec)]:
-            result = spec.result()
-            if result is None:
-                return left
-            finished(spec, result)
-            left.remove(spec)
-        if budget and budget.left <= 0:
-            budget.refused.update(spec.variant.name for spec in left)
-            break
-        if left and not waiting:
-            display.say(f'waiting for {count(len(left), "run")} that other processes work on')
-            waiting = True
-        if left:
-            time.sleep(WAIT_SECONDS)
-    return []
-
-
-def _in_use(spec: RunSpec) -> bool:
-    try:
-        with locks.held(spec.workdir / '.lock', timeout=0):
-            return False
-    except filelock.Timeout:
-        return True
-    except OSError:
-        return False  # it cannot be written: the run will say why

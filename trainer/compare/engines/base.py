@@ -1,6 +1,6 @@
 """What an engine is: it starts runs, several at a time, and reports what happens to each.
 
-It does not decide what to run, retry or report (`study.py` does), so that another engine is small.
+It does not decide what to run, retry or report (`study.py` and `stage.py` do), so that another engine is small.
 """
 
 import math

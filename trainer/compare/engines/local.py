@@ -54,6 +54,7 @@ class Pool:
         self._location = location
         self._said: set[str] = set()
         self._workers: list[Worker] = []
+        self._failed_starts = 0  # in a row
         # None: not known yet, as the first worker finds out whether its TensorFlow can use the GPUs that are there.
         self._uses_gpus: bool | None = None
 
@@ -62,56 +63,74 @@ class Pool:
         if not specs:
             return
         work = Work(specs, limits.may_start)
-        workers = self._workers
-        plan = self._plan(specs)
-        failed_starts = 0
         stop: list[int] = []
         with stop_requests(stop.append):
             try:
-                for worker in workers:
-                    if worker.ready and not worker.ending:
-                        _give(worker, work, on_event)
-                while not stop and time.monotonic() < limits.until:
-                    if not any(worker.spec for worker in workers):
-                        work.drop_refused()  # the time may be over before a worker has started
-                    size = 1 if plan.gpus and self._uses_gpus is None else plan.size
-                    while len(workers) < size and work.waiting > sum(not worker.ready for worker in workers):
-                        self._start(plan)
-                    if not work.waiting and not any(worker.spec for worker in workers):
-                        return
-                    for worker in _readable(workers):
-                        answer = worker.answer()
-                        if answer is None:
-                            workers.remove(worker)
-                            output = worker.end()
-                            failed_starts = 0 if worker.ready else failed_starts + 1
-                            if worker.spec:
-                                on_event(Event('failed', worker.spec, output))
-                            elif failed_starts == MOST_FAILED_STARTS:
-                                raise UserError(f'workers do not start: {output}')
-                            continue
-                        spec, worker.spec = worker.spec, None
-                        if spec:
-                            on_event(Event(answer[0], spec, answer[1]))
-                        elif plan.gpus and self._uses_gpus is None:
-                            self._uses_gpus = answer != WITHOUT_GPUS
-                            if not self._uses_gpus:
-                                self._say(NO_GPUS)
-                                plan = self._plan(specs)
-                        _give(worker, work, on_event)
+                if self._work_off(work, specs, on_event, lambda: not stop and time.monotonic() < limits.until):
+                    return
             except BaseException:
                 self.close()
                 raise
-            under_way = [worker.spec for worker in workers if worker.spec]
+            under_way = [worker.spec for worker in self._workers if worker.spec]
             left = work.waiting + len(under_way)
             if not stop:
                 work.drop_refused()  # the time is over: who decides hears of each run that it has not reached
             self.close()
-        if not stop:
-            for spec in under_way:
-                on_event(Event('stopped', spec))
-            return
-        raise Interrupted(f'stopped with {left:,} runs to go')
+        if stop:
+            raise Interrupted(f'stopped with {left:,} runs to go')
+        for spec in under_way:
+            on_event(Event('stopped', spec))
+
+    def _work_off(
+        self,
+        work: 'Work',
+        specs: Sequence[RunSpec],
+        on_event: Callable[[Event], None],
+        may_go_on: Callable[[], bool],
+    ) -> bool:
+        """Hands out the work, and returns True when all of it has ended, or False when it may not go on."""
+        workers, plan = self._workers, self._plan(specs)
+        self._failed_starts = 0
+        for worker in workers:
+            if worker.ready and not worker.ending:
+                _give(worker, work, on_event)
+        while may_go_on():
+            if not any(worker.spec for worker in workers):
+                work.drop_refused()  # the time may be over before a worker has started
+            size = 1 if plan.gpus and self._uses_gpus is None else plan.size
+            while len(workers) < size and work.waiting > sum(not worker.ready for worker in workers):
+                self._start(plan)
+            if not work.waiting and not any(worker.spec for worker in workers):
+                return True
+            for worker in _readable(workers):
+                answer = worker.answer()
+                if answer is None:
+                    self._ended(worker, on_event)
+                    continue
+                spec, worker.spec = worker.spec, None
+                if spec:
+                    on_event(Event(answer[0], spec, answer[1]))
+                elif plan.gpus and self._uses_gpus is None:
+                    self._uses_gpus = answer != WITHOUT_GPUS
+                    if not self._uses_gpus:
+                        self._say(NO_GPUS)
+                        plan = self._plan(specs)
+                _give(worker, work, on_event)
+        return False
+
+    def _ended(self, worker: 'Worker', on_event: Callable[[Event], None]) -> None:
+        """Reports the run of a worker that has ended by itself.
+
+        Raises:
+          UserError: several in a row have ended before they were ready.
+        """
+        self._workers.remove(worker)
+        output = worker.end()
+        self._failed_starts = 0 if worker.ready else self._failed_starts + 1
+        if worker.spec:
+            on_event(Event('failed', worker.spec, output))
+        elif self._failed_starts == MOST_FAILED_STARTS:
+            raise UserError(f'workers do not start: {output}')
 
     def close(self) -> None:
         """As `engines.Engine` says. A run that is under way is saved."""

@@ -11,7 +11,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,64 +105,30 @@ class RayEngine:
         """
         if not specs:
             return
-        ray = self._ray
         self._connect()
         size, options = self._plan(specs)
-        work = local.Work(specs, limits.may_start)
-        holder = ray.remote(max_concurrency=2, **options)(Holder)
-        calls: dict = {}  # a call under way -> (actor, its run or None)
-        failed_starts = 0
-
-        def start_actor() -> None:
-            actor = holder.remote(self._location)
-            calls[actor.ready.remote()] = actor, None
-
+        work, actors = local.Work(specs, limits.may_start), Actors(self._ray, size, options, self._location)
         stop: list[int] = []
         with stop_requests(stop.append):
             try:
-                for _ in range(size):
-                    start_actor()
+                actors.start(size)
                 # Actors without a run, when none is available, only wait for a place.
-                while not stop and (work.waiting or any(spec for _, spec in calls.values())):
-                    if time.monotonic() > limits.until:
-                        break
-                    if not any(spec for _, spec in calls.values()):
+                while not stop and (work.waiting or actors.under_way) and time.monotonic() <= limits.until:
+                    if not actors.under_way:
                         work.drop_refused()  # the time may be over before a worker has started
-                    for call in ray.wait(list(calls), timeout=local.POLL_SECONDS)[0]:
-                        actor, spec = calls.pop(call)
-                        try:
-                            answer = ray.get(call)
-                        except ray.exceptions.RayActorError as error:  # its node, or all that Ray has there
-                            answer = None if spec else str(error)
+                    for actor, spec, answer in actors.answers():
                         if spec:
                             on_event(Event(answer[0], spec, answer[1]) if answer else self._node_lost(spec))
-                        elif answer:
-                            failed_starts += 1
-                        if failed_starts == local.MOST_FAILED_STARTS * size:
-                            raise UserError(f'workers do not start: {answer}')
-                        if answer is None or (answer and not spec):
-                            start_actor()
-                            continue
-                        failed_starts = 0
-                        spec = work.next_for(actor)
-                        if spec:
-                            spec.workdir.mkdir(parents=True, exist_ok=True)
-                            workdir = Path(os.path.abspath(spec.workdir))
-                            task = spec.config, workdir, spec.drawn is None, spec.rungs
-                            calls[actor.run.remote(*task)] = actor, spec
-                            on_event(Event('started', spec))
-                        else:
-                            ray.kill(actor)
+                        if actor:
+                            actors.give(actor, work.next_for(actor), on_event)
             finally:
-                self._end(calls)
-        if not stop:
-            work.drop_refused()
-            for _, spec in calls.values():
-                if spec:  # the time is over
-                    on_event(Event('stopped', spec))
-            return
-        left = work.waiting + sum(bool(spec) for _, spec in calls.values())
-        raise Interrupted(f'stopped with {left:,} runs to go')
+                actors.end()
+        if stop:
+            left = work.waiting + len(actors.under_way)
+            raise Interrupted(f'stopped with {left:,} runs to go')
+        work.drop_refused()
+        for spec in actors.under_way:  # the time is over
+            on_event(Event('stopped', spec))
 
     def close(self) -> None:
         """Does nothing: the actors end with the last run of each call."""
@@ -209,14 +175,70 @@ class RayEngine:
             return Event('failed', spec, f'its node was lost {self._lost[spec]} times')
         return Event('busy', spec, 'its node was lost')
 
-    def _end(self, calls: dict) -> None:
-        """Ends all actors, those with a run after they have saved it."""
-        under_way = {call: actor for call, (actor, spec) in calls.items() if spec}
-        for actor in under_way.values():
+
+class Actors:
+    """The actors of one call of `RayEngine.run`, and what they do."""
+
+    def __init__(self, ray: Any, size: int, options: Mapping[str, Any], location: Location):
+        """`size`: how many there are at the most; `options`: what Ray reserves for each."""
+        self._ray, self._location = ray, location
+        self._holder = ray.remote(max_concurrency=2, **options)(Holder)
+        self._most_failed_starts = local.MOST_FAILED_STARTS * size
+        self._failed_starts = 0  # in a row
+        self._calls: dict[Any, tuple[Any, RunSpec | None]] = {}  # under way -> (actor, its run; None: it starts)
+
+    @property
+    def under_way(self) -> list[RunSpec]:
+        """The runs that are trained."""
+        return [spec for _, spec in self._calls.values() if spec]
+
+    def start(self, count: int = 1) -> None:
+        """Starts so many more."""
+        for _ in range(count):
+            actor = self._holder.remote(self._location)
+            self._calls[actor.ready.remote()] = actor, None
+
+    def answers(self) -> Iterator[tuple[Any, RunSpec | None, tuple[str, str] | None]]:
+        """Yields what has ended within some time: the actor (None: it is gone, and another one starts), its run (None: it
+        has started), and the answer of `Holder.run` (None: its node was lost).
+
+        Raises:
+          UserError: several in a row have not started.
+        """
+        for call in self._ray.wait(list(self._calls), timeout=local.POLL_SECONDS)[0]:
+            actor, spec = self._calls.pop(call)
+            try:
+                answer = self._ray.get(call)
+            except self._ray.exceptions.RayActorError as error:  # its node, or all that Ray has there
+                answer = None if spec else str(error)
+            if bool(answer) == bool(spec):  # who starts has nothing to say
+                self._failed_starts = 0
+                yield actor, spec, answer
+                continue
+            self._failed_starts += not spec
+            if self._failed_starts == self._most_failed_starts:
+                raise UserError(f'workers do not start: {answer}')
+            self.start()
+            yield None, spec, None
+
+    def give(self, actor: Any, spec: RunSpec | None, on_event: Callable[[Event], None]) -> None:
+        """Has an actor train a run; None: there is none left for it, and it ends."""
+        if not spec:
+            self._ray.kill(actor)
+            return
+        spec.workdir.mkdir(parents=True, exist_ok=True)
+        call = actor.run.remote(spec.config, Path(os.path.abspath(spec.workdir)), spec.drawn is None, spec.rungs)
+        self._calls[call] = actor, spec
+        on_event(Event('started', spec))
+
+    def end(self) -> None:
+        """Ends all, those with a run after they have saved it."""
+        saving = {call: actor for call, (actor, spec) in self._calls.items() if spec}
+        for actor in saving.values():
             actor.stop.remote()
-        if under_way:
-            self._ray.wait(list(under_way), num_returns=len(under_way), timeout=SAVE_SECONDS)
-        for actor, _ in calls.values():
+        if saving:
+            self._ray.wait(list(saving), num_returns=len(saving), timeout=SAVE_SECONDS)
+        for actor, _ in self._calls.values():
             self._ray.kill(actor)
 
 
