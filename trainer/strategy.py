@@ -233,7 +233,7 @@ def _multi_worker(cluster: Cluster, devices: list[str]) -> tf.distribute.Strateg
         implementation=implementation.NCCL if gpus else implementation.RING
     )
     # As the strategy does it, except for the time: it would wait for an hour if another worker died during start-up, in
-    # a call that lets no other thread of Python run.
+    # a call that lets no other thread of Python run. The barrier has worker 0 wait no longer than the others.
     context.context().configure_coordination_service(
         service_type='standalone',
         service_leader='/job:worker/replica:0/task:0',
@@ -242,6 +242,7 @@ def _multi_worker(cluster: Cluster, devices: list[str]) -> tf.distribute.Strateg
         ],
         cluster_register_timeout_in_ms=1000 * start_seconds(),
     )
+    context.context().coordination_service.cluster_register_with_barrier = True
     return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
 
 

@@ -124,17 +124,18 @@ def test_a_name_that_does_not_resolve_is_reported_and_ends_the_wait(monkeypatch,
     assert capsys.readouterr().err.startswith(f'waiting for worker 0 ({addresses[0]}): {whose} resolve')
 
 
-def test_a_chief_that_dies_while_tensorflow_starts_ends_the_wait(monkeypatch):
-    """TensorFlow would wait for an hour."""
+@pytest.mark.parametrize('index', [0, 1])
+def test_a_worker_that_dies_while_tensorflow_starts_ends_the_wait_of_the_other_one(monkeypatch, index):
+    """TensorFlow would wait for an hour, the chief as well as the others."""
     monkeypatch.setenv('SEEDWISE_START_SECONDS', '2')
     addresses = tuple(f'localhost:{portpicker.pick_unused_port()}' for _ in range(2))
     code = (
         'from configs import default\n'
         'from trainer import cluster, strategy\n'
-        f'found = cluster.Cluster({addresses}, 1, "test")\n'
+        f'found = cluster.Cluster({addresses}, {index}, "test")\n'
         'with strategy.lost_worker_explained(found):\n'
         '    strategy.start(default.get_config(), found)\n'
     )
     done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
-    assert f'LostWorker: worker 0 ({addresses[0]}) was lost' in done.stderr
+    assert f'LostWorker: worker {1 - index} ({addresses[1 - index]}) was lost' in done.stderr
