@@ -1,5 +1,6 @@
 """The report of a study from its folder: at its end, while it runs, and over several data sets."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,8 +66,11 @@ def report_while_running(plan: study.Plan, frame: pd.DataFrame, left: int, about
     stopping = rounds.stopping_while_running(plan, left)
     unfinished = 0 if plan.at_every_look and not plan.without_runs(frame) else left
     rest = _rest(plan, frame, about) | {'unfinished': unfinished, 'stopping': stopping}
+    began = time.monotonic()
     with locks.locked_file(plan.workdir / '.report.lock'):
         write_report(plan.config, frame, _trials(plan), plan.workdir / 'report', **rest)
+    if plan.budget:
+        plan.budget.reported(time.monotonic() - began)
 
 
 def report_over_datasets(

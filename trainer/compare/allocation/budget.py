@@ -15,6 +15,9 @@ REPORT_SECONDS = 8.0
 #: The part of a short budget that is kept for it at the most.
 REPORT_SHARE = 0.2
 
+#: How much longer the report at the end may take than one that was written while runs were trained.
+MORE_RUNS = 1.5
+
 #: What the command calls it.
 FLAG = '--budget'
 
@@ -123,6 +126,10 @@ class Budget:
         """Returns a budget of what is left now, divided by the number of those that share it."""
         left = max(0.0, self._whole_end - time.monotonic())
         return Budget(left / parts, report=self._report, called=self._called)
+
+    def reported(self, seconds: float) -> None:
+        """Takes in how long a report took that was written while runs were trained: as much is kept for that at the end."""
+        self._end = min(self._end, self._whole_end - min(MORE_RUNS * seconds, REPORT_SHARE * self.seconds))
 
     @property
     def end(self) -> float:

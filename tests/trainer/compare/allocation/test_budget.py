@@ -101,6 +101,19 @@ def test_rounds_within_a_time(tmp_path, monkeypatch, seconds, stages, ended, exp
     assert plan.ended == ended
 
 
+def test_a_report_that_took_long_while_runs_were_trained_gets_more_time_at_the_end(monkeypatch):
+    monkeypatch.setattr(time, 'monotonic', lambda: 1000.0)
+    left = budget.Budget(300)
+    assert left.left == 300 - budget.REPORT_SECONDS
+    left.reported(2.0)
+    assert left.left == 300 - budget.REPORT_SECONDS
+    left.reported(12.0)
+    assert left.left == 300 - 18
+    left.reported(3.0)
+    left.reported(1e6)  # of a short time most is kept for runs
+    assert left.left == 300 - 60
+
+
 def test_as_many_seeds_as_fit(tmp_path, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(time, 'monotonic', lambda: now[0])
