@@ -195,7 +195,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.checkpoint.keep = 2
 
     config.tensorboard = ml_collections.ConfigDict()
-    # Write TensorBoard events. None: a run does, and a study for all of its runs at once (trainer/compare/dashboard.py),
+    # Write TensorBoard events. None: a run does, and a study for all of its runs at once (trainer/compare/dashboard/),
     # its single runs do not.
     config.tensorboard.enabled = placeholder(bool)
     # Write the run's row of the HParams page, too.
