@@ -240,8 +240,12 @@ def read_paused(workdir: Path, until: float) -> dict | None:
     """
     if until == 1.0:
         return None
-    result = read_json(workdir / PAUSED, f'delete {workdir}, and the same command trains the trial again')
-    return result if result is not None and result['history'][-1]['rung'] >= until else None
+    remedy = f'delete {workdir}, and the same command trains the trial again'
+    result = read_json(workdir / PAUSED, remedy)
+    try:
+        return result if result is not None and result['history'][-1]['rung'] >= until else None
+    except (LookupError, TypeError) as error:
+        raise UserError(f'{workdir / PAUSED} is damaged: its history does not end with a rung; {remedy}') from error
 
 
 def check_workdir(workdir: Path, config, ignored: tuple[str, ...] = ()) -> None:
@@ -263,10 +267,15 @@ def check_workdir(workdir: Path, config, ignored: tuple[str, ...] = ()) -> None:
 
 def differences(workdir: Path, fields: Mapping[str, Any], ignored: tuple[str, ...] = ()) -> list[str] | None:
     """Returns in words how the config in `workdir` differs from `fields`, as JSON has them; None: there is none."""
-    other = read_json(workdir / 'config.json', f'delete {workdir} or choose another --workdir')
+    remedy = f'delete {workdir} or choose another --workdir'
+    other = read_json(workdir / 'config.json', remedy)
     if other is None:
         return None
-    return _differences(_with_arguments(other), _with_arguments(fields), ignored=(*NOT_HASHED, *ignored))
+    try:
+        old = _with_arguments(other)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f'{workdir / "config.json"} is not the config of a run ({error}): {remedy}') from error
+    return _differences(old, _with_arguments(fields), ignored=(*NOT_HASHED, *ignored))
 
 
 def best_evaluation(history: Sequence[dict[str, Any]], monitor: str = 'loss', goal: str = 'min') -> dict[str, Any]:
@@ -311,8 +320,8 @@ def _differences(
 
 def _without_folder(path: str, value: Any) -> Any:
     """Returns the value of a field; of one that names a user's file, what is left without its folder."""
-    if path == references.SEVERAL:
-        return [os.path.basename(text) for text in value]
+    if path == references.SEVERAL and isinstance(value, list):
+        return [os.path.basename(text) if isinstance(text, str) else text for text in value]
     if path not in (*references.FIELDS, 'model.options.weights') or not isinstance(value, str):
         return value
     folder = value.startswith((names.FOLDER, names.HUGGINGFACE))

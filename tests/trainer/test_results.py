@@ -1,8 +1,10 @@
 """A run's folder: promise 6, nothing is lost and a torn file is never read as a result."""
 
+import contextlib
 import json
 import multiprocessing
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from configs import default
 from seedwise import dotted
 from seedwise.errors import UserError
 from seedwise.storage import files
+from tests.faults.files import changed
 from tests.helpers import ROOT
 from trainer import optimizers, results
 from trainer.config.numbers import settle_numbers
@@ -195,6 +198,13 @@ def test_a_result_with_a_field_of_another_kind_is_one_line(tmp_path, changed, wo
         results.read_result(tmp_path, config())
 
 
+@pytest.mark.parametrize('changed', [{}, {'history': []}, {'history': None}, {'history': [{'rung': 'x'}]}])
+def test_a_pause_without_its_rung_is_one_line(tmp_path, changed):
+    files.write_json(tmp_path / results.PAUSED, changed)
+    with pytest.raises(UserError, match='is damaged: its history does not end with a rung; delete'):
+        results.read_paused(tmp_path, 0.5)
+
+
 @pytest.mark.parametrize('torn', [b'', b'\n', b'{"status": "compl', b'[]', b'null', b'\xff\xfe', b'"completed"'])
 def test_a_torn_result_is_none(tmp_path, torn):
     (tmp_path / 'result.json').write_bytes(torn)
@@ -210,6 +220,34 @@ def test_a_workdir_is_for_one_config(tmp_path):
     results.check_workdir(tmp_path, config(epochs=0), ignored=('epochs',))
     with pytest.raises(UserError, match=r'another config \(model.hidden was \[128\], is \[64\]; seed was 0, is 1\)'):
         results.check_workdir(tmp_path, config(seed=1, model__hidden=(64,)))
+
+
+@pytest.mark.parametrize(
+    ('field', 'value', 'words'),
+    [
+        ('metrics', [{'x': 1}, 'accuracy'], 'holds another config'),
+        ('metrics', None, 'holds another config'),
+        ('optimizer', 'Adam', 'holds another config'),
+        ('optimizer', {'options': 1.5}, 'is not the config of a run'),
+    ],
+)
+def test_a_config_with_a_field_of_another_kind_is_one_line(tmp_path, field, value, words):
+    results.begin(tmp_path, config())
+    fields = json.loads((tmp_path / 'config.json').read_text(encoding='utf-8'))
+    (tmp_path / 'config.json').write_text(json.dumps(fields | {field: value}), encoding='utf-8')
+    with pytest.raises(UserError, match=words) as error:
+        results.check_workdir(tmp_path, config())
+    assert '\n' not in str(error.value)
+
+
+def test_a_config_that_was_changed_anywhere_is_another_one_or_damaged(tmp_path):
+    results.begin(tmp_path, config())
+    file = tmp_path / 'config.json'
+    fields = json.loads(file.read_text(encoding='utf-8'))
+    for seed in range(400):
+        file.write_text(json.dumps(changed(fields, random.Random(seed))), encoding='utf-8')
+        with contextlib.suppress(UserError):  # or it differs in nothing that decides the result
+            results.check_workdir(tmp_path, config())
 
 
 def test_a_workdir_that_cannot_be_written(tmp_path):
