@@ -118,6 +118,7 @@ def growing(folder: Path, rng: random.Random) -> tuple[int, str]:
                 break
             size += step
             Disk(place).remount(f'size={size}k')
+        Disk(place).remount('size=200m')  # a report that is written again takes the room of two
         fault = small.continued_study(folder, place / 'work') if study else small.continued(place / 'run')
         return tries, f'{what}: {fault}' if fault else ''
     finally:
