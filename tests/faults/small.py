@@ -4,8 +4,10 @@ import functools
 import json
 import shutil
 import tempfile
+import threading
 from pathlib import Path
 
+from seedwise.storage import files
 from tests.faults import forked
 from tests.helpers import ROOT, hashes, study_text
 
@@ -40,7 +42,8 @@ def train(workdir: Path, seed: int = 0, wait: float = 120, **options) -> forked.
 
 def compare(folder: Path, workdir: Path | None = None, shard: str = '', flags: tuple = (), **options) -> forked.Ended:
     """Trains the small study, or a shard of it, in folder/work or in another folder."""
-    (folder / 'study.py').write_text(STUDY)
+    with files.replacing(folder / 'study.py', folder / f'.study.{threading.get_ident()}') as partial:
+        partial.write_text(STUDY)  # while other shards read it
     arguments = [f'--study={folder}/study.py', f'--workdir={workdir or folder / "work"}', '--workers=1']
     return forked.run(
         'trainer.compare', [*arguments, *flags, *([f'--shard={shard}'] if shard else [])], seconds=600, **options

@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import hashlib
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ import numpy as np
 from seedwise import config_files, dotted
 from seedwise.commands import KINDS, option_value
 from seedwise.errors import UserError, unknown, writing
+from seedwise.storage import files
 from trainer import metrics
 from trainer.compare.analysis import claim_text
 from trainer.config.numbers import known_fields, of_field
@@ -221,9 +223,13 @@ class Typed:
     def written(self) -> Iterator[None]:
         """Writes the study file; what was there before comes back if the study is refused before it was shown."""
         before = self.file.read_bytes() if self.file.is_file() else None
-        with writing(self.file):
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            self.file.write_text(self.text, encoding='utf-8')
+        content = self.text.encode()
+        if content != before:
+            with writing(self.file):
+                self.file.parent.mkdir(parents=True, exist_ok=True)
+                # Shards that are typed at once each write it, while others read it.
+                with files.replacing(self.file, self.file.with_name(f'.{self.file.name}.{os.getpid()}')) as partial:
+                    partial.write_bytes(content)
         try:
             yield
         except UserError:

@@ -160,3 +160,4 @@ def test_a_study_that_is_refused_is_neither_shown_nor_saved(tmp_path):
     saved.write_text('# mine\n', encoding='utf-8')
     driver.refuse(*words)
     assert saved.read_text(encoding='utf-8') == '# mine\n'
+    assert [path.name for path in tmp_path.iterdir()] == ['s.py']
