@@ -58,7 +58,8 @@ def axis(text: str) -> tuple[str, dict[str, Any]]:
     values_of = [_field_value(field, word, known) for word in words]
     for word, value in zip(words, values_of, strict=True):
         if value is not None and field in known and not isinstance(value, known[field]):
-            raise UserError(f"--vary is '{text}': {word} is not {KINDS[known[field]]}")
+            hint = ', and a range is FIELD=1e-3:1e-1:log5' if ':' in word else ''
+            raise UserError(f"--vary is '{text}': {word} is not {KINDS[known[field]]}{hint}")
     labels = (str(v) if isinstance(v, float) else word for v, word in zip(values_of, _labels(words), strict=True))
     found = dict(zip(labels, values_of, strict=True))
     if len(found) < 2:

@@ -125,7 +125,10 @@ def test_other_commands_stay_as_they_are():
         (['--vary=optimizer.name=Adam'], 'two values or more'),
         (['--vary=seed=1,2'], '--seeds=N'),
         (['--vary=epochs=1,many'], 'many is not a whole number'),
-        (['--vary=optimizer.learning_rate=1e-3:x:log5'], '1e-3:x:log5 is not a number'),
+        (
+            ['--vary=optimizer.learning_rate=1e-3:x:log5'],
+            '1e-3:x:log5 is not a number, and a range is FIELD=1e-3:1e-1:log5',
+        ),
         (['--vary=optimizer.learning_rate=-1:1:log3'], 'must be above 0'),
         (['--vary=optimizer.learning_rate=1e:1:log3'], '1e and 1 must be numbers'),
         (['--vary=optimizer.learning_rate=1:1e999:lin3'], 'finite ends'),

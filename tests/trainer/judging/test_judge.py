@@ -182,3 +182,11 @@ def test_a_study_of_another_version_is_one_line(tmp_path, changed):
     (tmp_path / 'runs.csv').write_bytes((source / 'runs.csv').read_bytes())
     with pytest.raises(UserError, match='is damaged'):
         judge.main(['judge', str(tmp_path)])
+
+
+@pytest.mark.parametrize(('variants', 'words'), [(2, 'the other'), (3, 'both others'), (4, 'all 3 others')])
+def test_the_sentence_says_how_many_are_behind(variants, words):
+    rng = np.random.default_rng(0)
+    rows = [(f'v{i}', seed, i + 0.01 * rng.normal()) for i in range(variants) for seed in range(5)]
+    found = seedwise.judge(pd.DataFrame(rows, columns=['variant', 'seed', 'accuracy']))
+    assert f'ahead of {words}.' in found['sentence']

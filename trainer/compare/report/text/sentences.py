@@ -121,7 +121,8 @@ def leader(found: Ranked, dataset: str, digits: int | None, first: bool) -> Mark
     undecided, same = found.ranking.of(UNDECIDED), found.ranking.of(SAME)
     behind = len(found.ranking.of(BEHIND))
     if behind == others:
-        return words + f', ahead of {"the other" if others == 1 else f"all {others} others"}.'
+        rivals = {1: 'the other', 2: 'both others'}.get(others, f'all {others} others')
+        return words + f', ahead of {rivals}.'
     if same:
         words += f'; {listed(same, 3)} {"is" if len(same) == 1 else "are"} practically the same'
         words += f' (within {found.ranking.margin:g})'
