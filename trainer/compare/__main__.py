@@ -164,13 +164,13 @@ def _compare(
     config: ml_collections.ConfigDict, argv: list[str], time_left: budget.Budget | None, typed: quick.Typed | None
 ) -> int:
     """Trains what is not finished and reports; returns the exit code."""
-    name = commands.config_file('study')
-    workdir = paths.folder(_WORKDIR.value, '--workdir') if _WORKDIR.value else grid.default_workdir(name, config)
+    named = commands.config_file('study')
+    workdir = paths.folder(_WORKDIR.value, '--workdir') if _WORKDIR.value else grid.default_workdir(named, config)
     parts = datasets.split(config)
     plans = {
         name: _plan(part, workdir / file_name(name) if name else workdir, time_left) for name, part in parts.items()
     }
-    file = config_files.find(Path(name.partition(':')[0]).expanduser(), 'study', EXAMPLE)
+    file = config_files.find(Path(named.partition(':')[0]).expanduser(), 'study', EXAMPLE)
     from trainer.compare.checks import check  # pandas and SciPy take a second, which a mistyped flag need not wait for
 
     for plan in plans.values():

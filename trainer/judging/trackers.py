@@ -2,7 +2,7 @@
 
 W&B      the table of runs as CSV (columns Name, State, ...); the frame of its documentation (columns summary, config and
          name, each cell a dict); a chart as CSV (columns Step, 'adam-0 - val/accuracy', ...)
-MLflow   `mlflow.search_runs().to_csv(...)` and `mlflow experiments csv` (columns run_id, status, params.*, metrics.*);
+MLflow   `mlflow.search_runs().to_csv(...)` and `mlflow experiments csv` (columns run_id, status, params.*, metrics.*)
 """
 
 import ast
