@@ -38,15 +38,6 @@ def categorical_crossentropy(labels, logits, smoothing: float):
     return tf.nn.softmax_cross_entropy_with_logits(_targets(labels, logits, smoothing), logits)
 
 
-def sparse_categorical_crossentropy(labels, logits, smoothing: float):
-    """-log p_label: categorical cross-entropy for integer labels, the same number without the one-hot row."""
-    import tensorflow as tf
-
-    if smoothing:
-        return categorical_crossentropy(labels, logits, smoothing)
-    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-
-
 def kl_divergence(labels, logits, smoothing: float):
     """sum_c y_c (log y_c - log p_c): cross-entropy less the entropy of y, which no weight changes."""
     import tensorflow as tf
@@ -76,6 +67,20 @@ def class_weights(weights: tuple, dataset) -> np.ndarray | None:
     return np.where(counts > 0, counts.sum() / (len(counts) * np.maximum(counts, 1)), 0.0)
 
 
+def computed_as(loss: Mapping[str, Any]) -> str:
+    """Returns the loss that computes this one, so that runs of equal losses can use the same compiled steps.
+
+    The labels are integers, so that the sparse cross-entropy is the cross-entropy. Without smoothing the entropy of a label
+    is 0, so that the KL divergence is the cross-entropy too.
+
+    Args:
+      loss: as `config.loss`.
+    """
+    name = loss['name']
+    equal = name == 'sparse_categorical_crossentropy' or (name == 'kl_divergence' and not loss['label_smoothing'])
+    return 'categorical_crossentropy' if equal else name
+
+
 def build(loss: Mapping[str, Any], classes: int = 2, dtype: str = 'float32') -> Callable:
     """Returns the loss of a run as a function of (labels, logits), shape [batch]; a user's own is tried out before.
 
@@ -88,7 +93,8 @@ def build(loss: Mapping[str, Any], classes: int = 2, dtype: str = 'float32') -> 
       UserError: a user's function raises, or does not return the loss of each example, of this example alone.
     """
     if not references.is_reference(loss['name']):
-        return lambda labels, logits: LOSSES[loss['name']](labels, logits, loss['label_smoothing'])
+        function = LOSSES[computed_as(loss)]
+        return lambda labels, logits: function(labels, logits, loss['label_smoothing'])
     reference = references.parse(loss['name'], 'loss.name')
     function, options = running.load(reference), dict(loss['options'])
     what = str(reference)
@@ -135,7 +141,7 @@ def _try(loss: Callable, what: str, classes: int, dtype: str) -> None:
 
 LOSSES: dict[str, Callable] = {
     'categorical_crossentropy': categorical_crossentropy,
-    'sparse_categorical_crossentropy': sparse_categorical_crossentropy,
+    'sparse_categorical_crossentropy': categorical_crossentropy,
     'kl_divergence': kl_divergence,
     'mean_squared_error': mean_squared_error,
 }

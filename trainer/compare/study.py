@@ -190,7 +190,8 @@ def part(specs: Sequence[RunSpec], index: int, count: int) -> list[RunSpec]:
     together = [*groups.values()]
     whole = len(together) // count * count
     mine = [spec for group in together[index:whole:count] for spec in group]
-    return mine + [spec for group in together[whole:] for spec in group][index::count]
+    rest = [spec for group in together[whole:] for spec in group]
+    return mine + rest[len(rest) * index // count : len(rest) * (index + 1) // count]
 
 
 def train(

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from multiprocessing import Pipe
 from multiprocessing.connection import wait
@@ -163,14 +163,13 @@ class Pool:
 
 def _give(worker: 'Worker', work: 'Work', on_event: Callable[[Event], None]) -> None:
     """Gives a worker its next run, if there is one; one that has compiled too much ends instead."""
-    new_program = not work.has_group(worker)
-    if new_program and worker.programs == MOST_PROGRAMS:
+    if not work.has_group(worker) and len(worker.compiled) >= MOST_PROGRAMS:
         worker.ending = True
         worker.send(None)  # another takes its place
         return
-    spec = worker.spec = work.next_for(worker)
-    worker.programs += new_program
+    spec = worker.spec = work.next_for(worker, worker.compiled)
     if spec:
+        worker.compiled.add(program_key(spec.config))
         on_event(Event('started', spec))
         worker.send((spec.config, spec.workdir, spec.drawn is None, spec.rungs))
 
@@ -178,8 +177,8 @@ def _give(worker: 'Worker', work: 'Work', on_event: Callable[[Event], None]) -> 
 class Work:
     """What is still to be run, in groups that can use the same compiled steps.
 
-    A worker goes on with its group. One without a group takes the next that nobody has, and if there is none, the
-    second half of the longest: to compile once more costs less than to stand idle.
+    A worker goes on with its group. One without a group takes the next that nobody has, preferably one that it has compiled
+    before, and if there is none, the second half of the longest: to compile once more costs less than to stand idle.
     """
 
     def __init__(self, specs: Sequence[RunSpec], may_start: MayStart = always):
@@ -187,38 +186,42 @@ class Work:
         groups: dict[str, collections.deque[RunSpec]] = {}
         for spec in specs:
             groups.setdefault(program_key(spec.config), collections.deque()).append(spec)
-        self._untouched = collections.deque(groups.values())
+        self._untouched = groups
         self._taken: dict[object, collections.deque[RunSpec]] = {}
 
     @property
     def waiting(self) -> int:
         """Number of runs that no worker has yet."""
-        return sum(map(len, [*self._untouched, *self._taken.values()]))
+        return sum(map(len, [*self._untouched.values(), *self._taken.values()]))
 
     def has_group(self, worker: object) -> bool:
         """Returns whether the worker goes on with what it has compiled."""
         return bool(self._taken.get(worker))
 
-    def next_for(self, worker: object) -> RunSpec | None:
-        """Returns the next run for a worker; None: there is none. Runs that may not be started now are dropped."""
-        while (spec := self._next_for(worker)) and not self._may_start(spec):
+    def next_for(self, worker: object, compiled: Collection[str] = ()) -> RunSpec | None:
+        """Returns the next run for a worker; None: there is none. Runs that may not be started now are dropped.
+
+        `compiled`: the `program_key` of each program that the worker has compiled.
+        """
+        while (spec := self._next_for(worker, compiled)) and not self._may_start(spec):
             pass
         return spec
 
     def drop_refused(self) -> None:
         """Drops the runs that may not be started now, up to the first one that may."""
-        for group in [*self._taken.values(), *self._untouched]:
+        for group in [*self._taken.values(), *self._untouched.values()]:
             while group and not self._may_start(group[0]):
                 group.popleft()
             if group:
                 break
-        self._untouched = collections.deque(filter(None, self._untouched))
+        self._untouched = {key: group for key, group in self._untouched.items() if group}
 
-    def _next_for(self, worker: object) -> RunSpec | None:
+    def _next_for(self, worker: object, compiled: Collection[str]) -> RunSpec | None:
         group = self._taken.get(worker)
         if not group:
             if self._untouched:
-                group = self._untouched.popleft()
+                first = next(iter(self._untouched))
+                group = self._untouched.pop(next((key for key in self._untouched if key in compiled), first))
             else:
                 longest = max(self._taken.values(), key=len, default=collections.deque())
                 group = collections.deque(longest.pop() for _ in range(math.ceil(len(longest) / 2)))
@@ -250,15 +253,16 @@ def start(fd: int, environment: Mapping[str, str], output: IO[bytes]) -> subproc
 class Worker:
     """A worker process.
 
-    `spec`: its run, if any; `ready`: it has started and asked for one; `ending`: it was told to end; `programs`: how many
-    it had to compile; `place`: its number in the plan.
+    `spec`: its run, if any; `ready`: it has started and asked for one; `ending`: it was told to end; `compiled`: the
+    `program_key` of each program that it had to compile; `place`: its number in the plan.
     """
 
     def __init__(self, location: Location, environment: Mapping[str, str] | None = None, place: int = 0):
         """`environment`: variables that it is given beside those of this process."""
         self.spec: RunSpec | None = None
         self.ready = self.ending = False
-        self.programs, self.place = 0, place
+        self.compiled: set[str] = set()
+        self.place = place
         self.connection, theirs = Pipe()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `end`)
         with theirs:

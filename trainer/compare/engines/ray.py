@@ -39,7 +39,6 @@ class Holder:
     def __init__(self, location: Location):
         self._location = location
         self._worker: local.Worker | None = None
-        self._program_key = ''
 
     def ready(self) -> str:
         """Starts the worker process, which takes seconds; returns '' or why it does not start."""
@@ -52,14 +51,13 @@ class Holder:
             why = 'the folder of a study must be the same one on all nodes'
             return 'failed', f'node {socket.gethostname()} has no {workdir}: {why}'
         key = program_key(config)
-        new_program, self._program_key = key != self._program_key, key
-        if self._worker and new_program and self._worker.programs == local.MOST_PROGRAMS:
+        if self._worker and key not in self._worker.compiled and len(self._worker.compiled) >= local.MOST_PROGRAMS:
             self._worker.send(None)  # it ends, and another takes its place
             self._output_at_end()
         if self._worker is None and (error := self.ready()):
             return 'failed', error
         assert self._worker is not None
-        self._worker.programs += new_program
+        self._worker.compiled.add(key)
         self._worker.send((config, workdir, test, rungs))
         return self._worker.answer() or ('failed', self._output_at_end())
 

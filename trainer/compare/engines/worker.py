@@ -1,7 +1,7 @@
 """A process that trains one run after the other for a pool: python -m trainer.compare.engines.worker FD
 
-It imports TensorFlow and reads the data once, and keeps the compiled steps of the last run for the next one where that
-differs in seed or learning rate alone. Over the connection at file descriptor FD it is sent first the dataset's
+It imports TensorFlow and reads the data once, and keeps compiled steps for later runs that can use them
+(`program_key`). Over the connection at file descriptor FD it is sent first the dataset's
 `Location`, then the arguments of `Trainer.run` for each run, and None at the end; it answers `READY` or `WITHOUT_GPUS`,
 then with a (kind, error) for each run, as in `engines.Event`. When the connection breaks, the pool has died: the run is
 saved, and the worker ends.
@@ -27,13 +27,16 @@ from seedwise.commands import STOPPED
 from seedwise.errors import CodeError, Interrupted, UserError, is_of_file_system
 from seedwise.process import exit_now
 from seedwise.references import running
-from trainer import results
+from trainer import losses, results
 
 if TYPE_CHECKING:
     from trainer.steps import Program
 
 #: From the pool's death to the worker's, at the latest: time to save a checkpoint.
 SAVE_SECONDS = 30.0
+
+#: Programs are kept while their weights and optimizer states together take no more, in bytes; the last one always is.
+KEPT_BYTES = 64 * 2**20
 
 #: A worker's first answer: TensorFlow can use GPUs, or cannot.
 READY, WITHOUT_GPUS = ('ready', ''), ('ready', 'without GPUs')
@@ -67,7 +70,9 @@ def main(fd: int) -> int:
             # Of a user's mistake, no line of ours.
             theirs = f'{getattr(error, "frames", "")}{error}' if isinstance(error, UserError) else ''
             kind = 'wrong' if isinstance(error, CodeError) else 'failed'
-            answer, trainer = (kind, theirs or traceback.format_exc()), _without_program(trainer)
+            answer = kind, theirs or traceback.format_exc()
+            if trainer:
+                trainer.programs.clear()
         connection.send(answer)
     return 0
 
@@ -87,7 +92,11 @@ def _receive(connection: Connection, tasks: queue.SimpleQueue) -> None:
 
 
 class Trainer:
-    """What runs of one process have in common: devices, data, and the last run's compiled steps."""
+    """What runs of one process have in common: devices, data and compiled steps.
+
+    Attributes:
+      programs: what is compiled, by `program_key`; the last used is the last.
+    """
 
     def __init__(self, config, location: sources.Location):
         from trainer import strategy
@@ -96,8 +105,7 @@ class Trainer:
             self._strategy = strategy.start(config, None)
         self._location = location
         self._dataset = sources.load(location, memory_limit_mb=config.data.memory_limit_mb)
-        self.program: Program | None = None
-        self._program_key = ''
+        self.programs: dict[str, Program] = {}
 
     def run(self, config, workdir: Path, test: bool, rungs: Sequence[float] = ()) -> None:
         """Trains a run; nothing if it is finished, or has paused. Raises `InUse` where another process has it.
@@ -123,28 +131,34 @@ class Trainer:
             dataset = sources.hold_out(self._dataset, seed=config.seed, validation=config.data.validation)
             usage.forget_peak()  # that of an earlier run
             key = program_key(config)
-            if key != self._program_key:
-                self.program = None  # let go of before the next one is made
+            program = self.programs.pop(key, None)
+            self._make_room()
             explained = running.explained(config), prepared.errors_explained(self._location)
             with explained[0], explained[1], strategy.determinism_explained():
-                run = Run(config, self._strategy, dataset, workdir, program=self.program, rungs=rungs)
-                self.program, self._program_key = run.program, key
+                run = Run(config, self._strategy, dataset, workdir, program=program, rungs=rungs)
+                self.programs[key] = run.program
                 run.complete(started, show=False, test=test)
+
+    def _make_room(self) -> None:
+        """Lets go of the programs that were used longest ago, before another one is made."""
+        sizes = {key: sum(map(_bytes, program.variables)) for key, program in self.programs.items()}
+        while sum(sizes.values()) > KEPT_BYTES:
+            oldest = next(iter(sizes))
+            del sizes[oldest], self.programs[oldest]
 
 
 def program_key(config) -> str:
     """Returns what two configs have in common that can use the same compiled steps."""
     fields = json.loads(results.to_json(config))
     del fields['seed']
+    fields['loss']['name'] = losses.computed_as(config.loss)
     if config.schedule.name == 'constant' and not (config.schedule.warmup_steps or config.schedule.warmup_epochs):
         del fields['optimizer']['learning_rate']
     return json.dumps(fields, sort_keys=True)
 
 
-def _without_program(trainer: Trainer | None) -> Trainer | None:
-    if trainer:
-        trainer.program = None
-    return trainer
+def _bytes(variable) -> int:
+    return variable.shape.num_elements() * variable.dtype.size
 
 
 if __name__ == '__main__':
