@@ -76,12 +76,13 @@ def sentences(how: Stopping, asked: Sequence[Question], runs: pd.DataFrame, seed
         elif how.rule == ANYTIME and how.ended != 'stopped':
             found.append(f'Somebody looked before, while seeds were added until decided. {at_every_look}')
         if how.ended in ('time', 'failed', 'stopped'):
-            done = f'{runs["seed"].nunique()} of {count(how.planned, "seed")}'
+            judged = runs['seed'].nunique()
+            done = f'{judged} of {count(how.planned, "seed")} {"is" if judged == 1 else "are"}'
             set_by = {
                 'time': 'The clock set their number, not the results.',
                 'failed': 'Seeds from the first one with a failed run on are left out.',
             }.get(how.ended, at_every_look)
-            found.append(f'{_ended_words(how)}: {done} are judged. {set_by}')
+            found.append(f'{_ended_words(how)}: {done} judged. {set_by}')
     if how.until_decided or how.ended:
         found += [_unanswered(question, runs) for question in open_[:MOST_LISTED]]
         if len(open_) > MOST_LISTED:
