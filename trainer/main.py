@@ -22,7 +22,7 @@ from trainer.machine import hardware
 from trainer.output.progress import warn
 from trainer.output.report import print_summary
 
-#: Exit code of a run whose loss was not finite.
+#: Exit code of a run whose loss, or a weight, was not finite.
 DIVERGED = 3
 
 #: Fields that may differ from those of a finished run where its model is only evaluated again.

@@ -215,7 +215,8 @@ class Run:
                 summaries.profile(self.step, self.config.tensorboard.profile_steps)
             compiled = True
             progress.step(self.step)
-            if not math.isfinite(trained.totals.loss):
+            # ReLU may make 0 of NaN, so that the loss of weights that are NaN is finite.
+            if not math.isfinite(trained.totals.loss) or math.isnan(trained.last.weight_norm):
                 self._diverge(first + 1)
                 return
             if self.step in self.blocks.evaluations:
@@ -308,7 +309,7 @@ class Run:
         return results.best_evaluation(self.history, self.config.monitor, self.goals[self.config.monitor])
 
     def _diverge(self, first: int) -> None:
-        """Ends the run: a loss was not finite for the first time between step `first` and the current one."""
+        """Ends the run: first between step `first` and the current one, a loss was not finite, or a weight was NaN."""
         self.status, self.diverged_steps = 'diverged', (first, self.step)
 
     def _test(self, summaries: Summaries) -> dict:

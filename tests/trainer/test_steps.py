@@ -37,6 +37,15 @@ def test_a_loss_that_is_not_finite_at_an_evaluation_ends_the_run_as_diverged(tmp
     assert 'DIVERGED' in result['stdout']
 
 
+def test_weights_that_are_nan_end_the_run_where_the_loss_is_finite(tmp_path):
+    """Keras's Adafactor divides 0 by 0 for units that never fire, and ReLU makes 0 of what is NaN before the loss."""
+    arguments = ('--config=configs/cnn_adam.py', '--config.data.name=digits', '--config.data.validation=0')
+    arguments += ('--config.optimizer.name=Adafactor', '--config.optimizer.learning_rate=0.001', '--config.epochs=2')
+    result = run(tmp_path / 'run', *arguments, code=3)
+    assert result['status'] == 'diverged'
+    assert 'DIVERGED' in result['stdout']
+
+
 SLOW = [pytest.param(*case, marks=pytest.mark.slow) for case in (('mlp', 'float64'), ('cnn', 'mixed_bfloat16'))]
 
 

@@ -35,7 +35,7 @@ def print_summary(result: dict, workdir: Path) -> None:
     console.print(table)
     if result['status'] == 'diverged':
         first, final = result['diverged_steps']
-        console.print(f'DIVERGED: the loss was not finite between steps {first:,} and {final:,}.')
+        console.print(f'DIVERGED: the loss, or a weight, was not finite between steps {first:,} and {final:,}.')
     replicas = f'{where["replicas"]} replica{"s" * (where["replicas"] > 1)}'
     workers = f' on {where["workers"]} workers' if where['workers'] > 1 else ''
     name = printable(data['name'])
