@@ -1,10 +1,9 @@
 """A process that trains one run after the other for a pool: python -m trainer.compare.engines.worker FD
 
 It imports TensorFlow and reads the data once, and keeps compiled steps for later runs that can use them
-(`program_key`). Over the connection at file descriptor FD it is sent first the dataset's
-`Location`, then the arguments of `Trainer.run` for each run, and None at the end; it answers `READY` or `WITHOUT_GPUS`,
-then with a (kind, error) for each run, as in `engines.Event`. When the connection breaks, the pool has died: the run is
-saved, and the worker ends.
+(`program_key`). Over the connection at file descriptor FD it is sent first the dataset's `Location`, then the arguments
+of `Trainer.run` for each run, and None at the end; it answers `READY` or `WITHOUT_GPUS`, then with a (kind, error) for
+each run, as in `engines.Event`. When the connection breaks, the pool has died: the run is saved, and the worker ends.
 """
 
 import json
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 #: From the pool's death to the worker's, at the latest: time to save a checkpoint.
 SAVE_SECONDS = 30.0
 
-#: Programs are kept while their weights and optimizer states together take no more, in bytes; the last one always is.
+#: Most bytes of weights and optimizer states that programs which are kept, but not in use, take together.
 KEPT_BYTES = 64 * 2**20
 
 #: A worker's first answer: TensorFlow can use GPUs, or cannot.
@@ -140,7 +139,7 @@ class Trainer:
                 run.complete(started, show=False, test=test)
 
     def _make_room(self) -> None:
-        """Lets go of the programs that were used longest ago, before another one is made."""
+        """Lets go of the programs that were used longest ago, until the others take no more than `KEPT_BYTES`."""
         sizes = {key: sum(map(_bytes, program.variables)) for key, program in self.programs.items()}
         while sum(sizes.values()) > KEPT_BYTES:
             oldest = next(iter(sizes))
