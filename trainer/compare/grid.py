@@ -146,7 +146,21 @@ def prepare(study: ml_collections.ConfigDict, given: Iterable[str] = ()) -> None
     # Single-threaded runs, one for each core, are the fastest way through many.
     study.base.threads = study.base.threads or 1
     seeds_of(study)
+    _check_effect(study, set_on_base)
     _state_metrics(study)
+
+
+def _check_effect(study: ml_collections.ConfigDict, set_on_base: Sequence[str]) -> None:
+    """Raises `UserError` where the command line sets a field of `base` that every variant sets to its own value."""
+    if not set_on_base:
+        return
+    own = [
+        {path for nested in overrides for path, _ in dotted.flatten(nested)} for *_, overrides in _combinations(study)
+    ]
+    for path in set_on_base:
+        pair = next((pair for pair in PAIRS + OPTIONAL_PAIRS if path in pair), (path,))
+        if own and all(paths.intersection(pair) for paths in own):
+            raise UserError(f'--study.base.{path} has no effect: every variant has a value of its own')
 
 
 def metrics_of(study: ml_collections.ConfigDict) -> dict[str, str]:

@@ -90,7 +90,7 @@ def spec(variant: str, seconds: float | None = None) -> SimpleNamespace:
     config = default.get_config().copy_and_resolve_references()
     with config.unlocked():
         config.seed, config.variant, config.schedule.name, config.threads = 0, variant, 'cosine', 1
-    return SimpleNamespace(variant=SimpleNamespace(name=variant), result=lambda: result, config=config)
+    return SimpleNamespace(variant=SimpleNamespace(name=variant), seed=0, result=lambda: result, config=config)
 
 
 def result_of(spec: grid.RunSpec) -> dict:

@@ -198,6 +198,10 @@ def test_what_is_wrong_with_a_study_is_said_in_one_line(fields, words):
             'no finished run',
         ),
         (['--study=configs/studies/raj_optimizers_losses.py', '--study.base.data.name=mnisd'], 'mnisd'),
+        (
+            ['--study=configs/studies/raj_optimizers_losses.py', '--study.base.loss.name=mean_squared_error'],
+            r'--study\.base\.loss\.name has no effect: every variant has a value of its own',
+        ),
     ],
 )
 def test_a_wrong_command_ends_with_one_line(arguments, words):

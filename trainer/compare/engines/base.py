@@ -48,8 +48,9 @@ class Engine(Protocol):
     def run(self, specs: Sequence[RunSpec], on_event: Callable[[Event], None], limits: Limits = NO_LIMITS) -> None:
         """Tries each run once; returns when each has ended: finished, failed, wrong, stopped or busy (`Event`).
 
-        A run that may not be started when its turn comes is left out: nothing is reported of it. Runs that follow each other
-        and differ in seed or learning rate alone should go to the same process. It may be called again, for more runs.
+        A run that may not be started when its turn comes is left out: nothing is reported of it. Lower seeds should come
+        first, and runs that differ in seed or learning rate alone should go to the same process. It may be called again, for
+        more runs.
 
         Raises:
           Interrupted: SIGTERM or SIGINT came; the runs under way have saved.

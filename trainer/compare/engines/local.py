@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from multiprocessing import Pipe
 from multiprocessing.connection import wait
+from types import MappingProxyType
 from typing import IO
 
 from data_pipeline.sources import Location
@@ -62,7 +63,7 @@ class Pool:
         """As `engines.Engine` says."""
         if not specs:
             return
-        work = Work(specs, limits.may_start)
+        work = Work(specs, limits.may_start, {worker: worker.compiled for worker in self._workers})
         stop: list[int] = []
         with stop_requests(stop.append):
             try:
@@ -167,7 +168,7 @@ def _give(worker: 'Worker', work: 'Work', on_event: Callable[[Event], None]) -> 
         worker.ending = True
         worker.send(None)  # another takes its place
         return
-    spec = worker.spec = work.next_for(worker, worker.compiled)
+    spec = worker.spec = work.next_for(worker)
     if spec:
         worker.compiled.add(program_key(spec.config))
         on_event(Event('started', spec))
@@ -175,19 +176,27 @@ def _give(worker: 'Worker', work: 'Work', on_event: Callable[[Event], None]) -> 
 
 
 class Work:
-    """What is still to be run, in groups that can use the same compiled steps.
+    """What is still to be run, seed by seed, so that a study that is stopped has about as many seeds of every variant.
 
-    A worker goes on with its group. One without a group takes the next that nobody has, preferably one that it has compiled
-    before, and if there is none, the second half of the longest: to compile once more costs less than to stand idle.
+    The runs of a seed that can use the same compiled steps are a group. A worker goes on with its group, and then takes the
+    first one whose steps it has compiled, or nobody has. If there is none, to compile once more costs less than to stand
+    idle: it takes the first group that is left, and in the end the second half of the longest that another works on.
     """
 
-    def __init__(self, specs: Sequence[RunSpec], may_start: MayStart = always):
+    def __init__(
+        self,
+        specs: Sequence[RunSpec],
+        may_start: MayStart = always,
+        compiled: Mapping[object, Collection[str]] = MappingProxyType({}),
+    ):
+        """`compiled`: the `program_key` of each program that a worker has compiled before."""
         self._may_start = may_start
-        groups: dict[str, collections.deque[RunSpec]] = {}
-        for spec in specs:
-            groups.setdefault(program_key(spec.config), collections.deque()).append(spec)
+        groups: dict[tuple[int, str], collections.deque[RunSpec]] = {}
+        for spec in sorted(specs, key=lambda spec: spec.seed):
+            groups.setdefault((spec.seed, program_key(spec.config)), collections.deque()).append(spec)
         self._untouched = groups
         self._taken: dict[object, collections.deque[RunSpec]] = {}
+        self._compiled = collections.defaultdict(set, {worker: {*keys} for worker, keys in compiled.items()})
 
     @property
     def waiting(self) -> int:
@@ -198,12 +207,9 @@ class Work:
         """Returns whether the worker goes on with what it has compiled."""
         return bool(self._taken.get(worker))
 
-    def next_for(self, worker: object, compiled: Collection[str] = ()) -> RunSpec | None:
-        """Returns the next run for a worker; None: there is none. Runs that may not be started now are dropped.
-
-        `compiled`: the `program_key` of each program that the worker has compiled.
-        """
-        while (spec := self._next_for(worker, compiled)) and not self._may_start(spec):
+    def next_for(self, worker: object) -> RunSpec | None:
+        """Returns the next run for a worker; None: there is none. Runs that may not be started now are dropped."""
+        while (spec := self._next_for(worker)) and not self._may_start(spec):
             pass
         return spec
 
@@ -216,18 +222,25 @@ class Work:
                 break
         self._untouched = {key: group for key, group in self._untouched.items() if group}
 
-    def _next_for(self, worker: object, compiled: Collection[str]) -> RunSpec | None:
+    def _next_for(self, worker: object) -> RunSpec | None:
         group = self._taken.get(worker)
         if not group:
             if self._untouched:
-                first = next(iter(self._untouched))
-                group = self._untouched.pop(next((key for key in self._untouched if key in compiled), first))
+                group = self._untouched.pop(self._first_for(worker))
             else:
                 longest = max(self._taken.values(), key=len, default=collections.deque())
                 group = collections.deque(longest.pop() for _ in range(math.ceil(len(longest) / 2)))
                 group.reverse()
             self._taken[worker] = group
+            if group:
+                self._compiled[worker].add(program_key(group[0].config))
         return group.popleft() if group else None
+
+    def _first_for(self, worker: object) -> tuple[int, str]:
+        """Returns which untouched group a worker takes."""
+        mine = self._compiled[worker]
+        others = {key for keys in self._compiled.values() for key in keys} - mine
+        return next((group for group in self._untouched if group[1] not in others), next(iter(self._untouched)))
 
 
 def start(fd: int, environment: Mapping[str, str], output: IO[bytes]) -> subprocess.Popen:

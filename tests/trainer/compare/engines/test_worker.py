@@ -1,5 +1,7 @@
 """Worker processes use what they have compiled again, and change no run by it."""
 
+import collections
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -51,15 +53,38 @@ def test_a_worker_keeps_what_it_has_compiled_within_limits(tmp_path):
     assert hashes(tmp_path / 'kept') == hashes(tmp_path / 'again')
 
 
-def test_a_worker_is_given_first_what_it_has_compiled(tmp_path):
+def raj(seeds: int, workdir: Path) -> list[grid.RunSpec]:
+    """Seven optimizers with three losses: seven programs."""
     config = raj_optimizers_losses.get_config()
     grid.prepare(config)
-    specs = grid.runs_of(grid.variants_of(config), [0], tmp_path)
-    work, last = local.Work(specs), worker.program_key(specs[-1].config)
-    given = [work.next_for('a', {last}) for _ in range(3)]
+    return grid.runs_of(grid.variants_of(config), range(seeds), workdir)
+
+
+def test_workers_go_seed_by_seed_and_each_program_stays_with_one(tmp_path):
+    specs = raj(seeds=10, workdir=tmp_path)
+    work, given = local.Work(specs), collections.defaultdict(list)
+    order = []
+    for worker_name in itertools.cycle('ab'):  # runs take equally long
+        spec = work.next_for(worker_name)
+        if spec is None:
+            break
+        order.append(spec.seed)
+        given[worker_name].append(worker.program_key(spec.config))
+    assert len(order) == len(specs)
+    assert 7 <= sum(len({*keys}) for keys in given.values()) <= 7 + 3  # a few twice: neither stands idle in the end
+    for done in range(1, len(specs)):
+        assert max(order[:done]) - min(order[done:]) <= 3
+
+
+def test_a_worker_is_given_first_what_it_has_compiled(tmp_path):
+    specs = raj(seeds=1, workdir=tmp_path)
+    last = worker.program_key(specs[-1].config)
+    work = local.Work(specs, compiled={'a': {worker.program_key(spec.config) for spec in specs} - {last}, 'b': {last}})
+    given = [work.next_for('b') for _ in range(3)]
     assert {spec.config.optimizer.name for spec in given} == {specs[-1].config.optimizer.name}
     assert len({spec.config.loss.name for spec in given}) == 3  # they are one program
-    assert work.next_for('b', {last}) is specs[0]
+    assert work.next_for('a') is specs[0]
+    assert work.next_for('b') is not None  # compiles once more
 
 
 def test_losses_that_differ_are_programs_of_their_own():
