@@ -10,6 +10,7 @@ undecided. Imports no TensorFlow.
 import argparse
 import json
 import math
+import numbers
 import os
 import shlex
 import sys
@@ -81,14 +82,21 @@ def main(argv: list[str]) -> int:
         from trainer.judging.read import read
 
         goals = dict(_pair(text, '--goal') for text in flags.goal)
-        found = read(paths, variant=flags.variant, seed=flags.seed, metrics=flags.metric, goals=goals, step=flags.step)
+        found = read(
+            paths,
+            variant=flags.variant,
+            seed=flags.seed,
+            metrics=[*dict.fromkeys(flags.metric)],
+            goals=goals,
+            step=flags.step,
+        )
         margins = _margins(flags.margin, list(found.goals))
         _check_margins(found, margins, '--margin')
         claims = [parse_claim(text, i, found) for i, text in enumerate(flags.claim)]
         command = shlex.join(['python', '-m', 'trainer.judge', *argv[1:]])
         page, guess = _page(found, margins, claims, paths, flags.report, command), list(found.guess)
     if flags.json:
-        print(json.dumps(as_data(page, guess), indent=2))
+        print(json.dumps(as_data(page, guess), indent=2, allow_nan=False))
     else:
         from trainer.compare.report import screen
 
@@ -131,22 +139,22 @@ def judge(
       as it is; `claims`; `sentence`, the answer in words.
 
     Raises:
-      UserError: a column is missing, a run is there twice, or a direction is not known.
+      UserError: a column is missing or holds something else, a run is there twice, or a direction is not known.
     """
+    from trainer.judging.frames import checked
     from trainer.judging.results import direction, finish, in_order, is_cost
 
     if 'variant' not in runs:
         raise unknown('column', 'variant', list(map(str, runs.columns)))
-    numbers = [str(c) for c in runs.select_dtypes('number').columns if c != 'seed']
-    chosen = list(metrics) if metrics else in_order(c for c in numbers if direction(c))
-    if not chosen or (not metrics and all(map(is_cost, chosen)) and len(chosen) < len(numbers)):
-        result = next((c for c in numbers if c not in chosen), 'accuracy')
+    columns = [str(c) for c in runs.select_dtypes('number').columns if c != 'seed']
+    chosen = list(metrics) if metrics else in_order(c for c in columns if direction(c))
+    if not chosen or (not metrics and all(map(is_cost, chosen)) and len(chosen) < len(columns)):
+        result = next((c for c in columns if c not in chosen), 'accuracy')
         raise UserError(f"no column of results has a known direction: give metrics={{'{result}': 'max'}}")
     for metric in chosen:
         if metric not in runs:
-            raise unknown('metric', metric, numbers)
-    kept = ['variant', *(['seed'] if 'seed' in runs else []), *(['status'] if 'status' in runs else []), *chosen]
-    found = finish(runs[kept].copy(), chosen, metrics or {}, 'frame', ())
+            raise unknown('metric', metric, columns)
+    found = finish(checked(runs, chosen), chosen, metrics or {}, 'frame', ())
     _check_margins(found, margins or {}, 'margins')
     typed = [parse_claim(text, i, found) for i, text in enumerate(claims)]
     given = {'metrics': metrics, 'margins': margins, 'claims': claims}
@@ -189,8 +197,10 @@ def _check_margins(found: 'Results', margins: dict[str, float], where: str) -> N
     for metric, margin in margins.items():
         if metric not in found.goals:
             raise unknown(f'metric in {where}', metric, found.goals)
-        if not 0 < margin < math.inf:
-            raise UserError(f'{where} of {metric} is {margin}: it must be a number above 0, in the unit of the metric')
+        if not isinstance(margin, numbers.Real) or not 0 < margin < math.inf:
+            raise UserError(
+                f'{where} of {metric} is {margin!r}: it must be a number above 0, in the unit of the metric'
+            )
         _check_reachable(f'{where} is {margin:g}', found, metric, margin)
 
 
@@ -207,16 +217,13 @@ def _check_reachable(where: str, found: 'Results', metric: str, margin: float) -
 
 def as_data(page: 'Page', guess: list[str]) -> dict[str, Any]:
     """Returns the answer for programs."""
-    from trainer.compare.report.layout import name_of
-
     best, others = page.answer()
-    raw = {name_of('variant', name): name for name in page.runs['variant']} if page.layout.axes == ('variant',) else {}
     rankings = []
     for ranked in page.rankings:
         rankings += [
             {
                 **({'workload': ranked.workload} if ranked.workload else {}),
-                'variant': raw.get(place.name, place.name),
+                'variant': place.name,
                 'mean': place.estimate.mean if place.estimate else None,
                 'low': place.estimate.low if place.estimate else None,
                 'high': place.estimate.high if place.estimate else None,

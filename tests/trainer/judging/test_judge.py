@@ -190,3 +190,60 @@ def test_the_sentence_says_how_many_are_behind(variants, words):
     rows = [(f'v{i}', seed, i + 0.01 * rng.normal()) for i in range(variants) for seed in range(5)]
     found = seedwise.judge(pd.DataFrame(rows, columns=['variant', 'seed', 'accuracy']))
     assert f'ahead of {words}.' in found['sentence']
+
+
+FRAME = pd.DataFrame(
+    {
+        'variant': ['A'] * 4 + ['B'] * 4,
+        'seed': [0, 1, 2, 3] * 2,
+        'accuracy': [0.91, 0.92, 0.93, 0.92, 0.8, 0.81, 0.82, 0.81],
+    }
+)
+
+
+def test_the_sentence_leads_with_the_winner_where_a_better_mean_is_behind():
+    """A has the better mean, over the two of its ten seeds that did not diverge."""
+    rows = [('A', seed, 0.99 + 0.001 * seed if seed < 2 else np.nan) for seed in range(10)]
+    rows += [('B', seed, 0.98 + 0.001 * seed) for seed in range(10)]
+    found = seedwise.judge(pd.DataFrame(rows, columns=['variant', 'seed', 'accuracy']))
+    assert [(row['variant'], row['standing']) for row in found['ranking']] == [('A', 'behind'), ('B', 'best')]
+    assert '(8 more diverged), but is behind the other. B comes first, with ' in found['sentence']
+    assert found['sentence'].endswith('over 10 seeds, ahead of the other.')
+    (pair,) = found['comparisons']
+    assert (pair['a'], pair['b'], pair['outcome']) == ('B', 'A', 'better')
+
+
+def test_one_seed_of_the_best_mean_is_not_the_best_for_that():
+    found = seedwise.judge(pd.concat([FRAME, pd.DataFrame({'variant': ['C'], 'seed': [0], 'accuracy': [0.99]})]))
+    assert 'C has the best mean accuracy' in found['sentence']
+    assert found['sentence'].endswith('over 1 seed; one seed cannot say whether it is the best.')
+
+
+def test_names_stay_as_they_are():
+    frame = FRAME.assign(variant=FRAME['variant'].map({'A': 'adam_w', 'B': 'adam w'}))
+    found = seedwise.judge(frame)
+    assert [row['variant'] for row in found['ranking']] == ['adam_w', 'adam w']
+    assert [(pair['a'], pair['b']) for pair in found['comparisons']] == [('adam_w', 'adam w')]
+    alone = seedwise.judge(frame[frame['variant'] == 'adam_w'])
+    assert alone['sentence'] == 'adam_w has a mean accuracy on results of 0.920 [0.907, 0.933] over 4 seeds.'
+
+
+@pytest.mark.parametrize(
+    ('frame', 'options', 'words'),
+    [
+        (FRAME.assign(accuracy='97%'), {'metrics': {'accuracy': 'max'}}, "row 0 of the frame has '97%' in 'accuracy'"),
+        (FRAME.assign(variant=None), {}, "row 0 of the frame has no value in 'variant'"),
+        (FRAME.assign(seed=[0, 1, 2, None] * 2), {}, "row 3 of the frame has no value in 'seed'"),
+        (FRAME.assign(seed=[0, 1, 2, '3'] * 2), {}, r'values of several types \(int, str\)'),
+        (pd.concat([FRAME, FRAME[['accuracy']]], axis=1), {}, "two columns 'accuracy'"),
+        (FRAME, {'margins': {'accuracy': '0.01'}}, "margins of accuracy is '0.01'"),
+    ],
+)
+def test_a_frame_that_cannot_be_judged_is_refused(frame, options, words):
+    with pytest.raises(UserError, match=words):
+        seedwise.judge(frame, **options)
+
+
+def test_a_metric_that_is_named_twice_is_one(tmp_path):
+    FRAME.to_csv(file := tmp_path / 'results.csv', index=False)
+    assert judge.main(['judge', str(file), '--metric=accuracy', '--metric=accuracy']) == 0

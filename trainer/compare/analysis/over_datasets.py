@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from trainer.compare.analysis.ranking import BEHIND, BEST, LEADS, UNDECIDED, corrected_for
-from trainer.compare.analysis.statistics import ALPHA, Estimate, estimate
+from trainer.compare.analysis.statistics import ALPHA, Estimate, differences, estimate
 from trainer.compare.analysis.tuning.profiles import profile_score, ratios
 
 #: How much larger than the smallest error or loss on a data set is still near to it.
@@ -148,15 +148,14 @@ def _profiles(means: pd.DataFrame, error: bool) -> tuple[dict[str, float], dict[
 def _difference(own: np.ndarray, first: np.ndarray) -> Estimate | None:
     if len(own) < 2 or not (np.isfinite(own) & np.isfinite(first)).all():
         return None
-    return estimate(own - first)
+    return estimate(differences(own, first))
 
 
 def beats(a: np.ndarray, b: np.ndarray) -> float:
     """Returns the one-sided p-value of a being better than b, over data sets."""
     from scipy import stats
 
-    with np.errstate(invalid='ignore'):
-        difference = a - b
+    difference = differences(a, b)
     difference[np.isnan(difference)] = 0.0  # both diverged
     if not difference.any():
         return 1.0

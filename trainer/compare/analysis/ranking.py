@@ -18,7 +18,7 @@ import pandas as pd
 
 from trainer.compare.analysis.comparisons import above
 from trainer.compare.analysis.rules import ANYTIME, FIXED
-from trainer.compare.analysis.statistics import ALPHA, UNBOUNDED, Estimate, estimate
+from trainer.compare.analysis.statistics import ALPHA, UNBOUNDED, Estimate, differences, estimate
 
 #: How a variant stands. `leads`: the best mean, while others are undecided. `same`: shown to be within the margin of the
 #: best, whichever that is.
@@ -113,6 +113,7 @@ def _standings(x: np.ndarray, order: list[int], margin: float, alpha: float, pai
             p_beats, p_close = _against(x, j, margin, rule)
         else:
             p_beats, p_close = _against_unpaired(x, j, margin)
+        p_close = np.where(np.isnan(p_close), 1.0, p_close)  # of a rival that cannot be tested, nothing is shown
         p_beats[j] = p_close[j] = np.nan
         tested |= ~np.isnan(p_beats)
         beaten = np.fmin(beaten, p_beats)
@@ -135,12 +136,11 @@ def _against(x: np.ndarray, j: int, margin: float, rule: str) -> tuple[np.ndarra
     both = np.isfinite(x) & np.isfinite(rival)
     n = both.sum(0)
     with np.errstate(invalid='ignore', divide='ignore'):
-        difference = np.where(both, rival - x, 0.0)
+        difference = np.where(both, differences(rival, x), 0.0)
         mean = np.where(n > 0, difference.sum(0) / n, np.nan)
         spread = np.where(both, difference - mean, 0.0)
-        largest = np.abs(difference).max(0)
         sd = np.sqrt((spread**2).sum(0) / (n - 1))
-        sd = np.where(sd <= 1e-12 * largest, 0.0, sd)
+        sd = np.where(sd <= 1e-12 * np.abs(difference).max(0), 0.0, sd)
         se = np.where(n > 1, sd / np.sqrt(n), np.nan)
     run = ~np.isnan(x) & ~np.isnan(rival)
     failed_j = (run & np.isinf(rival) & np.isfinite(x)).sum(0)
@@ -157,11 +157,12 @@ def _against_unpaired(x: np.ndarray, j: int, margin: float) -> tuple[np.ndarray,
     with np.errstate(invalid='ignore', divide='ignore'):
         means = np.where(done, x, 0.0).sum(0) / n
         variance = (np.where(done, x - means, 0.0) ** 2).sum(0) / (n - 1)
+        variance = np.where(variance <= (1e-12 * means) ** 2, 0.0, variance)
         parts = np.where(n > 1, variance / n, np.nan)
         both = parts + parts[j]
         df = both**2 / (parts**2 / (n - 1) + parts[j] ** 2 / (n[j] - 1))
         df = np.where(both == 0, n + n[j] - 2.0, df)
-    ahead, se, share = means[j] - means, np.sqrt(both), runs / (runs + runs[j])
+    ahead, se, share = differences(means[j], means), np.sqrt(both), runs / (runs + runs[j])
     beats = above(ahead, se, df, failed[j] + 0 * failed, failed, margin, share)
     close = np.where(failed + failed[j] > 0, 1.0, above(-ahead, se, df, 0 * n, 0 * n, -margin))
     return beats, close

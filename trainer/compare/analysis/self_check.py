@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from trainer.compare.analysis.comparisons import above
-from trainer.compare.analysis.statistics import ALPHA
+from trainer.compare.analysis.statistics import ALPHA, differences, sds
 from trainer.compare.analysis.words import count
 
 #: Ways to divide a variant's seeds in two that are tried; with ten seeds there are 126.
@@ -61,8 +61,8 @@ def against_itself(values: pd.DataFrame, alpha: float = ALPHA) -> SelfCheck:
         inside = np.zeros((len(left), 2 * half), bool)
         np.put_along_axis(inside, left, True, axis=1)
         table = np.broadcast_to(x[: 2 * half], inside.shape)
-        difference = table[inside].reshape(-1, half) - table[~inside].reshape(-1, half)
-        mean, sd = difference.mean(1), difference.std(1, ddof=1)
+        difference = differences(table[inside].reshape(-1, half), table[~inside].reshape(-1, half))
+        mean, sd = difference.mean(1), sds(difference.T)
         p = 2 * np.minimum(
             above(mean, sd / np.sqrt(half), half - 1.0, 0, 0, 0.0),
             above(-mean, sd / np.sqrt(half), half - 1.0, 0, 0, 0.0),

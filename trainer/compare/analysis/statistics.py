@@ -6,6 +6,7 @@ interval of a few seeds is too narrow: BCa covers 71% instead of 95% of normal m
 """
 
 import bisect
+import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ MOST_FLIPPED = 1000
 
 #: The range of a metric of which none is known.
 UNBOUNDED = -np.inf, np.inf
+
+#: A power of ten that floating point is far from running out of.
+MOST_DIGITS = 150
 
 #: More seeds than anybody will run: beyond this `seeds_needed` answers None.
 MOST_SEEDS = 10**6
@@ -86,7 +90,7 @@ def mean_intervals(
     n, columns = values.shape
     if n < 2:
         return [None] * columns, [None] * columns
-    mean, reach = values.mean(0), t_reach(n - 1, confidence) * _sd(values) / np.sqrt(n)
+    mean, reach = values.mean(0), t_reach(n - 1, confidence) * sds(values) / np.sqrt(n)
     return (mean - reach).tolist(), (mean + reach).tolist()
 
 
@@ -274,12 +278,25 @@ def _between(before: Mapping[str, Any] | None, after: Mapping[str, Any], unit: s
     return before[unit] + share * (end - before[unit])
 
 
-def _sd(values: np.ndarray) -> np.ndarray:
-    """Standard deviation over rows (shape [n, ...] -> [...]); 0 where values differ by no more than rounding."""
+def differences(left: Any, right: Any) -> np.ndarray:
+    """Returns left - right (shapes that broadcast), to 12 significant digits of the largest value.
+
+    What is left is a difference of the values: 0.9542 - 0.9541 and 0.9741 - 0.9740 are equal, and equal to a margin of
+    0.0001, although they are not in floating point. Of two infinite values NaN is returned.
+    """
+    with np.errstate(invalid='ignore'):
+        raw = np.subtract(left, right, dtype=float)
+        scale = max(np.abs(x[np.isfinite(x)]).max(initial=0.0) for x in (np.asarray(left), np.asarray(right)))
+        digits = 12 - math.ceil(math.log10(scale)) if scale else 0
+        return np.round(raw, digits) if abs(digits) < MOST_DIGITS else raw
+
+
+def sds(values: np.ndarray) -> np.ndarray:
+    """Returns the standard deviation over rows (shape [n, ...] -> [...]); 0 where values differ by no more than rounding."""
     constant = np.ptp(values, 0) <= 1e-12 * np.abs(values).max(0)
     return np.where(constant, 0.0, values.std(0, ddof=1))
 
 
 def sd_of(values: np.ndarray) -> float:
     """Returns the standard deviation of `values` (shape [n], n > 1); 0 where they differ by no more than rounding."""
-    return float(_sd(np.asarray(values, float)))
+    return float(sds(np.asarray(values, float)))

@@ -138,7 +138,7 @@ def labels_of(study: ml_collections.ConfigDict) -> list[str]:
 def name_of(axis: str, value: str) -> str:
     """Returns one value of an axis in words."""
     if axis == 'variant':
-        return value.replace('_', ' ')
+        return value
     if axis == 'tuning':
         return TUNING.get(value, f'{value} tuned')
     return label({axis: value}).replace('learning rate', 'rate').replace('_', ' ')

@@ -143,7 +143,8 @@ def of_ranking(ranked: Ranked, seeds: Sequence[Any] = ()) -> list[Course]:
     """Returns how far the variant with the best mean was ahead of each other one, at the level that the standings take."""
     if len(ranked.order) < 2:
         return []
-    first, *others = ranked.order
+    first = ranked.head.name
+    others = [name for name in ranked.order if name != first]
     of = f'the best {ranked.workload}' if ranked.workload else 'the best variant'
     sign, confidence = 1.0 if ranked.goal == 'max' else -1.0, 1 - ranked.alpha
     lines = tuple({-ranked.ranking.margin, ranked.ranking.margin})

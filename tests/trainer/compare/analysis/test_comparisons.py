@@ -18,6 +18,7 @@ from trainer.compare.analysis.comparisons import (
     compare,
     compare_all,
 )
+from trainer.compare.analysis.ranking import rank
 
 
 def series(*values: float, first_seed: int = 0) -> pd.Series:
@@ -225,3 +226,25 @@ def test_false_answers_are_no_more_often_than_they_may_be(share):
     assert wrong <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 3000)
     on_the_edge = [dataclasses.replace(pair, advantage=pair.advantage + 2.0, margin=2.0) for pair in pairs]
     assert np.mean([pair.outcome() in (BETTER, SAME) for pair in on_the_edge]) <= 0.05 + 0.012
+
+
+@pytest.mark.parametrize('unit', [1.0, 100.0])
+@pytest.mark.parametrize('paired', [True, False])
+def test_the_rounding_of_a_difference_is_no_difference(unit, paired):
+    """One test example of 10,000 on each seed, however many pairs are looked at."""
+    rng = np.random.default_rng(0)
+    for n in (2, 3):
+        for _ in range(100):
+            b = np.round(unit * rng.integers(9000, 9900, n) / 10_000, 4)
+            a = np.round(b + unit * 0.0001, 4)
+            found = compare(pd.Series(a), pd.Series(b), paired=paired)
+            assert found.outcome() == UNDECIDED
+            assert rank(pd.DataFrame({'A': a, 'B': b}), paired=paired).of('best') == []
+
+
+def test_a_difference_that_is_the_margin_is_not_above_it():
+    a, b = pd.Series([0.9542, 0.9741, 0.9613, 0.9388]), pd.Series([0.9541, 0.9740, 0.9612, 0.9387])
+    found = compare(a, b, margin=0.0001)
+    assert (found.wins, found.ties, found.losses) == (0, 4, 0)
+    assert found.p_value == 1
+    assert compare(a, b).outcome() == BETTER

@@ -93,3 +93,11 @@ def test_the_true_best_is_seldom_called_behind(k):
     values = rng.normal(size=(1000, 5, k)) + rng.normal(size=(1000, 5, 1))
     wrong = [standings(pd.DataFrame(study))['0'] == BEHIND for study in values]
     assert np.mean(wrong) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 1000)
+
+
+def test_what_cannot_be_compared_with_a_better_mean_is_not_called_the_same_as_the_best():
+    """A and B are within 0.01 of each other, and the one run of C is ahead of both by 0.09."""
+    few = pd.Series([0.99, np.nan, np.nan, np.nan, np.nan])
+    a = pd.Series([0.9001, 0.9003, 0.9005, 0.9002, 0.9004])
+    found = rank(pd.DataFrame({'A': a, 'B': a - 0.0001, 'C': few}), margin=0.01)
+    assert {place.name: place.standing for place in found.places} == {'C': LEADS, 'A': UNDECIDED, 'B': UNDECIDED}

@@ -26,6 +26,7 @@ from trainer.compare.analysis.rules import ANYTIME, FIXED, RULES
 from trainer.compare.analysis.statistics import (
     ALPHA,
     CONFIDENCE,
+    differences,
     holm,
     sd_of,
     sign_flip,
@@ -230,8 +231,7 @@ def compare(
     if seeds.empty:
         raise ValueError(f'{names[0]} and {names[1]} have no seed in common')
     left, right = sign * a.loc[seeds].to_numpy(float), sign * b.loc[seeds].to_numpy(float)
-    with np.errstate(invalid='ignore'):
-        gained = np.where(left == right, 0.0, left - right)  # both diverged: a tie, not NaN
+    gained = np.where(left == right, 0.0, differences(left, right))  # both diverged: a tie, not NaN
     done = np.isfinite(left) & np.isfinite(right)
     finite, n = gained[done], int(done.sum())
     sd = sd_of(finite) if n > 1 else None
@@ -290,7 +290,7 @@ def _unpaired(
         failed_a=len(left) - len(x),
         failed_b=len(right) - len(y),
         margin=margin,
-        advantage=float(x.mean() - y.mean()) if len(x) and len(y) else None,
+        advantage=float(differences(x.mean(), y.mean())) if len(x) and len(y) else None,
         sd=sd,
         se=se,
         df=df,

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from trainer.compare.analysis.statistics import differences
+
 #: Pairs of runs of two variants that are looked at one by one.
 MOST_PAIRS = 10**6
 
@@ -42,9 +44,8 @@ def counts(left: np.ndarray, right: np.ndarray, margin: float, most: int = MOST_
     """
     pairs = len(left) * len(right)
     if pairs <= most:
-        with np.errstate(invalid='ignore'):
-            gained = np.where(left[:, None] == right[None, :], 0.0, left[:, None] - right[None, :]) - margin
-        wins, ties = int((gained > 0).sum()), int((gained == 0).sum())
+        gained = np.where(left[:, None] == right[None, :], 0.0, differences(left[:, None], right[None, :]))
+        wins, ties = int((gained > margin).sum()), int((gained == margin).sum())
     else:
         ordered = np.sort(right)
         below, up_to = (np.searchsorted(ordered, left - margin, side) for side in ('left', 'right'))

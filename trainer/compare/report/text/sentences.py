@@ -47,8 +47,8 @@ class Ranked:
 
     @property
     def to_best(self) -> list[Comparison]:
-        """The best mean compared with each of the next variants, against the margin, at `alpha`."""
-        first, *rest = self.order
+        """`head` compared with each of the other variants, the best means first, against the margin, at `alpha`."""
+        first = self.head.name
         return [
             compare(
                 self.values[first].dropna(),
@@ -61,7 +61,7 @@ class Ranked:
                 detail=False,
                 rule=self.rule,
             )
-            for other in rest[:MOST_PAIRED]
+            for other in [name for name in self.order if name != first][:MOST_PAIRED]
             if not self.paired or len(self.values[[first, other]].dropna())
         ]
 
@@ -74,6 +74,11 @@ class Ranked:
     def places(self) -> Sequence[Place]:
         """The variants, the best mean first."""
         return self.ranking.places
+
+    @property
+    def head(self) -> Place:
+        """The best mean of the variants that are not behind another."""
+        return next((place for place in self.places if place.standing != BEHIND), self.places[0])
 
     @property
     def order(self) -> list[str]:
@@ -103,20 +108,20 @@ def ranked(
 def leader(found: Ranked, dataset: str, digits: int | None, first: bool) -> Markup:
     """Returns the sentence that says which variant has the best mean, and which may be as good."""
     place, others = found.places[0], len(found.places) - 1
-    own = place.estimate
-    if own is None:
+    if place.estimate is None:
         return Markup('Every run{} diverged.').format(f' of {found.workload}' if found.workload else '')
-    what = found.metric.replace('_', ' ')
-    numbers = f'{number(own.mean, digits)} {interval(own.low, own.high, digits)}'.rstrip()
+    what = found.metric.replace('_', ' ') + (f' on {dataset}' if first else '')
     where = f'Among {found.workload}s ' if found.workload else ''
-    verb = f' has the best mean {what}' if others else f' has a mean {what} of'
-    words = Markup('{}<strong>{}</strong>{}{}').format(where, place.name, verb, f' on {dataset}' if first else '')
-    words += (', ' if others else ' ') + f'{numbers} over {count(own.n, "seed")}'
-    if place.diverged:
-        words += f' ({place.diverged} more diverged)'
+    verb = f'has the best mean {what},' if others else f'has a mean {what} of'
+    words = Markup('{}<strong>{}</strong> {} {}').format(where, place.name, verb, _mean(place, digits))
     if not others:
         return words + '.'
-    if found.seeds < 2:
+    if place.standing == BEHIND:
+        place, another = found.head, 'the other' if others == 1 else 'another'
+        words += Markup(', but is behind {}. <strong>{}</strong> comes first, with {}').format(
+            another, place.name, _mean(place, digits)
+        )
+    if place.n - place.diverged < 2:
         return words + '; one seed cannot say whether it is the best.'
     undecided, same = found.ranking.of(UNDECIDED), found.ranking.of(SAME)
     behind = len(found.ranking.of(BEHIND))
@@ -131,6 +136,15 @@ def leader(found: Ranked, dataset: str, digits: int | None, first: bool) -> Mark
     if undecided:
         words += f'; {listed(undecided, 3)} may be as good or better: undecided'
     return words + '.'
+
+
+def _mean(place: Place, digits: int | None) -> str:
+    """The mean of a variant with its interval, and over how many seeds it is."""
+    own = place.estimate
+    if own is None:
+        return 'no run that did not diverge'
+    numbers = f'{number(own.mean, digits)} {interval(own.low, own.high, digits)}'.rstrip()
+    return f'{numbers} over {count(own.n, "seed")}' + (f' ({place.diverged} more diverged)' if place.diverged else '')
 
 
 def spread(found: Ranked, layout: Layout) -> str:
