@@ -53,7 +53,12 @@ class Results:
 
 
 def direction(metric: str) -> str | None:
-    """Returns which is better of a metric, if a word of the table stands in its name: 'val/acc', 'test_loss'; else None."""
+    """Returns which is better of a metric, if a word of the table stands in its name: 'val/acc', 'test_loss'; else None.
+
+    Of '-loss', whose sign may be turned round, nothing is known.
+    """
+    if re.search(r'(^|[/ ])-', metric):
+        return None
     words = metric.lower().replace('/', ' ').replace('.', ' ').replace('-', ' ').split()
     words = [part for word in words for part in _parts(word)]
     found = {KNOWN_GOALS[word] for word in words if word in KNOWN_GOALS}

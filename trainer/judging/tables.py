@@ -183,7 +183,7 @@ def _guessed_metrics(
 
 
 def _widened(frame: pd.DataFrame, variant: str | None, seed: str | None) -> tuple[pd.DataFrame, list[str]]:
-    """Returns a long table with a row a run, and its columns."""
+    """Returns a long table with a row a run, which has the number of the first of its rows, and its columns."""
     metric, value = (_guessed(frame, names) for names in LONG)
     keys = [c for c in (variant, seed) if c]
     if not variant:
@@ -191,10 +191,11 @@ def _widened(frame: pd.DataFrame, variant: str | None, seed: str | None) -> tupl
     if frame.duplicated([*keys, metric]).any():
         row = frame[frame.duplicated([*keys, metric])].iloc[0]
         raise UserError(f"row {row['row']}: '{row[metric]}' of '{row[variant]}' is there twice for one seed")
-    wide = frame.pivot(index=keys, columns=metric, values=value).reset_index()
+    wide = frame.pivot(index=keys, columns=metric, values=value)
     wide.columns = [str(c) for c in wide.columns]
-    wide['row'] = np.arange(2, len(wide) + 2)
-    return wide, [c for c in wide.columns if c != 'row']
+    names = [*keys, *wide.columns]
+    wide['row'] = frame.groupby(keys, dropna=False)['row'].min()
+    return wide.reset_index(), names
 
 
 def _numeric(values: pd.Series, name: str = '') -> bool:

@@ -189,6 +189,11 @@ BAD = {
     'empty': ('', 'is empty'),
     'one column': ('variant\na\nb\n', 'has one column'),
     'headings alone': ('variant,seed,acc\n', 'has headings and no rows'),
+    'a word in a long table': (
+        'variant,seed,metric,value\na,0,acc,.9\na,0,loss,.3\nb,0,acc,.8\nb,0,loss,.4\nb,1,acc,x\nb,1,loss,.4\na,1,acc,.9\n',
+        "row 6, column 'acc' holds 'x'",
+    ),
+    'a negated loss': ('variant,seed,-loss\na,0,-1\na,1,-2\nb,0,-1\nb,1,-3\n', '--goal=-loss=max'),
     'no direction': ('variant,seed,zorp\na,0,1\na,1,2\nb,0,1\nb,1,3\n', '--goal=zorp=max'),
 }
 
@@ -243,7 +248,18 @@ def test_a_damaged_result_is_named(tmp_path, changed):
         ],
         *[(f'test_{name}', metric.goal) for name, metric in METRICS.items()],
         *[(name, 'min') for name in ('loss', 'val_loss', 'test/perplexity', 'train_seconds')],
-        *[(name, None) for name in ('lossless_rate', 'parameters', 'accuracy_loss', 'classification', 'steps')],
+        *[
+            (name, None)
+            for name in (
+                '-loss',
+                'val/-loss',
+                'lossless_rate',
+                'parameters',
+                'accuracy_loss',
+                'classification',
+                'steps',
+            )
+        ],
     ],
 )
 def test_a_direction_is_looked_up_by_whole_words(name, goal):
