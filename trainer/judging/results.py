@@ -123,31 +123,7 @@ def finish(
     if frame.empty:
         raise UserError('there is no run in the results')
     frame = frame.reset_index(drop=True).assign(variant=frame['variant'].astype(str).to_numpy())
-    paired = 'seed' in frame and bool(frame['seed'].notna().all())
-    if paired:
-        twice = frame.duplicated(['variant', 'seed'])
-        if twice.any():
-            row = frame[twice].iloc[0]
-            where = f' (row {row["row"]})' if 'row' in frame else ''
-            raise UserError(
-                f"'{row['variant']}' has two runs of seed {row['seed']}{where}: name the seed's column, or drop one"
-            )
-        shared = frame.groupby('seed')['variant'].nunique()
-        variants = frame['variant'].nunique()
-        paired = variants < 2 or int((shared == variants).sum()) > 1
-        alone = int((~frame['seed'].isin(shared.index[shared == variants])).sum())
-        if paired and alone and variants == 2:
-            guess.append(
-                f'{alone} of {count(len(frame), "run")} have no partner of the same seed: they count for the means of their '
-                'variant, and not for the comparison.'
-            )
-        elif paired and alone:
-            guess.append('Not all variants have the same seeds: two are compared on those that both have.')
-        if not paired:
-            guess.append('The variants share fewer than two seeds: runs are compared unpaired.')
-    else:
-        frame['seed'] = frame.groupby('variant').cumcount()
-        guess.append('There is no column of seeds: runs are compared unpaired.')
+    frame, paired = _paired(frame, source, guess)
     lost = ~np.isfinite(frame[list(metrics)].to_numpy(float)).all(1)
     said = _diverged(frame) if 'status' in frame else np.zeros(len(frame), bool)
     if (lost & ~said).any():
@@ -158,6 +134,57 @@ def finish(
     guess += filter(None, (_other_unit(frame[frame['status'] == 'completed'], metric) for metric in metrics))
     keep = ['variant', 'seed', 'status', *metrics]
     return Results(frame[keep], goals_of(metrics, stated), paired, source, tuple(guess))
+
+
+def _paired(frame: pd.DataFrame, source: str, guess: list[str]) -> tuple[pd.DataFrame, bool]:
+    """Returns runs with a seed each, and whether a seed means the same in every variant.
+
+    Raises:
+      UserError: a run is there twice, or has no seed while others have one.
+    """
+    if 'seed' in frame:
+        frame['seed'] = plain_seeds(frame['seed'])
+        none = frame['seed'].isna()
+        if none.any() and source == 'frame':
+            variant = frame['variant'][none].iloc[0]
+            raise UserError(f"a run of '{variant}' has no seed: give each run one, or drop the column seed")
+    if 'seed' not in frame or none.any():
+        some = 'seed' in frame and not none.all()
+        frame['seed'] = frame.groupby('variant').cumcount()
+        what = 'The names of some runs have no seed' if some else 'There is no column of seeds'
+        guess.append(f'{what}: runs are compared unpaired.')
+        return frame, False
+    twice = frame.duplicated(['variant', 'seed'])
+    if twice.any():
+        row = frame[twice].iloc[0]
+        where = f' (row {row["row"]})' if 'row' in frame else ''
+        raise UserError(
+            f"'{row['variant']}' has two runs of seed {row['seed']}{where}: name the seed's column, or drop one"
+        )
+    shared = frame.groupby('seed')['variant'].nunique()
+    variants = frame['variant'].nunique()
+    paired = variants < 2 or int((shared == variants).sum()) > 1
+    alone = int((~frame['seed'].isin(shared.index[shared == variants])).sum())
+    if paired and alone and variants == 2:
+        guess.append(
+            f'{alone} of {count(len(frame), "run")} have no partner of the same seed: they count for the means of their '
+            'variant, and not for the comparison.'
+        )
+    elif paired and alone:
+        guess.append('Not all variants have the same seeds: two are compared on those that both have.')
+    if not paired:
+        guess.append('The variants share fewer than two seeds: runs are compared unpaired.')
+    return frame, paired
+
+
+def plain_seeds(seeds: pd.Series) -> pd.Series:
+    """Returns seeds as integers if all are whole numbers ('0 ' and 0.0 are 0), and otherwise as words without spaces."""
+    words = {seed: str(seed).strip() for seed in seeds.unique() if not pd.isna(seed)}
+    whole = {seed: word.split('.')[0] for seed, word in words.items() if re.fullmatch(r'[+-]?\d+(\.0*)?', word)}
+    plain = {seed: int(word) for seed, word in whole.items()}
+    if len(plain) < len(words):
+        plain = {seed: str(plain.get(seed, word)) for seed, word in words.items()}
+    return seeds.map(plain)
 
 
 def _diverged(frame: pd.DataFrame) -> np.ndarray:

@@ -88,9 +88,11 @@ def read(
         raise UserError(f'{file} has no column of numbers next to {variant!r}: name one with --metric')
     numbers = {metric: _numbers(file, frame, metric) for metric in metrics}
     guess += _about_percent(frame, metrics)
-    found = frame.assign(**numbers, variant=_named(file, frame, variant))
+    found = frame.assign(
+        **numbers, variant=_filled(file, frame, variant, 'must name the variant').astype(str).str.strip()
+    )
     if seed:
-        found['seed'] = frame[seed]
+        found['seed'] = _filled(file, frame, seed, 'must hold the seed of the run')
     guess.insert(0, f"Variant: column '{variant}'; seed: {f'column {seed!r}' if seed else 'none'}.")
     kept = ['variant', *(['seed'] if seed else []), 'row', *(['status'] if 'status' in columns else []), *metrics]
     return finish(found[list(dict.fromkeys(kept))], list(metrics), stated, 'table', guess)
@@ -160,7 +162,7 @@ def _is_long(columns: Sequence[str]) -> bool:
 
 def _guessed(frame: pd.DataFrame, names: Sequence[str]) -> str | None:
     lower = {str(c).lower(): c for c in reversed(list(frame.columns))}
-    return next((lower[name] for name in names if name in lower), None)
+    return next((lower[name] for name in names if name in lower and frame[lower[name]].notna().any()), None)
 
 
 def _guessed_metrics(
@@ -251,13 +253,17 @@ def _about_percent(frame: pd.DataFrame, columns: Sequence[str]) -> list[str]:
     return ['Numbers with % are read as shares, 97.5% as 0.975: state margins as shares too.']
 
 
-def _named(file: Path, frame: pd.DataFrame, variant: str) -> pd.Series:
-    missing = frame[variant].isna()
+def _filled(file: Path, frame: pd.DataFrame, column: str, must: str) -> pd.Series:
+    """Returns the cells of a column of names or seeds.
+
+    Raises:
+      UserError: one is empty.
+    """
+    cells = frame[column]
+    missing = cells.isna() | (cells.astype(str).str.strip() == '')
     if missing.any():
-        raise UserError(
-            f"{file}, row {frame['row'][missing].iloc[0]}, column '{variant}' is empty: it must name the variant"
-        )
-    return frame[variant].astype(str).str.strip()
+        raise UserError(f"{file}, row {frame['row'][missing].iloc[0]}, column '{column}' is empty: it {must}")
+    return cells
 
 
 def _a_column_a_variant(
@@ -283,7 +289,7 @@ def _a_column_a_variant(
     parts = [
         pd.DataFrame(
             {'variant': str(name), metric: _numbers(file, frame, name), 'row': frame['row']}
-            | {'seed': frame[seed] if seed else frame.index}
+            | {'seed': _filled(file, frame, seed, 'must hold the seed of the run') if seed else frame.index}
         )
         for name in names
     ]

@@ -9,7 +9,7 @@ import pytest
 from seedwise.errors import UserError
 from tests.trainer.judging.shared import LONG, MEANS, command
 from trainer.judging.read import read
-from trainer.judging.results import direction
+from trainer.judging.results import direction, finish
 from trainer.metrics import METRICS
 
 
@@ -194,6 +194,7 @@ BAD = {
         "row 6, column 'acc' holds 'x'",
     ),
     'a negated loss': ('variant,seed,-loss\na,0,-1\na,1,-2\nb,0,-1\nb,1,-3\n', '--goal=-loss=max'),
+    'an empty seed': ('variant,seed,acc\na,0,0.9\na,,0.8\nb,0,0.7\nb,1,0.7\n', "row 3, column 'seed' is empty"),
     'no direction': ('variant,seed,zorp\na,0,1\na,1,2\nb,0,1\nb,1,3\n', '--goal=zorp=max'),
 }
 
@@ -264,6 +265,22 @@ def test_a_damaged_result_is_named(tmp_path, changed):
 )
 def test_a_direction_is_looked_up_by_whole_words(name, goal):
     assert direction(name) == goal
+
+
+@pytest.mark.parametrize('seeds', [['0 ', '1 ', '2 '], ['0.0', '1.0', '2.0'], ['00', '01', '02']])
+def test_a_seed_is_one_however_it_is_written(tmp_path, seeds):
+    rows = [f'a,{seed},0.9{i}' for i, seed in enumerate(seeds)] + [f'b,{i},0.8{i}' for i in range(3)]
+    (tmp_path / 'a.csv').write_text('\n'.join(['variant,seed,acc', *rows]), encoding='utf-8')
+    found = read([tmp_path / 'a.csv'])
+    assert found.paired
+    assert found.runs['seed'].tolist() == [0, 1, 2, 0, 1, 2]
+
+
+def test_seeds_that_are_words_stay_words_and_one_that_is_missing_in_a_frame_is_named():
+    frame = pd.DataFrame({'variant': ['a', 'a', 'b', 'b'], 'seed': ['x', 1, 'x', '1.0'], 'acc': [0.9, 0.8, 0.7, 0.6]})
+    assert finish(frame, ['acc'], {}, 'frame', ()).runs['seed'].tolist() == ['x', '1', 'x', '1']
+    with pytest.raises(UserError, match="a run of 'b' has no seed"):
+        finish(frame.assign(seed=[0, 1, 0, None]), ['acc'], {}, 'frame', ())
 
 
 # What is guessed -----------------------------------------------------------------------------------------------------
