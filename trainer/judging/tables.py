@@ -286,6 +286,13 @@ def _a_column_a_variant(
             f'{file} has a column for each of {", ".join(map(str, names[:4]))}: say what they measure '
             '(--metric=accuracy), or which column names the variants (--variant=COLUMN)'
         )
+    known = [str(name) for name in names if name == metric or direction(str(name))]
+    if known:
+        is_metric = 'is a metric' if len(known) == 1 else 'are metrics'
+        raise UserError(
+            f'{file}: {listed(known)} {is_metric}, and no column names the variants: name one with --variant=COLUMN, or '
+            'rename the columns if each is a variant'
+        )
     parts = [
         pd.DataFrame(
             {'variant': str(name), metric: _numbers(file, frame, name), 'row': frame['row']}
