@@ -11,6 +11,7 @@ import pandas as pd
 from seedwise.errors import UserError, in_a_line, unknown
 from trainer.compare.analysis.words import listed
 from trainer.judging import mlflow_stores, trackers
+from trainer.judging.cells import about_percent, decimal_commas, filled, numbers_of, numeric
 from trainer.judging.results import Results, direction, finish, in_order, is_cost
 
 #: Names of columns, whatever their case, the likeliest first.
@@ -49,6 +50,7 @@ def read(
     stated: Mapping[str, str] = goals or {}
     store = mlflow_stores.find(file)
     frame = mlflow_stores.load(store, stated, step) if store else load(file)
+    separator = frame.attrs.get('separator', ',')
     guess: list[str] = []
     columns = list(frame.columns)
     twice = [name for name in dict.fromkeys(columns) if columns.count(name) > 1]
@@ -70,11 +72,11 @@ def read(
         guess.append('The table has a row for each number: columns metric and value.')
     variant = variant or _guessed(frame, VARIANT)
     if variant is None:
-        texts = [name for name in columns if name != seed and not _numeric(frame[name])]
+        texts = [name for name in columns if name != seed and not numeric(frame[name])]
         if len(texts) == 1:
             variant = texts[0]
     if variant is None:
-        return _a_column_a_variant(frame, file, seed, metrics, stated, guess)
+        return _a_column_a_variant(frame, file, separator, seed, metrics, stated, guess)
     for metric in metrics:
         if metric not in columns:
             raise unknown('column for --metric', metric, columns)
@@ -86,20 +88,20 @@ def read(
         guess.append(f'Metrics: {", ".join(map(str, metrics))}.')
     if not metrics:
         raise UserError(f'{file} has no column of numbers next to {variant!r}: name one with --metric')
-    numbers = {metric: _numbers(file, frame, metric) for metric in metrics}
-    guess += _about_percent(frame, metrics)
+    numbers = {metric: numbers_of(file, frame, metric, separator) for metric in metrics}
+    guess += [*decimal_commas(frame, metrics), *about_percent(frame, metrics)]
     found = frame.assign(
-        **numbers, variant=_filled(file, frame, variant, 'must name the variant').astype(str).str.strip()
+        **numbers, variant=filled(file, frame, variant, 'must name the variant').astype(str).str.strip()
     )
     if seed:
-        found['seed'] = _filled(file, frame, seed, 'must hold the seed of the run')
+        found['seed'] = filled(file, frame, seed, 'must hold the seed of the run')
     guess.insert(0, f"Variant: column '{variant}'; seed: {f'column {seed!r}' if seed else 'none'}.")
     kept = ['variant', *(['seed'] if seed else []), 'row', *(['status'] if 'status' in columns else []), *metrics]
     return finish(found[list(dict.fromkeys(kept))], list(metrics), stated, 'table', guess)
 
 
 def load(file: Path) -> pd.DataFrame:
-    """Returns the cells of a table; numbers with a decimal comma, other encodings and a byte order mark are understood.
+    """Returns the cells of a table, and of a text its separator in `attrs`; any encoding and a byte order mark are understood.
 
     Raises:
       UserError: the file cannot be read, is empty or binary.
@@ -134,6 +136,7 @@ def load(file: Path) -> pd.DataFrame:
         )
         frame = cells.iloc[1:].reset_index(drop=True)
         frame.columns = [str(name).strip() for name in cells.iloc[0]]
+        frame.attrs['separator'] = separator
         return frame
     except UserError:
         raise
@@ -173,7 +176,7 @@ def _guessed_metrics(
     Raises:
       UserError: that is known of times alone.
     """
-    numbers = [c for c in candidates if c.lower() not in NO_METRIC and _numeric(frame[c], c)]
+    numbers = [c for c in candidates if c.lower() not in NO_METRIC and numeric(frame[c], c)]
     known = in_order(c for c in numbers if direction(str(c)) or c in stated)
     rest = [c for c in numbers if c not in known]
     if known and rest and not stated and all(map(is_cost, known)):
@@ -200,75 +203,10 @@ def _widened(frame: pd.DataFrame, variant: str | None, seed: str | None) -> tupl
     return wide.reset_index(), names
 
 
-def _numeric(values: pd.Series, name: str = '') -> bool:
-    """Whether most cells of a column are numbers, those of runs that diverged included."""
-    cells = values.dropna()
-    if cells.empty:
-        return False
-    numbers = _parsed(cells).notna()
-    if numbers.mean() > 0.5:
-        return True
-    known = bool(numbers.any()) or direction(str(name)) is not None
-    return known and bool((numbers | _is_lost(cells)).mean() > 0.5)
-
-
-def _is_lost(cells: pd.Series) -> pd.Series:
-    """Which cells say that a run diverged."""
-    words = cells.astype(str).str.strip().str.lower()
-    return words.isin(('nan', 'inf', '-inf', '+inf', 'infinity', 'diverged', 'failed')) & cells.notna()
-
-
-def _parsed(cells: pd.Series) -> pd.Series:
-    """Returns cells as numbers; NaN for what is none, and for 'nan' itself."""
-    if pd.api.types.is_numeric_dtype(cells) and not pd.api.types.is_bool_dtype(cells):
-        return cells.astype(float)
-    text = cells.astype(str).str.strip().str.replace(r'^(-?\d+),(\d+)$', r'\1.\2', regex=True)
-    percent = text.str.endswith('%')
-    numbers = pd.to_numeric(text.str.rstrip('%'), errors='coerce').astype(float)
-    return numbers.where(~percent, numbers / 100)
-
-
-def _numbers(file: Path, frame: pd.DataFrame, metric: str) -> pd.Series:
-    """Returns a metric as floats; 'nan', 'inf' and 'diverged' are runs that diverged.
-
-    Raises:
-      UserError: a cell is empty, or something else.
-    """
-    cells = frame[metric]
-    numbers = _parsed(cells)
-    lost = _is_lost(cells)
-    wrong = numbers.isna() & ~lost
-    if wrong.any():
-        row, cell = frame['row'][wrong].iloc[0], cells[wrong].iloc[0]
-        what = 'is empty' if pd.isna(cell) or not str(cell).strip() else f'holds {str(cell)[:40]!r}'
-        raise UserError(
-            f"{file}, row {row}, column '{metric}' {what}: it must be a number, or nan for a run that diverged"
-        )
-    return numbers.where(~lost, np.nan)
-
-
-def _about_percent(frame: pd.DataFrame, columns: Sequence[str]) -> list[str]:
-    if not any(isinstance(cell, str) and cell.rstrip().endswith('%') for c in columns for cell in frame[c]):
-        return []
-    return ['Numbers with % are read as shares, 97.5% as 0.975: state margins as shares too.']
-
-
-def _filled(file: Path, frame: pd.DataFrame, column: str, must: str) -> pd.Series:
-    """Returns the cells of a column of names or seeds.
-
-    Raises:
-      UserError: one is empty.
-    """
-    cells = frame[column]
-    missing = cells.isna() | (cells.astype(str).str.strip() == '')
-    if missing.any():
-        raise UserError(f"{file}, row {frame['row'][missing].iloc[0]}, column '{column}' is empty: it {must}")
-    return cells
-
-
 def _a_column_a_variant(
     frame: pd.DataFrame,
     file: Path,
+    separator: str,
     seed: str | None,
     metrics: Sequence[str],
     goals: Mapping[str, str],
@@ -295,11 +233,11 @@ def _a_column_a_variant(
         )
     parts = [
         pd.DataFrame(
-            {'variant': str(name), metric: _numbers(file, frame, name), 'row': frame['row']}
-            | {'seed': _filled(file, frame, seed, 'must hold the seed of the run') if seed else frame.index}
+            {'variant': str(name), metric: numbers_of(file, frame, name, separator), 'row': frame['row']}
+            | {'seed': filled(file, frame, seed, 'must hold the seed of the run') if seed else frame.index}
         )
         for name in names
     ]
-    guess += _about_percent(frame, names)
+    guess += [*decimal_commas(frame, names), *about_percent(frame, names)]
     guess.insert(0, f'A column a variant: {", ".join(map(str, names[:6]))}; a row a seed.')
     return finish(pd.concat(parts, ignore_index=True), [metric], goals, 'table', guess)

@@ -205,6 +205,18 @@ BAD = {
     ),
     'a negated loss': ('variant,seed,-loss\na,0,-1\na,1,-2\nb,0,-1\nb,1,-3\n', '--goal=-loss=max'),
     'an empty seed': ('variant,seed,acc\na,0,0.9\na,,0.8\nb,0,0.7\nb,1,0.7\n', "row 3, column 'seed' is empty"),
+    'thousands': (
+        'variant,seed,reward\na,0,"998"\na,1,"1,005"\nb,0,900\nb,1,901\n',
+        "row 3, column 'reward' holds '1,005': write 1005 or 1.005, whichever it is",
+    ),
+    'a comma and a point': (
+        'variant;seed;reward\na;0;0,98\na;1;1,005\nb;0;0.9\nb;1;1\n',
+        "row 2, column 'reward' holds '0,98': other cells have a point",
+    ),
+    'some with %': (
+        'variant,seed,acc\na,0,97.1%\na,1,97.2\nb,0,96%\nb,1,95%\n',
+        "row 3, column 'acc' holds '97.2': other cells have %",
+    ),
     'no direction': ('variant,seed,zorp\na,0,1\na,1,2\nb,0,1\nb,1,3\n', '--goal=zorp=max'),
 }
 
@@ -309,6 +321,8 @@ def test_seeds_that_are_words_stay_words_and_one_that_is_missing_in_a_frame_is_n
         ('variant,seed,acc\na,0,nan\na,1,diverged\nb,0,nan\nb,1,0.5\n', ['acc'], '3 of 4 runs have a metric'),
         ('variant,seed,acc\na,0,97%\na,1,98%\n', ['acc'], 'state margins as shares'),
         ('variant,seed,acc\na,0,97\na,1,98\nb,0,0.97\nb,1,0.98\n', ['acc'], 'above 1 for a and at most 1 for b'),
+        ('variant;seed;reward\na;0;1,005\na;1;1,5\n', ['reward'], 'A comma is read as that of decimals'),
+        ('variant,seed,reward\na,0,"0,005"\na,1,"1,5"\n', ['reward'], 'A comma is read as that of decimals'),
         ('variant,seed,acc,status\na,0,0.9,Finished\na,1,0.9,ok\n', ['acc'], ''),
         ('variant,seed,acc,status\na,0,0.9,crashed\na,1,0.9,ok\n', None, "row 2, column 'status' holds 'crashed'"),
     ],
