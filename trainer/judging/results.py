@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from seedwise.errors import UserError, unknown
-from trainer.compare.analysis.metrics import range_of
 from trainer.compare.analysis.words import count, listed
 from trainer.metrics import GOALS, METRICS
 
@@ -32,6 +31,31 @@ DIVERGED = ('diverged', 'nan')
 
 #: Metrics that say what a run took: they rank only if they are named, or alone.
 COSTS = ('seconds', 'time', 'latency', 'runtime')
+
+#: Metrics that are shares, which some state in per cent.
+SHARES = (
+    *[
+        'accuracy',
+        'acc',
+        'top1',
+        'top5',
+        'top_1',
+        'top_5',
+        'auc',
+        'roc_auc',
+        'auroc',
+        'f1',
+        'macro_f1',
+        'f1_score',
+        'precision',
+        'recall',
+        'iou',
+        'miou',
+        'map',
+    ],
+    *['exact_match', 'categorical_accuracy', 'sparse_categorical_accuracy', 'error', 'err', 'wer', 'cer', 'ece'],
+    *(name for name, metric in METRICS.items() if (metric.low, metric.high) == (0.0, 1.0)),
+)
 
 #: What may stand before or after a metric's name.
 AROUND = ('train', 'training', 'val', 'valid', 'validation', 'test', 'eval', 'epoch', 'final', 'best', 'mean', 'last')
@@ -59,11 +83,20 @@ def direction(metric: str) -> str | None:
     """
     if re.search(r'(^|[/ ])-', metric):
         return None
-    words = metric.lower().replace('/', ' ').replace('.', ' ').replace('-', ' ').split()
-    words = [part for word in words for part in _parts(word)]
+    words = _words(metric)
     found = {KNOWN_GOALS[word] for word in words if word in KNOWN_GOALS}
     rest = [word for word in words if word not in KNOWN_GOALS and word not in AROUND]
     return found.pop() if len(found) == 1 and not rest else None
+
+
+def is_share(metric: str) -> bool:
+    """Returns whether a metric is a share, between 0 and 1 or in per cent, by its name."""
+    return direction(metric) is not None and any(word in SHARES for word in _words(metric))
+
+
+def _words(metric: str) -> list[str]:
+    words = metric.lower().replace('/', ' ').replace('.', ' ').replace('-', ' ').split()
+    return [part for word in words for part in _parts(word)]
 
 
 def is_cost(metric: str) -> bool:
@@ -206,11 +239,17 @@ def _diverged(frame: pd.DataFrame) -> np.ndarray:
 
 
 def _other_unit(done: pd.DataFrame, metric: str) -> str:
-    """Returns a warning if a share, such as an accuracy, looks like per cent in some variants alone; '' otherwise."""
-    if range_of(metric) != (0.0, 1.0) or done.empty:
+    """Returns a warning if a share, such as an accuracy, looks like per cent in some runs alone; '' otherwise."""
+    if not is_share(metric) or done.empty:
         return ''
     ends = done.groupby('variant', sort=False)[metric].agg(['min', 'max'])
-    above, below = (ends.index[side].tolist() for side in (ends['min'] > 1, ends['max'] <= 1))
-    if not above or not below:
+    low, high = ends['min'].min(), ends['max'].max()
+    if not low <= 1 < high or high < 20 * low:  # errors of 0.9 and 1.1 are in one unit
         return ''
+    above, below, mixed = (
+        ends.index[side].tolist()
+        for side in (ends['min'] > 1, ends['max'] <= 1, (ends['min'] <= 1) & (ends['max'] > 1))
+    )
+    if mixed:
+        return f'{metric} is above 1 in some runs of {listed(mixed, 3)} and at most 1 in others: are all in one unit?'
     return f'{metric} is above 1 for {listed(above, 3)} and at most 1 for {listed(below, 3)}: are all in one unit?'

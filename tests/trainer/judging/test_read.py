@@ -339,3 +339,18 @@ def test_what_ranks_and_what_counts_as_diverged(tmp_path, table, metrics, words)
     assert (found.runs['status'] == 'completed').sum() == pd.to_numeric(
         found.runs[metrics[0]], errors='coerce'
     ).notna().sum()
+
+
+@pytest.mark.parametrize('metric', ['acc', 'top1', 'val/f1_score', 'test_top_5', 'err', 'macro_f1'])
+@pytest.mark.parametrize(
+    ('values', 'words'),
+    [
+        ([97.1, 97.2, 0.961, 0.962], 'is above 1 for a and at most 1 for b: are all in one unit?'),
+        ([0.971, 97.2, 0.961, 0.962], 'is above 1 in some runs of a and at most 1 in others: are all in one unit?'),
+        ([0.971, 0.972, 0.961, 0.962], ''),
+        ([1.1, 1.2, 0.961, 0.962], ''),
+    ],
+)
+def test_shares_in_two_units(metric, values, words):
+    frame = pd.DataFrame({'variant': ['a', 'a', 'b', 'b'], 'seed': [0, 1, 0, 1], metric: values})
+    assert finish(frame, [metric], {}, 'frame', ()).guess == ((f'{metric} {words}',) if words else ())
