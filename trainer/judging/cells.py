@@ -27,7 +27,7 @@ def numeric(values: pd.Series, name: str = '') -> bool:
     return known and bool((numbers | _is_lost(cells)).mean() > 0.5)
 
 
-def numbers_of(file: Path, frame: pd.DataFrame, column: str, separator: str) -> pd.Series:
+def numbers_of(file: Path, frame: pd.DataFrame, column: str, separator: str, *, gaps: bool = False) -> pd.Series:
     """Returns a column as floats; 'nan', 'inf' and 'diverged' are runs that diverged.
 
     Args:
@@ -35,6 +35,7 @@ def numbers_of(file: Path, frame: pd.DataFrame, column: str, separator: str) -> 
       frame: with a column `row`.
       column: which.
       separator: of the columns of the file: if it is a comma, one in a cell may separate thousands.
+      gaps: cells may be empty, which are NaN.
 
     Raises:
       UserError: a cell is empty, or something else, or could be two numbers.
@@ -43,7 +44,8 @@ def numbers_of(file: Path, frame: pd.DataFrame, column: str, separator: str) -> 
     numbers = _parsed(cells)
     lost = _is_lost(cells)
     text = _text(cells)
-    _refuse(file, frame, column, numbers.isna() & ~lost, 'it must be a number, or nan for a run that diverged')
+    wrong = numbers.isna() & ~lost & ~(is_empty(cells) & gaps)
+    _refuse(file, frame, column, wrong, 'it must be a number, or nan for a run that diverged')
     if text is not None:
         comma, percent = text.str.fullmatch(COMMA), text.str.endswith('%')
         if separator == ',':
@@ -78,7 +80,12 @@ def _text(cells: pd.Series) -> pd.Series | None:
     """Returns cells as text; None if they are numbers already."""
     if pd.api.types.is_numeric_dtype(cells) and not pd.api.types.is_bool_dtype(cells):
         return None
-    return cells.astype(str).str.strip()
+    return cells.fillna('').astype(str).str.strip()
+
+
+def is_empty(cells: pd.Series) -> pd.Series:
+    """Returns which cells hold nothing, or spaces alone."""
+    return cells.isna() | (cells.astype(str).str.strip() == '')
 
 
 def _parsed(cells: pd.Series) -> pd.Series:
@@ -113,5 +120,5 @@ def filled(file: Path, frame: pd.DataFrame, column: str, must: str) -> pd.Series
       UserError: one is empty.
     """
     cells = frame[column]
-    _refuse(file, frame, column, cells.isna() | (cells.astype(str).str.strip() == ''), f'it {must}')
+    _refuse(file, frame, column, is_empty(cells), f'it {must}')
     return cells

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from seedwise.errors import UserError, in_a_line, unknown
-from trainer.judging import mlflow_stores
+from trainer.judging import mlflow_stores, tables
 from trainer.judging.event_files import PATTERN, Reader
 from trainer.judging.names import at, examples, named
 from trainer.judging.results import Results, direction, finish, in_order
@@ -167,10 +167,12 @@ def _name(rows: Sequence[dict[str, Any]], places: Sequence[Sequence[str]]) -> li
 
 
 def is_keras_log(file: Path) -> bool:
-    """Whether a CSV file is one run's log: its first column is `epoch`, and each row one epoch."""
+    """Whether a CSV file is one run's log: its first column is `epoch`, and none names a variant or a seed."""
     try:
         with open(file, encoding='utf-8') as lines:
             head, first = lines.readline().strip(), lines.readline().strip()
     except (OSError, UnicodeDecodeError):
+        return False
+    if {*head.lower().split(',')} & {*tables.VARIANT, *tables.SEED}:
         return False
     return head.startswith('epoch,') and first.startswith('0,') and 'loss' in head

@@ -34,26 +34,8 @@ COSTS = ('seconds', 'time', 'latency', 'runtime')
 
 #: Metrics that are shares, which some state in per cent.
 SHARES = (
-    *[
-        'accuracy',
-        'acc',
-        'top1',
-        'top5',
-        'top_1',
-        'top_5',
-        'auc',
-        'roc_auc',
-        'auroc',
-        'f1',
-        'macro_f1',
-        'f1_score',
-        'precision',
-        'recall',
-        'iou',
-        'miou',
-        'map',
-    ],
-    *['exact_match', 'categorical_accuracy', 'sparse_categorical_accuracy', 'error', 'err', 'wer', 'cer', 'ece'],
+    *(name for name in MAX.split() if name not in ('bleu', 'rouge', 'r2', 'reward', 'return', 'score')),
+    *('error', 'err', 'wer', 'cer', 'ece'),
     *(name for name, metric in METRICS.items() if (metric.low, metric.high) == (0.0, 1.0)),
 )
 

@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,19 +11,19 @@ import pandas as pd
 
 from seedwise.errors import UserError, in_a_line, unknown
 from trainer.compare.analysis.words import listed
-from trainer.judging import mlflow_stores, trackers
-from trainer.judging.cells import about_percent, decimal_commas, filled, numbers_of, numeric
-from trainer.judging.results import Results, direction, finish, in_order, is_cost
+from trainer.judging import curves, mlflow_stores, trackers
+from trainer.judging.cells import about_percent, decimal_commas, filled, is_empty, numbers_of, numeric
+from trainer.judging.results import Results, direction, finish, in_order, is_cost, plain_seeds
 
 #: Names of columns, whatever their case, the likeliest first.
 VARIANT = (
     'variant', 'model', 'optimizer', 'method', 'algorithm', 'config', 'condition', 'group', 'setting', 'arm', 'name'
 )  # fmt: skip
-SEED = ('seed', 'random_seed', 'rng_seed', 'run', 'run_id', 'repeat', 'replicate', 'rep', 'trial', 'fold', 'iteration')
+SEED = ('seed', 'random_seed', 'rng_seed', 'run', 'run_id', 'repeat', 'replicate', 'rep', 'trial', 'fold')
 LONG = (('metric', 'measure', 'variable'), ('value', 'score', 'result'))
 
 #: Columns that are numbers and no results.
-NO_METRIC = ('step', 'steps', 'epoch', 'epochs', 'index', 'id', 'parameters', 'row', 'timestamp')
+NO_METRIC = (*curves.TIMES, 'index', 'id', 'parameters', 'row', 'timestamp')
 
 ENDINGS = ('.csv', '.tsv', '.txt', '.json', '.jsonl', '.ndjson', '.parquet')
 
@@ -66,42 +67,89 @@ def read(
     for flag, name in (('--variant', variant), ('--seed', seed)):
         if name and name not in columns:
             raise unknown(f'column for {flag}', name, columns)
+    is_long = _is_long(columns)
     seed = seed or _guessed(frame, SEED)
-    if _is_long(columns):
-        frame, columns = _widened(frame, variant or _guessed(frame, VARIANT), seed)
-        guess.append('The table has a row for each number: columns metric and value.')
     variant = variant or _guessed(frame, VARIANT)
-    if variant is None:
+    if variant is None and not is_long:
         texts = [name for name in columns if name != seed and not numeric(frame[name])]
-        if len(texts) == 1:
-            variant = texts[0]
+        variant = texts[0] if len(texts) == 1 else None
+    # What a tracker has exported has a row a run by now.
+    time = None if guess else curves.time_of(frame, [c for c in (variant, seed) if c])
+    guess += [*([curves.said(time, step)] if time else []), *curves.about_folds(seed)]
+    if variant is not None:
+        long = [_guessed(frame, names) for names in LONG] if is_long else []
+        guess += curves.unused(frame, variant, [seed, time, *metrics, *long])
+    if is_long:
+        frame, columns = _widened(frame, variant, seed, time)
+        guess.append('The table has a row for each number: columns metric and value.')
+    form = Form(file, separator, seed, time, step)
     if variant is None:
-        return _a_column_a_variant(frame, file, separator, seed, metrics, stated, guess)
+        return _a_column_a_variant(frame, form, metrics, stated, guess)
     for metric in metrics:
         if metric not in columns:
             raise unknown('column for --metric', metric, columns)
     if not metrics:
         candidates = columns if measured is None else measured
-        metrics = _guessed_metrics(
-            file, frame, [c for c in candidates if c not in (variant, seed, 'row', 'status')], stated
-        )
+        candidates = [c for c in candidates if c not in (variant, seed, 'row', 'status')]
+        metrics = _guessed_metrics(file, frame, candidates, stated)
         guess.append(f'Metrics: {", ".join(map(str, metrics))}.')
     if not metrics:
         raise UserError(f'{file} has no column of numbers next to {variant!r}: name one with --metric')
-    numbers = {metric: numbers_of(file, frame, metric, separator) for metric in metrics}
+    return _a_row_a_run(frame, form, variant, metrics, stated, guess)
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a table is to be read: its separator, its columns of seeds and of time, and which step of curves counts."""
+
+    file: Path
+    separator: str
+    seed: str | None
+    time: str | None
+    step: str
+
+    def numbers(self, frame: pd.DataFrame, column: str) -> pd.Series:
+        """Returns a column as floats: of curves with gaps, since not all is measured at each step."""
+        return numbers_of(self.file, frame, column, self.separator, gaps=bool(self.time))
+
+    def columns(self, frame: pd.DataFrame) -> dict[str, pd.Series]:
+        """Returns the columns `row`, and `seed` and `time` if there are some."""
+        kept = {'row': frame['row']}
+        if self.seed:
+            kept['seed'] = plain_seeds(filled(self.file, frame, self.seed, 'must hold the seed of the run'))
+        if self.time:
+            kept['time'] = numbers_of(self.file, frame, self.time, self.separator)
+        return kept
+
+    def finish(
+        self,
+        found: pd.DataFrame,
+        given: pd.DataFrame,
+        metrics: Sequence[str],
+        goals: Mapping[str, str],
+        guess: Sequence[str],
+    ) -> Results:
+        """Returns results; of curves one value a run. `given`: which cells of the metrics are not empty."""
+        if self.time:
+            found = curves.results_of(found, given, metrics, goals, self.time, self.step).drop(columns='time')
+        return finish(found, metrics, goals, 'table', guess)
+
+
+def _a_row_a_run(
+    frame: pd.DataFrame, form: Form, variant: str, metrics: Sequence[str], goals: Mapping[str, str], guess: list[str]
+) -> Results:
+    metrics = list(dict.fromkeys(metrics))
+    names = filled(form.file, frame, variant, 'must name the variant').astype(str).str.strip()
+    status = {'status': frame['status']} if 'status' in frame else {}
+    numbers = {metric: form.numbers(frame, metric) for metric in metrics}
+    found = pd.DataFrame({'variant': names, **form.columns(frame), **status, **numbers})
     guess += [*decimal_commas(frame, metrics), *about_percent(frame, metrics)]
-    found = frame.assign(
-        **numbers, variant=filled(file, frame, variant, 'must name the variant').astype(str).str.strip()
-    )
-    if seed:
-        found['seed'] = filled(file, frame, seed, 'must hold the seed of the run')
-    guess.insert(0, f"Variant: column '{variant}'; seed: {f'column {seed!r}' if seed else 'none'}.")
-    kept = ['variant', *(['seed'] if seed else []), 'row', *(['status'] if 'status' in columns else []), *metrics]
-    return finish(found[list(dict.fromkeys(kept))], list(metrics), stated, 'table', guess)
+    guess.insert(0, f"Variant: column '{variant}'; seed: {f'column {form.seed!r}' if form.seed else 'none'}.")
+    return form.finish(found, ~frame[metrics].apply(is_empty), metrics, goals, guess)
 
 
 def load(file: Path) -> pd.DataFrame:
-    """Returns the cells of a table, and of a text its separator in `attrs`; any encoding and a byte order mark are understood.
+    """Returns the cells of a table, and of a text its separator in `attrs`; any encoding is understood.
 
     Raises:
       UserError: the file cannot be read, is empty or binary.
@@ -187,10 +235,12 @@ def _guessed_metrics(
     return known or numbers
 
 
-def _widened(frame: pd.DataFrame, variant: str | None, seed: str | None) -> tuple[pd.DataFrame, list[str]]:
+def _widened(
+    frame: pd.DataFrame, variant: str | None, seed: str | None, time: str | None
+) -> tuple[pd.DataFrame, list[str]]:
     """Returns a long table with a row a run, which has the number of the first of its rows, and its columns."""
     metric, value = (_guessed(frame, names) for names in LONG)
-    keys = [c for c in (variant, seed) if c]
+    keys = [c for c in (variant, seed, time) if c]
     if not variant:
         raise UserError('the table has metric and value, and no column of variants: name it with --variant')
     if frame.duplicated([*keys, metric]).any():
@@ -204,40 +254,33 @@ def _widened(frame: pd.DataFrame, variant: str | None, seed: str | None) -> tupl
 
 
 def _a_column_a_variant(
-    frame: pd.DataFrame,
-    file: Path,
-    separator: str,
-    seed: str | None,
-    metrics: Sequence[str],
-    goals: Mapping[str, str],
-    guess: list[str],
+    frame: pd.DataFrame, form: Form, metrics: Sequence[str], goals: Mapping[str, str], guess: list[str]
 ) -> Results:
     """A wide table: a row a seed, a column a variant, and one metric, whose name the file does not hold."""
-    names = [c for c in frame.columns if c not in (seed, 'row') and str(c).lower() not in NO_METRIC]
+    names = [c for c in frame.columns if c not in (form.seed, 'row') and str(c).lower() not in NO_METRIC]
     if len(names) < 2:
         raise UserError(
-            f'{file} has no column of variants: name it with --variant (columns: {", ".join(map(str, names))})'
+            f'{form.file} has no column of variants: name it with --variant (columns: {", ".join(map(str, names))})'
         )
     metric = metrics[0] if metrics else next(iter(goals), '')
     if not metric:
         raise UserError(
-            f'{file} has a column for each of {", ".join(map(str, names[:4]))}: say what they measure '
+            f'{form.file} has a column for each of {", ".join(map(str, names[:4]))}: say what they measure '
             '(--metric=accuracy), or which column names the variants (--variant=COLUMN)'
         )
     known = [str(name) for name in names if name == metric or direction(str(name))]
     if known:
         is_metric = 'is a metric' if len(known) == 1 else 'are metrics'
         raise UserError(
-            f'{file}: {listed(known)} {is_metric}, and no column names the variants: name one with --variant=COLUMN, or '
-            'rename the columns if each is a variant'
+            f'{form.file}: {listed(known)} {is_metric}, and no column names the variants: name one with '
+            '--variant=COLUMN, or rename the columns if each is a variant'
         )
-    parts = [
-        pd.DataFrame(
-            {'variant': str(name), metric: numbers_of(file, frame, name, separator), 'row': frame['row']}
-            | {'seed': filled(file, frame, seed, 'must hold the seed of the run') if seed else frame.index}
-        )
-        for name in names
-    ]
+    columns = form.columns(frame)
+    if not form.seed and not form.time:
+        columns['seed'] = frame.index.to_series()
+    parts = [pd.DataFrame({'variant': str(name), metric: form.numbers(frame, name), **columns}) for name in names]
+    given = [pd.DataFrame({metric: ~is_empty(frame[name])}) for name in names]
     guess += [*decimal_commas(frame, names), *about_percent(frame, names)]
-    guess.insert(0, f'A column a variant: {", ".join(map(str, names[:6]))}; a row a seed.')
-    return finish(pd.concat(parts, ignore_index=True), [metric], goals, 'table', guess)
+    row = 'step' if form.time else 'seed'
+    guess.insert(0, f'A column a variant: {", ".join(map(str, names[:6]))}; a row a {row}.')
+    return form.finish(pd.concat(parts, ignore_index=True), pd.concat(given, ignore_index=True), [metric], goals, guess)
