@@ -21,9 +21,9 @@ TIMES = (
 #: Names of columns that make another variant of a run, also where their cells are numbers.
 SETTINGS = (
     'lr', 'learning_rate', 'batch_size', 'bs', 'weight_decay', 'wd', 'dropout', 'momentum', 'warmup', 'beta1', 'beta2',
-    'epsilon', 'width', 'depth', 'layers', 'num_layers', 'hidden', 'hidden_size', 'model', 'architecture', 'arch', 'backbone',
-    'optimizer', 'scheduler', 'schedule', 'method', 'algorithm', 'activation', 'augmentation', 'dataset', 'task', 'env',
-    'environment',
+    'epsilon', 'width', 'depth', 'layers', 'num_layers', 'hidden', 'hidden_size', 'model', 'architecture', 'arch',
+    'backbone', 'optimizer', 'scheduler', 'schedule', 'method', 'algorithm', 'activation', 'augmentation', 'dataset',
+    'task', 'env', 'environment',
 )  # fmt: skip
 
 #: Names of columns of words that differ from run to run by themselves.
@@ -60,7 +60,7 @@ def results_of(
       step: 'last', 'best', or the number of a step.
 
     Raises:
-      UserError: rows of several runs cannot be told apart, or a metric has no value.
+      UserError: nothing tells the rows of several runs apart, or a metric has no value.
     """
     keys = [c for c in ('variant', 'seed') if c in found]
     twice = found.duplicated([*keys, 'time'])

@@ -195,11 +195,10 @@ def _paired(frame: pd.DataFrame, source: str, guess: list[str]) -> tuple[pd.Data
 def plain_seeds(seeds: pd.Series) -> pd.Series:
     """Returns seeds as integers if all are whole numbers ('0 ' and 0.0 are 0), and otherwise as words without spaces."""
     words = {seed: str(seed).strip() for seed in seeds.unique() if not pd.isna(seed)}
-    whole = {seed: word.split('.')[0] for seed, word in words.items() if re.fullmatch(r'[+-]?\d+(\.0*)?', word)}
-    plain = {seed: int(word) for seed, word in whole.items()}
-    if len(plain) < len(words):
-        plain = {seed: str(plain.get(seed, word)) for seed, word in words.items()}
-    return seeds.map(plain)
+    whole = {seed: int(word.split('.')[0]) for seed, word in words.items() if re.fullmatch(r'[+-]?\d+(\.0*)?', word)}
+    if len(whole) == len(words):
+        return seeds.map(whole)
+    return seeds.map({seed: str(whole.get(seed, word)) for seed, word in words.items()})
 
 
 def _diverged(frame: pd.DataFrame) -> np.ndarray:

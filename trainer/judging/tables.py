@@ -49,20 +49,8 @@ def read(
       UserError: the file is not such a table, or a cell is not a number, with its row and column.
     """
     stated: Mapping[str, str] = goals or {}
-    store = mlflow_stores.find(file)
-    frame = mlflow_stores.load(store, stated, step) if store else load(file)
-    separator = frame.attrs.get('separator', ',')
     guess: list[str] = []
-    columns = list(frame.columns)
-    twice = [name for name in dict.fromkeys(columns) if columns.count(name) > 1]
-    if twice:
-        raise UserError(f"{file} has two columns '{twice[0]}': rename one")
-    frame['row'] = np.arange(2, len(frame) + 2)  # as a spreadsheet counts, below the headings
-    if frame.empty:
-        raise UserError(f'{file} has headings and no rows')
-    frame, measured = trackers.plain(frame, guess, stated, step)
-    if frame.empty:
-        raise UserError(f'{file} has no finished run: {" ".join(guess)}')
+    frame, measured, separator = _rows(file, stated, step, guess)
     columns = [c for c in frame.columns if c != 'row']
     for flag, name in (('--variant', variant), ('--seed', seed)):
         if name and name not in columns:
@@ -96,6 +84,26 @@ def read(
     if not metrics:
         raise UserError(f'{file} has no column of numbers next to {variant!r}: name one with --metric')
     return _a_row_a_run(frame, form, variant, metrics, stated, guess)
+
+
+def _rows(
+    file: Path, goals: Mapping[str, str], step: str, guess: list[str]
+) -> tuple[pd.DataFrame, Sequence[str] | None, str]:
+    """Returns the rows with their numbers as `row`, the columns of metrics if they are known, and the file's separator."""
+    store = mlflow_stores.find(file)
+    frame = mlflow_stores.load(store, goals, step) if store else load(file)
+    separator = frame.attrs.get('separator', ',')
+    columns = list(frame.columns)
+    twice = [name for name in dict.fromkeys(columns) if columns.count(name) > 1]
+    if twice:
+        raise UserError(f"{file} has two columns '{twice[0]}': rename one")
+    frame['row'] = np.arange(2, len(frame) + 2)  # as a spreadsheet counts, below the headings
+    if frame.empty:
+        raise UserError(f'{file} has headings and no rows')
+    frame, measured = trackers.plain(frame, guess, goals, step)
+    if frame.empty:
+        raise UserError(f'{file} has no finished run: {" ".join(guess)}')
+    return frame, measured, separator
 
 
 @dataclass(frozen=True)
@@ -263,17 +271,17 @@ def _a_column_a_variant(
             f'{form.file} has no column of variants: name it with --variant (columns: {", ".join(map(str, names))})'
         )
     metric = metrics[0] if metrics else next(iter(goals), '')
-    if not metric:
-        raise UserError(
-            f'{form.file} has a column for each of {", ".join(map(str, names[:4]))}: say what they measure '
-            '(--metric=accuracy), or which column names the variants (--variant=COLUMN)'
-        )
     known = [str(name) for name in names if name == metric or direction(str(name))]
     if known:
         is_metric = 'is a metric' if len(known) == 1 else 'are metrics'
         raise UserError(
             f'{form.file}: {listed(known)} {is_metric}, and no column names the variants: name one with '
             '--variant=COLUMN, or rename the columns if each is a variant'
+        )
+    if not metric:
+        raise UserError(
+            f'{form.file} has a column for each of {", ".join(map(str, names[:4]))}: say what they measure '
+            '(--metric=accuracy), or which column names the variants (--variant=COLUMN)'
         )
     columns = form.columns(frame)
     if not form.seed and not form.time:

@@ -83,12 +83,17 @@ def test_a_column_a_variant(tmp_path):
 
 @pytest.mark.parametrize(
     ('head', 'metric'),
-    [('seed,accuracy,val_loss', 'accuracy'), ('seed,zorp,other', 'zorp'), ('seed,adam,val_loss', 'zorp')],
+    [
+        ('seed,accuracy,val_loss', 'accuracy'),
+        ('seed,zorp,other', 'zorp'),
+        ('seed,adam,val_loss', 'zorp'),
+        ('seed,acc,val_loss', ''),
+    ],
 )
 def test_columns_that_are_metrics_are_no_variants(tmp_path, head, metric):
     (tmp_path / 'a.csv').write_text(f'{head}\n0,0.9,0.1\n1,0.8,0.2\n', encoding='utf-8')
     with pytest.raises(UserError, match=r'(is a metric|are metrics), and no column names the variants: .*--variant='):
-        read([tmp_path / 'a.csv'], metrics=[metric], goals={metric: 'max'})
+        read([tmp_path / 'a.csv'], metrics=[metric] if metric else [], goals={metric: 'max'} if metric else {})
 
 
 def test_parquet(tmp_path):
