@@ -33,6 +33,10 @@ OF_A_RUN = re.compile(
 )
 
 
+#: The column of time where results are made, which no metric is called.
+TIME = '(time of a curve)'
+
+
 def time_of(frame: pd.DataFrame, keys: Sequence[str]) -> str | None:
     """Returns the column of time, if some rows are of one run; None otherwise.
 
@@ -41,8 +45,8 @@ def time_of(frame: pd.DataFrame, keys: Sequence[str]) -> str | None:
       keys: the columns of the variant and of the seed, those that there are.
     """
     names = [c for c in frame.columns if str(c).lower() in TIMES and c not in keys]
-    if keys:
-        names = [c for c in names if frame.groupby(list(keys), dropna=False)[c].nunique().gt(1).any()]
+    runs = frame.groupby(list(keys), dropna=False) if keys else frame.groupby(lambda _: 0)
+    names = [c for c in names if runs[c].nunique().gt(1).any()]
     return max(names, key=lambda c: frame[c].nunique(), default=None)
 
 
@@ -52,7 +56,7 @@ def results_of(
     """Returns a row a run, with the value of each metric at its last step, its best, or at a given step.
 
     Args:
-      found: `variant`, perhaps `seed`, `row`, `time` and the metrics, a row a step.
+      found: `variant`, perhaps `seed`, `row`, `TIME` and the metrics, a row a step.
       given: a column a metric: where its cell is not empty.
       metrics: their names.
       goals: metric -> 'max' or 'min', where its name does not say it.
@@ -63,9 +67,9 @@ def results_of(
       UserError: nothing tells the rows of several runs apart, or a metric has no value.
     """
     keys = [c for c in ('variant', 'seed') if c in found]
-    twice = found.duplicated([*keys, 'time'])
+    twice = found.duplicated([*keys, TIME])
     if 'seed' not in found:
-        twice |= found.groupby('variant')['time'].diff() <= 0
+        twice |= found.groupby('variant')[TIME].diff() <= 0
     if twice.any():
         row = found[twice].iloc[0]
         seed = f' and seed {row["seed"]}' if 'seed' in found else ''
@@ -80,10 +84,10 @@ def results_of(
             logged = run[given[metric][run.index]]
             if logged.empty:
                 raise UserError(f"row {result['row']}: '{metric}' of '{result['variant']}' is empty at every '{time}'")
-            points = zip(logged['time'], logged[metric], strict=True)
+            points = zip(logged[TIME], logged[metric], strict=True)
             result[metric] = at(points, step, goals.get(metric) or direction(metric), Path(result['variant']))
         rows.append(result)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).drop(columns=TIME)
 
 
 def said(time: str, step: str) -> str:

@@ -25,6 +25,9 @@ LONG = (('metric', 'measure', 'variable'), ('value', 'score', 'result'))
 #: Columns that are numbers and no results.
 NO_METRIC = (*curves.TIMES, 'index', 'id', 'parameters', 'row', 'timestamp')
 
+#: Columns of results that are no metrics.
+NO_RESULT = ('variant', 'seed', 'row', 'status')
+
 ENDINGS = ('.csv', '.tsv', '.txt', '.json', '.jsonl', '.ndjson', '.parquet')
 
 
@@ -55,9 +58,11 @@ def read(
     for flag, name in (('--variant', variant), ('--seed', seed)):
         if name and name not in columns:
             raise unknown(f'column for {flag}', name, columns)
-    is_long = _is_long(columns)
-    seed = seed or _guessed(frame, SEED)
-    variant = variant or _guessed(frame, VARIANT)
+    if variant and variant == seed:
+        raise UserError(f"--variant and --seed are both '{seed}': name two columns, or drop --seed")
+    is_long = _is_long([c for c in columns if c not in (variant, seed)])
+    seed = seed or _guessed(frame.drop(columns=variant or []), SEED)
+    variant = variant or _guessed(frame.drop(columns=seed or []), VARIANT)
     if variant is None and not is_long:
         texts = [name for name in columns if name != seed and not numeric(frame[name])]
         variant = texts[0] if len(texts) == 1 else None
@@ -76,9 +81,11 @@ def read(
     for metric in metrics:
         if metric not in columns:
             raise unknown('column for --metric', metric, columns)
+        if metric in (variant, seed, *NO_RESULT):
+            raise UserError(f"--metric={metric}: column '{metric}' is no metric; rename it if it is")
     if not metrics:
         candidates = columns if measured is None else measured
-        candidates = [c for c in candidates if c not in (variant, seed, 'row', 'status')]
+        candidates = [c for c in candidates if c not in (variant, seed, *NO_RESULT)]
         metrics = _guessed_metrics(file, frame, candidates, stated)
         guess.append(f'Metrics: {", ".join(map(str, metrics))}.')
     if not metrics:
@@ -103,6 +110,8 @@ def _rows(
     frame, measured = trackers.plain(frame, guess, goals, step)
     if frame.empty:
         raise UserError(f'{file} has no finished run: {" ".join(guess)}')
+    for column in frame.columns[frame.dtypes == object]:  # cells of JSON and Parquet that no table can be sorted by
+        frame[column] = [str(cell) if isinstance(cell, list | dict | np.ndarray) else cell for cell in frame[column]]
     return frame, measured, separator
 
 
@@ -121,12 +130,12 @@ class Form:
         return numbers_of(self.file, frame, column, self.separator, gaps=bool(self.time))
 
     def columns(self, frame: pd.DataFrame) -> dict[str, pd.Series]:
-        """Returns the columns `row`, and `seed` and `time` if there are some."""
+        """Returns the columns `row`, and `seed` and `curves.TIME` if there are some."""
         kept = {'row': frame['row']}
         if self.seed:
             kept['seed'] = plain_seeds(filled(self.file, frame, self.seed, 'must hold the seed of the run'))
         if self.time:
-            kept['time'] = numbers_of(self.file, frame, self.time, self.separator)
+            kept[curves.TIME] = numbers_of(self.file, frame, self.time, self.separator)
         return kept
 
     def finish(
@@ -139,7 +148,7 @@ class Form:
     ) -> Results:
         """Returns results; of curves one value a run. `given`: which cells of the metrics are not empty."""
         if self.time:
-            found = curves.results_of(found, given, metrics, goals, self.time, self.step).drop(columns='time')
+            found = curves.results_of(found, given, metrics, goals, self.time, self.step)
         return finish(found, metrics, goals, 'table', guess)
 
 

@@ -78,6 +78,18 @@ def test_runs_that_nothing_tells_apart_are_refused(tmp_path):
     assert read(write(tmp_path, curves('iteration', None)), seed='iteration').runs['seed'].max() == 4
 
 
+def test_a_metric_that_is_called_time_and_cells_that_are_lists(tmp_path):
+    frame = curves('epoch', 2).assign(time=[5, 4, 3, 2, 1] * 4)
+    assert set(read(write(tmp_path, frame)).runs['time']) == {1}
+    frame['step'] = [[1, 2]] * len(frame)
+    frame['seed'] = [[seed] for seed in frame['seed']]
+    frame.to_json(tmp_path / 'a.json', orient='records')
+    assert read([tmp_path / 'a.json']).runs['seed'].tolist() == ['[0]', '[1]'] * 2
+    # A step that is the same in all rows says nothing: each row is a seed.
+    wide = pd.DataFrame({'step': 9, 'a': [0.5, 0.6], 'b': [0.5, 0.7]})
+    assert len(read(write(tmp_path, wide), metrics=['accuracy']).runs) == 4
+
+
 def test_a_table_of_curves_that_begins_with_epoch_is_no_log_of_keras(tmp_path):
     frame = curves('epoch', None)[['epoch', 'variant', 'val_acc']].assign(val_loss=0.1)
     assert len(read(write(tmp_path, frame)).runs) == 2

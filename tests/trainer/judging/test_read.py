@@ -96,6 +96,14 @@ def test_columns_that_are_metrics_are_no_variants(tmp_path, head, metric):
         read([tmp_path / 'a.csv'], metrics=[metric] if metric else [], goals={metric: 'max'} if metric else {})
 
 
+def test_flags_that_name_one_column_twice(tmp_path):
+    (tmp_path / 'a.csv').write_text('variant,seed,acc\na,0,0.9\na,1,0.8\nb,0,0.7\nb,1,0.6\n', encoding='utf-8')
+    with pytest.raises(UserError, match="--variant and --seed are both 'seed'"):
+        read([tmp_path / 'a.csv'], variant='seed', seed='seed')
+    with pytest.raises(UserError, match="column 'seed' is no metric"):
+        read([tmp_path / 'a.csv'], metrics=['seed'])
+
+
 def test_parquet(tmp_path):
     pytest.importorskip('pyarrow', reason='pyarrow is not installed')
     LONG.to_parquet(tmp_path / 'a.parquet')
