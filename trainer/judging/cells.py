@@ -34,7 +34,7 @@ def numbers_of(file: Path, frame: pd.DataFrame, column: str, separator: str, *, 
       file: for messages.
       frame: with a column `row`.
       column: which.
-      separator: of the columns of the file: if it is a comma, one in a cell may separate thousands.
+      separator: of the columns of the file: if it is a comma, or none is known, one in a cell may separate thousands.
       gaps: cells may be empty, which are NaN.
 
     Raises:
@@ -47,13 +47,13 @@ def numbers_of(file: Path, frame: pd.DataFrame, column: str, separator: str, *, 
     wrong = numbers.isna() & ~lost & ~(is_empty(cells) & gaps)
     _refuse(file, frame, column, wrong, 'it must be a number, or nan for a run that diverged')
     if text is not None:
-        comma, percent = text.str.fullmatch(COMMA), text.str.endswith('%')
-        if separator == ',':
-            _refuse(
-                file, frame, column, text.str.fullmatch(AMBIGUOUS), 'write {thousands} or {decimal}, whichever it is'
-            )
-        if text.str.contains('.', regex=False).any():
-            _refuse(file, frame, column, comma, 'other cells have a point, so write points for decimals in all')
+        if text.str.contains(',', regex=False).any():
+            comma, ambiguous = text.str.fullmatch(COMMA), text.str.fullmatch(AMBIGUOUS)
+            if separator in ('', ','):
+                _refuse(file, frame, column, ambiguous, 'write {thousands} or {decimal}, whichever it is')
+            if text.str.contains('.', regex=False).any():
+                _refuse(file, frame, column, comma, 'other cells have a point, so write points for decimals in all')
+        percent = text.str.endswith('%')
         if percent.any():
             _refuse(file, frame, column, ~percent & (numbers > 1), 'other cells have %, so write it in all or in none')
     return numbers.where(~lost, np.nan)
@@ -94,8 +94,9 @@ def _parsed(cells: pd.Series) -> pd.Series:
     if text is None:
         return cells.astype(float)
     percent = text.str.endswith('%')
-    plain = text.where(~text.str.fullmatch(COMMA), text.str.replace(',', '.')).str.rstrip('%')
-    numbers = pd.to_numeric(plain, errors='coerce').astype(float)
+    if text.str.contains(',', regex=False).any():
+        text = text.where(~text.str.fullmatch(COMMA), text.str.replace(',', '.'))
+    numbers = pd.to_numeric(text.str.rstrip('%'), errors='coerce').astype(float)
     return numbers.where(~percent, numbers / 100)
 
 

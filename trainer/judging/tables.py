@@ -99,7 +99,7 @@ def _rows(
     """Returns the rows with their numbers as `row`, the columns of metrics if they are known, and the file's separator."""
     store = mlflow_stores.find(file)
     frame = mlflow_stores.load(store, goals, step) if store else load(file)
-    separator = frame.attrs.get('separator', ',')
+    separator = frame.attrs.get('separator', '')
     columns = list(frame.columns)
     twice = [name for name in dict.fromkeys(columns) if columns.count(name) > 1]
     if twice:
@@ -110,7 +110,9 @@ def _rows(
     frame, measured = trackers.plain(frame, guess, goals, step)
     if frame.empty:
         raise UserError(f'{file} has no finished run: {" ".join(guess)}')
-    for column in frame.columns[frame.dtypes == object]:  # cells of JSON and Parquet that no table can be sorted by
+    for column in (
+        [] if separator else [c for c in frame if frame[c].dtype.kind == 'O']
+    ):  # lists of JSON and Parquet are words
         frame[column] = [str(cell) if isinstance(cell, list | dict | np.ndarray) else cell for cell in frame[column]]
     return frame, measured, separator
 
