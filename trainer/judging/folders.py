@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 from seedwise.errors import UserError, in_a_line, unknown
-from trainer.judging import mlflow_stores
+from trainer.judging import mlflow_stores, tables
 from trainer.judging.event_files import PATTERN, Reader
-from trainer.judging.names import at, named
+from trainer.judging.names import at, examples, named
 from trainer.judging.results import Results, direction, finish, in_order
 from trainer.results import best_of, metrics_of
 
@@ -97,16 +97,18 @@ def read_tensorboard(paths: Sequence[Path], metrics: Sequence[str], goals: Mappi
         raise UserError(
             f'no tag has a known direction: name one with --metric=TAG --goal=TAG=max (tags: {", ".join(tags[:8])})'
         )
-    rows = []
+    rows, places = [], []
     for path, folder in folders:
         if not all(tag in series[folder] for tag in chosen):
             continue
         parts = folder.relative_to(path).parts or (path.name,)
         parts = parts if len(paths) == 1 else (path.name, *folder.relative_to(path).parts)
-        rows.append(_row(parts, folder, {tag: series[folder][tag] for tag in chosen}, goals, step))
+        places.append(parts)
+        rows.append(_row(folder, {tag: series[folder][tag] for tag in chosen}, goals, step))
     guess = [
         f'{len(rows)} TensorBoard runs, variants and seeds by their paths; value: {step}. Tags: {", ".join(chosen)}.'
     ]
+    guess += _name(rows, places)
     ends = {one[tag].last for one in series.values() for tag in chosen[:1] if tag in one}
     if step == 'last' and len(ends) > 1:
         guess.append(f'The runs end at different steps, {min(ends):,} to {max(ends):,}: --step compares them at one.')
@@ -118,7 +120,7 @@ def read_tensorboard(paths: Sequence[Path], metrics: Sequence[str], goals: Mappi
 def read_keras(paths: Sequence[Path], metrics: Sequence[str], goals: Mapping[str, str], step: str) -> Results:
     """Returns the results in CSV files of Keras's CSVLogger, one file a run: columns epoch, loss, val_loss, ..."""
     files = [(path, file) for path in paths for file in ([path] if path.is_file() else sorted(path.rglob('*.csv')))]
-    rows, chosen = [], list(metrics)
+    rows, places, chosen = [], [], list(metrics)
     for path, file in files:
         try:
             frame = pd.read_csv(file)
@@ -138,34 +140,39 @@ def read_keras(paths: Sequence[Path], metrics: Sequence[str], goals: Mapping[str
             raise UserError(f"{file} is not a log of Keras's CSVLogger: {error}") from error
         if numbers.empty:
             raise UserError(f'{file} has no epoch: remove it, or train its run')
-        parts = file.relative_to(path).with_suffix('').parts if path.is_dir() else (file.stem,)
+        places.append(file.relative_to(path).with_suffix('').parts if path.is_dir() else (file.stem,))
         points = {metric: list(zip(numbers['epoch'], numbers[metric], strict=True)) for metric in chosen}
-        rows.append(_row(parts, file, points, goals, step))
+        rows.append(_row(file, points, goals, step))
     what = f"{len(rows)} logs of Keras's CSVLogger, variants and seeds by file name"
-    guess = [f'{what}; value: {step}. Columns: {", ".join(chosen)}.']
+    guess = [f'{what}; value: {step}. Columns: {", ".join(chosen)}.', *_name(rows, places)]
     return finish(pd.DataFrame(rows), chosen, goals, 'keras', guess)
 
 
 def _row(
-    parts: Sequence[str],
-    place: Path,
-    curves: Mapping[str, Iterable[tuple[float, float]]],
-    goals: Mapping[str, str],
-    step: str,
+    place: Path, curves: Mapping[str, Iterable[tuple[float, float]]], goals: Mapping[str, str], step: str
 ) -> dict[str, Any]:
-    """Returns the row of a run: variant and seed, which `parts` of its path name, and the result of each curve."""
-    variant, seed = named(parts)
-    row = {'variant': variant, 'row': str(place)} | ({} if seed is None else {'seed': seed})
-    return row | {
+    """Returns the row of a run: the result of each curve."""
+    values = {
         metric: at(points, step, goals.get(metric) or direction(metric), place) for metric, points in curves.items()
     }
+    return {'row': str(place), **values}
+
+
+def _name(rows: Sequence[dict[str, Any]], places: Sequence[Sequence[str]]) -> list[str]:
+    """Adds to each row the variant and the seed that its path names, and returns a sentence about it."""
+    found = named(places)
+    for row, (variant, seed) in zip(rows, found, strict=True):
+        row |= {'variant': variant} | ({} if seed is None else {'seed': seed})
+    return examples(['/'.join(parts) for parts in places], found)
 
 
 def is_keras_log(file: Path) -> bool:
-    """Whether a CSV file is one run's log: its first column is `epoch`, and each row one epoch."""
+    """Whether a CSV file is one run's log: its first column is `epoch`, and none names a variant or a seed."""
     try:
         with open(file, encoding='utf-8') as lines:
             head, first = lines.readline().strip(), lines.readline().strip()
     except (OSError, UnicodeDecodeError):
+        return False
+    if {*head.lower().split(',')} & {*tables.VARIANT, *tables.SEED}:
         return False
     return head.startswith('epoch,') and first.startswith('0,') and 'loss' in head

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from seedwise.errors import UserError, unknown
-from trainer.compare.analysis.metrics import range_of
 from trainer.compare.analysis.words import count, listed
 from trainer.metrics import GOALS, METRICS
 
@@ -33,6 +32,13 @@ DIVERGED = ('diverged', 'nan')
 #: Metrics that say what a run took: they rank only if they are named, or alone.
 COSTS = ('seconds', 'time', 'latency', 'runtime')
 
+#: Metrics that are shares, which some state in per cent.
+SHARES = (
+    *(name for name in MAX.split() if name not in ('bleu', 'rouge', 'r2', 'reward', 'return', 'score')),
+    *('error', 'err', 'wer', 'cer', 'ece'),
+    *(name for name, metric in METRICS.items() if (metric.low, metric.high) == (0.0, 1.0)),
+)
+
 #: What may stand before or after a metric's name.
 AROUND = ('train', 'training', 'val', 'valid', 'validation', 'test', 'eval', 'epoch', 'final', 'best', 'mean', 'last')
 
@@ -53,12 +59,26 @@ class Results:
 
 
 def direction(metric: str) -> str | None:
-    """Returns which is better of a metric, if a word of the table stands in its name: 'val/acc', 'test_loss'; else None."""
-    words = metric.lower().replace('/', ' ').replace('.', ' ').replace('-', ' ').split()
-    words = [part for word in words for part in _parts(word)]
+    """Returns which is better of a metric, if a word of the table stands in its name: 'val/acc', 'test_loss'; else None.
+
+    Of '-loss', whose sign may be turned round, nothing is known.
+    """
+    if re.search(r'(^|[/ ])-', metric):
+        return None
+    words = _words(metric)
     found = {KNOWN_GOALS[word] for word in words if word in KNOWN_GOALS}
     rest = [word for word in words if word not in KNOWN_GOALS and word not in AROUND]
     return found.pop() if len(found) == 1 and not rest else None
+
+
+def is_share(metric: str) -> bool:
+    """Returns whether a metric is a share, between 0 and 1 or in per cent, by its name."""
+    return direction(metric) is not None and any(word in SHARES for word in _words(metric))
+
+
+def _words(metric: str) -> list[str]:
+    words = metric.lower().replace('/', ' ').replace('.', ' ').replace('-', ' ').split()
+    return [part for word in words for part in _parts(word)]
 
 
 def is_cost(metric: str) -> bool:
@@ -118,31 +138,7 @@ def finish(
     if frame.empty:
         raise UserError('there is no run in the results')
     frame = frame.reset_index(drop=True).assign(variant=frame['variant'].astype(str).to_numpy())
-    paired = 'seed' in frame and bool(frame['seed'].notna().all())
-    if paired:
-        twice = frame.duplicated(['variant', 'seed'])
-        if twice.any():
-            row = frame[twice].iloc[0]
-            where = f' (row {row["row"]})' if 'row' in frame else ''
-            raise UserError(
-                f"'{row['variant']}' has two runs of seed {row['seed']}{where}: name the seed's column, or drop one"
-            )
-        shared = frame.groupby('seed')['variant'].nunique()
-        variants = frame['variant'].nunique()
-        paired = variants < 2 or int((shared == variants).sum()) > 1
-        alone = int((~frame['seed'].isin(shared.index[shared == variants])).sum())
-        if paired and alone and variants == 2:
-            guess.append(
-                f'{alone} of {count(len(frame), "run")} have no partner of the same seed: they count for the means of their '
-                'variant, and not for the comparison.'
-            )
-        elif paired and alone:
-            guess.append('Not all variants have the same seeds: two are compared on those that both have.')
-        if not paired:
-            guess.append('The variants share fewer than two seeds: runs are compared unpaired.')
-    else:
-        frame['seed'] = frame.groupby('variant').cumcount()
-        guess.append('There is no column of seeds: runs are compared unpaired.')
+    frame, paired = _paired(frame, source, guess)
     lost = ~np.isfinite(frame[list(metrics)].to_numpy(float)).all(1)
     said = _diverged(frame) if 'status' in frame else np.zeros(len(frame), bool)
     if (lost & ~said).any():
@@ -153,6 +149,56 @@ def finish(
     guess += filter(None, (_other_unit(frame[frame['status'] == 'completed'], metric) for metric in metrics))
     keep = ['variant', 'seed', 'status', *metrics]
     return Results(frame[keep], goals_of(metrics, stated), paired, source, tuple(guess))
+
+
+def _paired(frame: pd.DataFrame, source: str, guess: list[str]) -> tuple[pd.DataFrame, bool]:
+    """Returns runs with a seed each, and whether a seed means the same in every variant.
+
+    Raises:
+      UserError: a run is there twice, or has no seed while others have one.
+    """
+    if 'seed' in frame:
+        frame['seed'] = plain_seeds(frame['seed'])
+        none = frame['seed'].isna()
+        if none.any() and source == 'frame':
+            variant = frame['variant'][none].iloc[0]
+            raise UserError(f"a run of '{variant}' has no seed: give each run one, or drop the column seed")
+    if 'seed' not in frame or none.any():
+        some = 'seed' in frame and not none.all()
+        frame['seed'] = frame.groupby('variant').cumcount()
+        what = 'The names of some runs have no seed' if some else 'There is no column of seeds'
+        guess.append(f'{what}: runs are compared unpaired.')
+        return frame, False
+    twice = frame.duplicated(['variant', 'seed'])
+    if twice.any():
+        row = frame[twice].iloc[0]
+        where = f' (row {row["row"]})' if 'row' in frame else ''
+        raise UserError(
+            f"'{row['variant']}' has two runs of seed {row['seed']}{where}: name the seed's column, or drop one"
+        )
+    shared = frame.groupby('seed')['variant'].nunique()
+    variants = frame['variant'].nunique()
+    paired = variants < 2 or int((shared == variants).sum()) > 1
+    alone = int((~frame['seed'].isin(shared.index[shared == variants])).sum())
+    if paired and alone and variants == 2:
+        guess.append(
+            f'{alone} of {count(len(frame), "run")} have no partner of the same seed: they count for the means of their '
+            'variant, and not for the comparison.'
+        )
+    elif paired and alone:
+        guess.append('Not all variants have the same seeds: two are compared on those that both have.')
+    if not paired:
+        guess.append('The variants share fewer than two seeds: runs are compared unpaired.')
+    return frame, paired
+
+
+def plain_seeds(seeds: pd.Series) -> pd.Series:
+    """Returns seeds as integers if all are whole numbers ('0 ' and 0.0 are 0), and otherwise as words without spaces."""
+    words = {seed: str(seed).strip() for seed in seeds.unique() if not pd.isna(seed)}
+    whole = {seed: int(word.split('.')[0]) for seed, word in words.items() if re.fullmatch(r'[+-]?\d+(\.0*)?', word)}
+    if len(whole) == len(words):
+        return seeds.map(whole)
+    return seeds.map({seed: str(whole.get(seed, word)) for seed, word in words.items()})
 
 
 def _diverged(frame: pd.DataFrame) -> np.ndarray:
@@ -174,11 +220,17 @@ def _diverged(frame: pd.DataFrame) -> np.ndarray:
 
 
 def _other_unit(done: pd.DataFrame, metric: str) -> str:
-    """Returns a warning if a share, such as an accuracy, looks like per cent in some variants alone; '' otherwise."""
-    if range_of(metric) != (0.0, 1.0) or done.empty:
+    """Returns a warning if a share, such as an accuracy, looks like per cent in some runs alone; '' otherwise."""
+    if not is_share(metric) or done.empty:
         return ''
     ends = done.groupby('variant', sort=False)[metric].agg(['min', 'max'])
-    above, below = (ends.index[side].tolist() for side in (ends['min'] > 1, ends['max'] <= 1))
-    if not above or not below:
+    low, high = ends['min'].min(), ends['max'].max()
+    if not low <= 1 < high or high < 20 * low:  # errors of 0.9 and 1.1 are in one unit
         return ''
+    above, below, mixed = (
+        ends.index[side].tolist()
+        for side in (ends['min'] > 1, ends['max'] <= 1, (ends['min'] <= 1) & (ends['max'] > 1))
+    )
+    if mixed:
+        return f'{metric} is above 1 in some runs of {listed(mixed, 3)} and at most 1 in others: are all in one unit?'
     return f'{metric} is above 1 for {listed(above, 3)} and at most 1 for {listed(below, 3)}: are all in one unit?'

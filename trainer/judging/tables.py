@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,18 +11,22 @@ import pandas as pd
 
 from seedwise.errors import UserError, in_a_line, unknown
 from trainer.compare.analysis.words import listed
-from trainer.judging import mlflow_stores, trackers
-from trainer.judging.results import Results, direction, finish, in_order, is_cost
+from trainer.judging import curves, mlflow_stores, trackers
+from trainer.judging.cells import about_percent, decimal_commas, filled, is_empty, numbers_of, numeric
+from trainer.judging.results import Results, direction, finish, in_order, is_cost, plain_seeds
 
 #: Names of columns, whatever their case, the likeliest first.
 VARIANT = (
     'variant', 'model', 'optimizer', 'method', 'algorithm', 'config', 'condition', 'group', 'setting', 'arm', 'name'
 )  # fmt: skip
-SEED = ('seed', 'random_seed', 'rng_seed', 'run', 'run_id', 'repeat', 'replicate', 'rep', 'trial', 'fold', 'iteration')
+SEED = ('seed', 'random_seed', 'rng_seed', 'run', 'run_id', 'repeat', 'replicate', 'rep', 'trial', 'fold')
 LONG = (('metric', 'measure', 'variable'), ('value', 'score', 'result'))
 
 #: Columns that are numbers and no results.
-NO_METRIC = ('step', 'steps', 'epoch', 'epochs', 'index', 'id', 'parameters', 'row', 'timestamp')
+NO_METRIC = (*curves.TIMES, 'index', 'id', 'parameters', 'row', 'timestamp')
+
+#: Columns of results that are no metrics.
+NO_RESULT = ('variant', 'seed', 'row', 'status')
 
 ENDINGS = ('.csv', '.tsv', '.txt', '.json', '.jsonl', '.ndjson', '.parquet')
 
@@ -47,9 +52,54 @@ def read(
       UserError: the file is not such a table, or a cell is not a number, with its row and column.
     """
     stated: Mapping[str, str] = goals or {}
-    store = mlflow_stores.find(file)
-    frame = mlflow_stores.load(store, stated, step) if store else load(file)
     guess: list[str] = []
+    frame, measured, separator = _rows(file, stated, step, guess)
+    columns = [c for c in frame.columns if c != 'row']
+    for flag, name in (('--variant', variant), ('--seed', seed)):
+        if name and name not in columns:
+            raise unknown(f'column for {flag}', name, columns)
+    if variant and variant == seed:
+        raise UserError(f"--variant and --seed are both '{seed}': name two columns, or drop --seed")
+    is_long = _is_long([c for c in columns if c not in (variant, seed)])
+    seed = seed or _guessed(frame.drop(columns=variant or []), SEED)
+    variant = variant or _guessed(frame.drop(columns=seed or []), VARIANT)
+    if variant is None and not is_long:
+        texts = [name for name in columns if name != seed and not numeric(frame[name])]
+        variant = texts[0] if len(texts) == 1 else None
+    # What a tracker has exported has a row a run by now.
+    time = None if guess else curves.time_of(frame, [c for c in (variant, seed) if c])
+    guess += [*([curves.said(time, step)] if time else []), *curves.about_folds(seed)]
+    if variant is not None:
+        long = [_guessed(frame, names) for names in LONG] if is_long else []
+        guess += curves.unused(frame, variant, [seed, time, *metrics, *long])
+    if is_long:
+        frame, columns = _widened(frame, variant, seed, time)
+        guess.append('The table has a row for each number: columns metric and value.')
+    form = Form(file, separator, seed, time, step)
+    if variant is None:
+        return _a_column_a_variant(frame, form, metrics, stated, guess)
+    for metric in metrics:
+        if metric not in columns:
+            raise unknown('column for --metric', metric, columns)
+        if metric in (variant, seed, *NO_RESULT):
+            raise UserError(f"--metric={metric}: column '{metric}' is no metric; rename it if it is")
+    if not metrics:
+        candidates = columns if measured is None else measured
+        candidates = [c for c in candidates if c not in (variant, seed, *NO_RESULT)]
+        metrics = _guessed_metrics(file, frame, candidates, stated)
+        guess.append(f'Metrics: {", ".join(map(str, metrics))}.')
+    if not metrics:
+        raise UserError(f'{file} has no column of numbers next to {variant!r}: name one with --metric')
+    return _a_row_a_run(frame, form, variant, metrics, stated, guess)
+
+
+def _rows(
+    file: Path, goals: Mapping[str, str], step: str, guess: list[str]
+) -> tuple[pd.DataFrame, Sequence[str] | None, str]:
+    """Returns the rows with their numbers as `row`, the columns of metrics if they are known, and the file's separator."""
+    store = mlflow_stores.find(file)
+    frame = mlflow_stores.load(store, goals, step) if store else load(file)
+    separator = frame.attrs.get('separator', '')
     columns = list(frame.columns)
     twice = [name for name in dict.fromkeys(columns) if columns.count(name) > 1]
     if twice:
@@ -57,47 +107,68 @@ def read(
     frame['row'] = np.arange(2, len(frame) + 2)  # as a spreadsheet counts, below the headings
     if frame.empty:
         raise UserError(f'{file} has headings and no rows')
-    frame, measured = trackers.plain(frame, guess, stated, step)
+    frame, measured = trackers.plain(frame, guess, goals, step)
     if frame.empty:
         raise UserError(f'{file} has no finished run: {" ".join(guess)}')
-    columns = [c for c in frame.columns if c != 'row']
-    for flag, name in (('--variant', variant), ('--seed', seed)):
-        if name and name not in columns:
-            raise unknown(f'column for {flag}', name, columns)
-    seed = seed or _guessed(frame, SEED)
-    if _is_long(columns):
-        frame, columns = _widened(frame, variant or _guessed(frame, VARIANT), seed)
-        guess.append('The table has a row for each number: columns metric and value.')
-    variant = variant or _guessed(frame, VARIANT)
-    if variant is None:
-        texts = [name for name in columns if name != seed and not _numeric(frame[name])]
-        if len(texts) == 1:
-            variant = texts[0]
-    if variant is None:
-        return _a_column_a_variant(frame, file, seed, metrics, stated, guess)
-    for metric in metrics:
-        if metric not in columns:
-            raise unknown('column for --metric', metric, columns)
-    if not metrics:
-        candidates = columns if measured is None else measured
-        metrics = _guessed_metrics(
-            file, frame, [c for c in candidates if c not in (variant, seed, 'row', 'status')], stated
-        )
-        guess.append(f'Metrics: {", ".join(map(str, metrics))}.')
-    if not metrics:
-        raise UserError(f'{file} has no column of numbers next to {variant!r}: name one with --metric')
-    numbers = {metric: _numbers(file, frame, metric) for metric in metrics}
-    guess += _about_percent(frame, metrics)
-    found = frame.assign(**numbers, variant=_named(file, frame, variant))
-    if seed:
-        found['seed'] = frame[seed]
-    guess.insert(0, f"Variant: column '{variant}'; seed: {f'column {seed!r}' if seed else 'none'}.")
-    kept = ['variant', *(['seed'] if seed else []), 'row', *(['status'] if 'status' in columns else []), *metrics]
-    return finish(found[list(dict.fromkeys(kept))], list(metrics), stated, 'table', guess)
+    for column in (
+        [] if separator else [c for c in frame if frame[c].dtype.kind == 'O']
+    ):  # lists of JSON and Parquet are words
+        frame[column] = [str(cell) if isinstance(cell, list | dict | np.ndarray) else cell for cell in frame[column]]
+    return frame, measured, separator
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a table is to be read: its separator, its columns of seeds and of time, and which step of curves counts."""
+
+    file: Path
+    separator: str
+    seed: str | None
+    time: str | None
+    step: str
+
+    def numbers(self, frame: pd.DataFrame, column: str) -> pd.Series:
+        """Returns a column as floats: of curves with gaps, since not all is measured at each step."""
+        return numbers_of(self.file, frame, column, self.separator, gaps=bool(self.time))
+
+    def columns(self, frame: pd.DataFrame) -> dict[str, pd.Series]:
+        """Returns the columns `row`, and `seed` and `curves.TIME` if there are some."""
+        kept = {'row': frame['row']}
+        if self.seed:
+            kept['seed'] = plain_seeds(filled(self.file, frame, self.seed, 'must hold the seed of the run'))
+        if self.time:
+            kept[curves.TIME] = numbers_of(self.file, frame, self.time, self.separator)
+        return kept
+
+    def finish(
+        self,
+        found: pd.DataFrame,
+        given: pd.DataFrame,
+        metrics: Sequence[str],
+        goals: Mapping[str, str],
+        guess: Sequence[str],
+    ) -> Results:
+        """Returns results; of curves one value a run. `given`: which cells of the metrics are not empty."""
+        if self.time:
+            found = curves.results_of(found, given, metrics, goals, self.time, self.step)
+        return finish(found, metrics, goals, 'table', guess)
+
+
+def _a_row_a_run(
+    frame: pd.DataFrame, form: Form, variant: str, metrics: Sequence[str], goals: Mapping[str, str], guess: list[str]
+) -> Results:
+    metrics = list(dict.fromkeys(metrics))
+    names = filled(form.file, frame, variant, 'must name the variant').astype(str).str.strip()
+    status = {'status': frame['status']} if 'status' in frame else {}
+    numbers = {metric: form.numbers(frame, metric) for metric in metrics}
+    found = pd.DataFrame({'variant': names, **form.columns(frame), **status, **numbers})
+    guess += [*decimal_commas(frame, metrics), *about_percent(frame, metrics)]
+    guess.insert(0, f"Variant: column '{variant}'; seed: {f'column {form.seed!r}' if form.seed else 'none'}.")
+    return form.finish(found, ~frame[metrics].apply(is_empty), metrics, goals, guess)
 
 
 def load(file: Path) -> pd.DataFrame:
-    """Returns the cells of a table; numbers with a decimal comma, other encodings and a byte order mark are understood.
+    """Returns the cells of a table, and of a text its separator in `attrs`; any encoding is understood.
 
     Raises:
       UserError: the file cannot be read, is empty or binary.
@@ -132,6 +203,7 @@ def load(file: Path) -> pd.DataFrame:
         )
         frame = cells.iloc[1:].reset_index(drop=True)
         frame.columns = [str(name).strip() for name in cells.iloc[0]]
+        frame.attrs['separator'] = separator
         return frame
     except UserError:
         raise
@@ -160,7 +232,7 @@ def _is_long(columns: Sequence[str]) -> bool:
 
 def _guessed(frame: pd.DataFrame, names: Sequence[str]) -> str | None:
     lower = {str(c).lower(): c for c in reversed(list(frame.columns))}
-    return next((lower[name] for name in names if name in lower), None)
+    return next((lower[name] for name in names if name in lower and frame[lower[name]].notna().any()), None)
 
 
 def _guessed_metrics(
@@ -171,7 +243,7 @@ def _guessed_metrics(
     Raises:
       UserError: that is known of times alone.
     """
-    numbers = [c for c in candidates if c.lower() not in NO_METRIC and _numeric(frame[c], c)]
+    numbers = [c for c in candidates if c.lower() not in NO_METRIC and numeric(frame[c], c)]
     known = in_order(c for c in numbers if direction(str(c)) or c in stated)
     rest = [c for c in numbers if c not in known]
     if known and rest and not stated and all(map(is_cost, known)):
@@ -182,110 +254,52 @@ def _guessed_metrics(
     return known or numbers
 
 
-def _widened(frame: pd.DataFrame, variant: str | None, seed: str | None) -> tuple[pd.DataFrame, list[str]]:
-    """Returns a long table with a row a run, and its columns."""
+def _widened(
+    frame: pd.DataFrame, variant: str | None, seed: str | None, time: str | None
+) -> tuple[pd.DataFrame, list[str]]:
+    """Returns a long table with a row a run, which has the number of the first of its rows, and its columns."""
     metric, value = (_guessed(frame, names) for names in LONG)
-    keys = [c for c in (variant, seed) if c]
+    keys = [c for c in (variant, seed, time) if c]
     if not variant:
         raise UserError('the table has metric and value, and no column of variants: name it with --variant')
     if frame.duplicated([*keys, metric]).any():
         row = frame[frame.duplicated([*keys, metric])].iloc[0]
         raise UserError(f"row {row['row']}: '{row[metric]}' of '{row[variant]}' is there twice for one seed")
-    wide = frame.pivot(index=keys, columns=metric, values=value).reset_index()
+    wide = frame.pivot(index=keys, columns=metric, values=value)
     wide.columns = [str(c) for c in wide.columns]
-    wide['row'] = np.arange(2, len(wide) + 2)
-    return wide, [c for c in wide.columns if c != 'row']
-
-
-def _numeric(values: pd.Series, name: str = '') -> bool:
-    """Whether most cells of a column are numbers, those of runs that diverged included."""
-    cells = values.dropna()
-    if cells.empty:
-        return False
-    numbers = _parsed(cells).notna()
-    if numbers.mean() > 0.5:
-        return True
-    known = bool(numbers.any()) or direction(str(name)) is not None
-    return known and bool((numbers | _is_lost(cells)).mean() > 0.5)
-
-
-def _is_lost(cells: pd.Series) -> pd.Series:
-    """Which cells say that a run diverged."""
-    words = cells.astype(str).str.strip().str.lower()
-    return words.isin(('nan', 'inf', '-inf', '+inf', 'infinity', 'diverged', 'failed')) & cells.notna()
-
-
-def _parsed(cells: pd.Series) -> pd.Series:
-    """Returns cells as numbers; NaN for what is none, and for 'nan' itself."""
-    if pd.api.types.is_numeric_dtype(cells) and not pd.api.types.is_bool_dtype(cells):
-        return cells.astype(float)
-    text = cells.astype(str).str.strip().str.replace(r'^(-?\d+),(\d+)$', r'\1.\2', regex=True)
-    percent = text.str.endswith('%')
-    numbers = pd.to_numeric(text.str.rstrip('%'), errors='coerce').astype(float)
-    return numbers.where(~percent, numbers / 100)
-
-
-def _numbers(file: Path, frame: pd.DataFrame, metric: str) -> pd.Series:
-    """Returns a metric as floats; 'nan', 'inf' and 'diverged' are runs that diverged.
-
-    Raises:
-      UserError: a cell is empty, or something else.
-    """
-    cells = frame[metric]
-    numbers = _parsed(cells)
-    lost = _is_lost(cells)
-    wrong = numbers.isna() & ~lost
-    if wrong.any():
-        row, cell = frame['row'][wrong].iloc[0], cells[wrong].iloc[0]
-        what = 'is empty' if pd.isna(cell) or not str(cell).strip() else f'holds {str(cell)[:40]!r}'
-        raise UserError(
-            f"{file}, row {row}, column '{metric}' {what}: it must be a number, or nan for a run that diverged"
-        )
-    return numbers.where(~lost, np.nan)
-
-
-def _about_percent(frame: pd.DataFrame, columns: Sequence[str]) -> list[str]:
-    if not any(isinstance(cell, str) and cell.rstrip().endswith('%') for c in columns for cell in frame[c]):
-        return []
-    return ['Numbers with % are read as shares, 97.5% as 0.975: state margins as shares too.']
-
-
-def _named(file: Path, frame: pd.DataFrame, variant: str) -> pd.Series:
-    missing = frame[variant].isna()
-    if missing.any():
-        raise UserError(
-            f"{file}, row {frame['row'][missing].iloc[0]}, column '{variant}' is empty: it must name the variant"
-        )
-    return frame[variant].astype(str).str.strip()
+    names = [*keys, *wide.columns]
+    wide['row'] = frame.groupby(keys, dropna=False)['row'].min()
+    return wide.reset_index(), names
 
 
 def _a_column_a_variant(
-    frame: pd.DataFrame,
-    file: Path,
-    seed: str | None,
-    metrics: Sequence[str],
-    goals: Mapping[str, str],
-    guess: list[str],
+    frame: pd.DataFrame, form: Form, metrics: Sequence[str], goals: Mapping[str, str], guess: list[str]
 ) -> Results:
     """A wide table: a row a seed, a column a variant, and one metric, whose name the file does not hold."""
-    names = [c for c in frame.columns if c not in (seed, 'row') and str(c).lower() not in NO_METRIC]
+    names = [c for c in frame.columns if c not in (form.seed, 'row') and str(c).lower() not in NO_METRIC]
     if len(names) < 2:
         raise UserError(
-            f'{file} has no column of variants: name it with --variant (columns: {", ".join(map(str, names))})'
+            f'{form.file} has no column of variants: name it with --variant (columns: {", ".join(map(str, names))})'
         )
     metric = metrics[0] if metrics else next(iter(goals), '')
+    known = [str(name) for name in names if name == metric or direction(str(name))]
+    if known:
+        is_metric = 'is a metric' if len(known) == 1 else 'are metrics'
+        raise UserError(
+            f'{form.file}: {listed(known)} {is_metric}, and no column names the variants: name one with '
+            '--variant=COLUMN, or rename the columns if each is a variant'
+        )
     if not metric:
         raise UserError(
-            f'{file} has a column for each of {", ".join(map(str, names[:4]))}: say what they measure '
+            f'{form.file} has a column for each of {", ".join(map(str, names[:4]))}: say what they measure '
             '(--metric=accuracy), or which column names the variants (--variant=COLUMN)'
         )
-    parts = [
-        pd.DataFrame(
-            {'variant': str(name), metric: _numbers(file, frame, name), 'row': frame['row']}
-            | {'seed': frame[seed] if seed else frame.index}
-        )
-        for name in names
-    ]
-    guess += _about_percent(frame, names)
-    guess.insert(0, f'A column a variant: {", ".join(map(str, names[:6]))}; a row a seed.')
-    return finish(pd.concat(parts, ignore_index=True), [metric], goals, 'table', guess)
+    columns = form.columns(frame)
+    if not form.seed and not form.time:
+        columns['seed'] = frame.index.to_series()
+    parts = [pd.DataFrame({'variant': str(name), metric: form.numbers(frame, name), **columns}) for name in names]
+    given = [pd.DataFrame({metric: ~is_empty(frame[name])}) for name in names]
+    guess += [*decimal_commas(frame, names), *about_percent(frame, names)]
+    row = 'step' if form.time else 'seed'
+    guess.insert(0, f'A column a variant: {", ".join(map(str, names[:6]))}; a row a {row}.')
+    return form.finish(pd.concat(parts, ignore_index=True), pd.concat(given, ignore_index=True), [metric], goals, guess)

@@ -15,7 +15,7 @@ import pandas as pd
 
 from seedwise.errors import UserError
 from trainer.compare.analysis.words import count, listed
-from trainer.judging.names import at, named
+from trainer.judging.names import at, examples, named
 from trainer.judging.results import direction
 
 #: Columns of W&B's table of runs that say nothing of the result.
@@ -49,7 +49,7 @@ def plain(
         return _of_dicts(frame, guess)
     if len(columns) > 1 and all(CHART.fullmatch(c) for c in columns[1:]):
         guess.append(f"A chart of W&B: variants and seeds by the runs' names; value: {step}.")
-        return _of_chart(frame, columns, goals, step)
+        return _of_chart(frame, columns, goals, step, guess)
     if any(c.startswith('metrics.') for c in columns):
         guess.append('Runs of MLflow: columns params.* and metrics.*.')
         kept = _finished(frame, frame['status'], guess) if 'status' in frame else frame
@@ -87,12 +87,14 @@ def _by_name(frame: pd.DataFrame, column: str, guess: list[str]) -> pd.DataFrame
     """Adds `name`, the name of a run without its number, and as `seed` that number, if there is no column of seeds."""
     if column not in frame or frame.empty:
         return frame
-    pairs = [named([str(name)]) for name in frame[column]]
+    names = [str(name) for name in frame[column]]
+    pairs = named([[name] for name in names])
     frame = frame.assign(name=[variant for variant, _ in pairs])
     seeds = [number for _, number in pairs]
     if not any(str(c).lower().removeprefix('params.') == 'seed' for c in frame) and None not in seeds:
         frame['seed'] = seeds
         guess.append("Seeds are the numbers at the end of the runs' names.")
+    guess += examples(names, pairs)
     return frame
 
 
@@ -128,7 +130,7 @@ def _dict(cell: Any) -> dict[str, Any]:
 
 
 def _of_chart(
-    frame: pd.DataFrame, columns: Sequence[str], goals: Mapping[str, str], step: str
+    frame: pd.DataFrame, columns: Sequence[str], goals: Mapping[str, str], step: str, guess: list[str]
 ) -> tuple[pd.DataFrame, Sequence[str]]:
     steps = pd.to_numeric(frame[columns[0]], errors='coerce')
     rows: dict[str, dict[str, Any]] = {}
@@ -147,7 +149,7 @@ def _of_chart(
             metrics[metric] = None
             row = rows.setdefault(name, {'Name': name, 'row': column})
             row[metric] = at(points, step, goals.get(metric) or direction(metric), Path(name))
-    made = _by_name(pd.DataFrame([*rows.values()]), 'Name', [])
+    made = _by_name(pd.DataFrame([*rows.values()]), 'Name', guess)
     return made.drop(columns='Name', errors='ignore'), [*metrics]
 
 

@@ -9,7 +9,7 @@ import pytest
 from seedwise.errors import UserError
 from tests.trainer.judging.shared import LONG, MEANS, command
 from trainer.judging.read import read
-from trainer.judging.results import direction
+from trainer.judging.results import direction, finish
 from trainer.metrics import METRICS
 
 
@@ -79,6 +79,29 @@ def test_a_column_a_variant(tmp_path):
     check(read([tmp_path / 'wide.csv'], metrics=['accuracy']))
     with pytest.raises(UserError, match='say what they measure'):
         read([tmp_path / 'wide.csv'])
+
+
+@pytest.mark.parametrize(
+    ('head', 'metric'),
+    [
+        ('seed,accuracy,val_loss', 'accuracy'),
+        ('seed,zorp,other', 'zorp'),
+        ('seed,adam,val_loss', 'zorp'),
+        ('seed,acc,val_loss', ''),
+    ],
+)
+def test_columns_that_are_metrics_are_no_variants(tmp_path, head, metric):
+    (tmp_path / 'a.csv').write_text(f'{head}\n0,0.9,0.1\n1,0.8,0.2\n', encoding='utf-8')
+    with pytest.raises(UserError, match=r'(is a metric|are metrics), and no column names the variants: .*--variant='):
+        read([tmp_path / 'a.csv'], metrics=[metric] if metric else [], goals={metric: 'max'} if metric else {})
+
+
+def test_flags_that_name_one_column_twice(tmp_path):
+    (tmp_path / 'a.csv').write_text('variant,seed,acc\na,0,0.9\na,1,0.8\nb,0,0.7\nb,1,0.6\n', encoding='utf-8')
+    with pytest.raises(UserError, match="--variant and --seed are both 'seed'"):
+        read([tmp_path / 'a.csv'], variant='seed', seed='seed')
+    with pytest.raises(UserError, match="column 'seed' is no metric"):
+        read([tmp_path / 'a.csv'], metrics=['seed'])
 
 
 def test_parquet(tmp_path):
@@ -189,6 +212,24 @@ BAD = {
     'empty': ('', 'is empty'),
     'one column': ('variant\na\nb\n', 'has one column'),
     'headings alone': ('variant,seed,acc\n', 'has headings and no rows'),
+    'a word in a long table': (
+        'variant,seed,metric,value\na,0,acc,.9\na,0,loss,.3\nb,0,acc,.8\nb,0,loss,.4\nb,1,acc,x\nb,1,loss,.4\na,1,acc,.9\n',
+        "row 6, column 'acc' holds 'x'",
+    ),
+    'a negated loss': ('variant,seed,-loss\na,0,-1\na,1,-2\nb,0,-1\nb,1,-3\n', '--goal=-loss=max'),
+    'an empty seed': ('variant,seed,acc\na,0,0.9\na,,0.8\nb,0,0.7\nb,1,0.7\n', "row 3, column 'seed' is empty"),
+    'thousands': (
+        'variant,seed,reward\na,0,"998"\na,1,"1,005"\nb,0,900\nb,1,901\n',
+        "row 3, column 'reward' holds '1,005': write 1005 or 1.005, whichever it is",
+    ),
+    'a comma and a point': (
+        'variant;seed;reward\na;0;0,98\na;1;1,005\nb;0;0.9\nb;1;1\n',
+        "row 2, column 'reward' holds '0,98': other cells have a point",
+    ),
+    'some with %': (
+        'variant,seed,acc\na,0,97.1%\na,1,97.2\nb,0,96%\nb,1,95%\n',
+        "row 3, column 'acc' holds '97.2': other cells have %",
+    ),
     'no direction': ('variant,seed,zorp\na,0,1\na,1,2\nb,0,1\nb,1,3\n', '--goal=zorp=max'),
 }
 
@@ -243,11 +284,38 @@ def test_a_damaged_result_is_named(tmp_path, changed):
         ],
         *[(f'test_{name}', metric.goal) for name, metric in METRICS.items()],
         *[(name, 'min') for name in ('loss', 'val_loss', 'test/perplexity', 'train_seconds')],
-        *[(name, None) for name in ('lossless_rate', 'parameters', 'accuracy_loss', 'classification', 'steps')],
+        *[
+            (name, None)
+            for name in (
+                '-loss',
+                'val/-loss',
+                'lossless_rate',
+                'parameters',
+                'accuracy_loss',
+                'classification',
+                'steps',
+            )
+        ],
     ],
 )
 def test_a_direction_is_looked_up_by_whole_words(name, goal):
     assert direction(name) == goal
+
+
+@pytest.mark.parametrize('seeds', [['0 ', '1 ', '2 '], ['0.0', '1.0', '2.0'], ['00', '01', '02']])
+def test_a_seed_is_one_however_it_is_written(tmp_path, seeds):
+    rows = [f'a,{seed},0.9{i}' for i, seed in enumerate(seeds)] + [f'b,{i},0.8{i}' for i in range(3)]
+    (tmp_path / 'a.csv').write_text('\n'.join(['variant,seed,acc', *rows]), encoding='utf-8')
+    found = read([tmp_path / 'a.csv'])
+    assert found.paired
+    assert found.runs['seed'].tolist() == [0, 1, 2, 0, 1, 2]
+
+
+def test_seeds_that_are_words_stay_words_and_one_that_is_missing_in_a_frame_is_named():
+    frame = pd.DataFrame({'variant': ['a', 'a', 'b', 'b'], 'seed': ['x', 1, 'x', '1.0'], 'acc': [0.9, 0.8, 0.7, 0.6]})
+    assert finish(frame, ['acc'], {}, 'frame', ()).runs['seed'].tolist() == ['x', '1', 'x', '1']
+    with pytest.raises(UserError, match="a run of 'b' has no seed"):
+        finish(frame.assign(seed=[0, 1, 0, None]), ['acc'], {}, 'frame', ())
 
 
 # What is guessed -----------------------------------------------------------------------------------------------------
@@ -266,6 +334,8 @@ def test_a_direction_is_looked_up_by_whole_words(name, goal):
         ('variant,seed,acc\na,0,nan\na,1,diverged\nb,0,nan\nb,1,0.5\n', ['acc'], '3 of 4 runs have a metric'),
         ('variant,seed,acc\na,0,97%\na,1,98%\n', ['acc'], 'state margins as shares'),
         ('variant,seed,acc\na,0,97\na,1,98\nb,0,0.97\nb,1,0.98\n', ['acc'], 'above 1 for a and at most 1 for b'),
+        ('variant;seed;reward\na;0;1,005\na;1;1,5\n', ['reward'], 'A comma is read as that of decimals'),
+        ('variant,seed,reward\na,0,"0,005"\na,1,"1,5"\n', ['reward'], 'A comma is read as that of decimals'),
         ('variant,seed,acc,status\na,0,0.9,Finished\na,1,0.9,ok\n', ['acc'], ''),
         ('variant,seed,acc,status\na,0,0.9,crashed\na,1,0.9,ok\n', None, "row 2, column 'status' holds 'crashed'"),
     ],
@@ -282,3 +352,18 @@ def test_what_ranks_and_what_counts_as_diverged(tmp_path, table, metrics, words)
     assert (found.runs['status'] == 'completed').sum() == pd.to_numeric(
         found.runs[metrics[0]], errors='coerce'
     ).notna().sum()
+
+
+@pytest.mark.parametrize('metric', ['acc', 'top1', 'val/f1_score', 'test_top_5', 'err', 'macro_f1'])
+@pytest.mark.parametrize(
+    ('values', 'words'),
+    [
+        ([97.1, 97.2, 0.961, 0.962], 'is above 1 for a and at most 1 for b: are all in one unit?'),
+        ([0.971, 97.2, 0.961, 0.962], 'is above 1 in some runs of a and at most 1 in others: are all in one unit?'),
+        ([0.971, 0.972, 0.961, 0.962], ''),
+        ([1.1, 1.2, 0.961, 0.962], ''),
+    ],
+)
+def test_shares_in_two_units(metric, values, words):
+    frame = pd.DataFrame({'variant': ['a', 'a', 'b', 'b'], 'seed': [0, 1, 0, 1], metric: values})
+    assert finish(frame, [metric], {}, 'frame', ()).guess == ((f'{metric} {words}',) if words else ())
