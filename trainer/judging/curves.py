@@ -125,6 +125,6 @@ def about_folds(seed: str | None) -> list[str]:
     if str(seed).lower() not in ('fold', 'folds', 'cv_fold'):
         return []
     return [
-        'Folds of cross-validation share training examples, so that the p-values are too small: 10 folds call 8.3% of equal '
-        'variants different instead of 5% (Nadeau & Bengio 2003).'
+        'Folds of cross-validation share training examples: p-values are too small, and intervals too narrow (Nadeau & '
+        'Bengio 2003).'
     ]

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from seedwise.errors import UserError
+from trainer.judging.curves import time_of
 
 
 def checked(frame: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
@@ -16,8 +17,7 @@ def checked(frame: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
       metrics: names of columns.
 
     Raises:
-      UserError: a column is there twice, a variant or a seed is missing, seeds are of several types, or a metric is not a
-        number.
+      UserError: a column is there twice, a variant or a seed is missing, a run has several rows, or a metric is no number.
     """
     kept = ['variant', *(name for name in ('seed', 'status') if name in frame), *metrics]
     for name in kept:
@@ -27,8 +27,11 @@ def checked(frame: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     for name in ('variant', 'seed'):
         if name in found and found[name].isna().any():
             raise UserError(f"row {int(found[name].isna().argmax())} of the frame has no value in '{name}'")
-    if 'seed' in found and len(kinds := {type(seed).__name__ for seed in found['seed']}) > 1:
-        raise UserError(f"the column 'seed' has values of several types ({', '.join(sorted(kinds))}): one is required")
+    time = time_of(frame.reset_index(drop=True), [name for name in ('variant', 'seed') if name in frame])
+    if time:
+        raise UserError(
+            f"the frame has several rows a run, which differ in '{time}': keep the row of each run that counts"
+        )
     for metric in metrics:
         found[metric] = _floats(found[metric], metric)
     return found

@@ -39,6 +39,9 @@ SHARES = (
     *(name for name, metric in METRICS.items() if (metric.low, metric.high) == (0.0, 1.0)),
 )
 
+#: The largest number whose square floating point holds, with room to spare.
+LARGEST = 1e100
+
 #: What may stand before or after a metric's name.
 AROUND = ('train', 'training', 'val', 'valid', 'validation', 'test', 'eval', 'epoch', 'final', 'best', 'mean', 'last')
 
@@ -138,31 +141,34 @@ def finish(
     if frame.empty:
         raise UserError('there is no run in the results')
     frame = frame.reset_index(drop=True).assign(variant=frame['variant'].astype(str).to_numpy())
-    frame, paired = _paired(frame, source, guess)
+    frame, paired = _paired(frame, guess)
     lost = ~np.isfinite(frame[list(metrics)].to_numpy(float)).all(1)
     said = _diverged(frame) if 'status' in frame else np.zeros(len(frame), bool)
     if (lost & ~said).any():
         guess.append(
-            f'{int((lost & ~said).sum())} of {len(frame)} runs have a metric that is not finite: they count as diverged.'
+            f'{_have(int((lost & ~said).sum()), len(frame))} a metric that is not finite, which counts as diverged.'
         )
+    for metric in metrics:
+        large = np.abs(frame[metric].to_numpy(float))
+        if (large[np.isfinite(large)] > LARGEST).any():
+            raise UserError(
+                f"'{metric}' has values above {LARGEST:g}: mark runs that diverged with nan, or with a status"
+            )
     frame['status'] = np.where(lost | said, 'diverged', 'completed')
     guess += filter(None, (_other_unit(frame[frame['status'] == 'completed'], metric) for metric in metrics))
     keep = ['variant', 'seed', 'status', *metrics]
     return Results(frame[keep], goals_of(metrics, stated), paired, source, tuple(guess))
 
 
-def _paired(frame: pd.DataFrame, source: str, guess: list[str]) -> tuple[pd.DataFrame, bool]:
+def _paired(frame: pd.DataFrame, guess: list[str]) -> tuple[pd.DataFrame, bool]:
     """Returns runs with a seed each, and whether a seed means the same in every variant.
 
     Raises:
-      UserError: a run is there twice, or has no seed while others have one.
+      UserError: a run is there twice.
     """
     if 'seed' in frame:
         frame['seed'] = plain_seeds(frame['seed'])
         none = frame['seed'].isna()
-        if none.any() and source == 'frame':
-            variant = frame['variant'][none].iloc[0]
-            raise UserError(f"a run of '{variant}' has no seed: give each run one, or drop the column seed")
     if 'seed' not in frame or none.any():
         some = 'seed' in frame and not none.all()
         frame['seed'] = frame.groupby('variant').cumcount()
@@ -182,14 +188,18 @@ def _paired(frame: pd.DataFrame, source: str, guess: list[str]) -> tuple[pd.Data
     alone = int((~frame['seed'].isin(shared.index[shared == variants])).sum())
     if paired and alone and variants == 2:
         guess.append(
-            f'{alone} of {count(len(frame), "run")} have no partner of the same seed: they count for the means of their '
-            'variant, and not for the comparison.'
+            f'{_have(alone, len(frame))} no partner of the same seed: counted in the mean of the variant, and not in the '
+            'comparison.'
         )
     elif paired and alone:
         guess.append('Not all variants have the same seeds: two are compared on those that both have.')
     if not paired:
         guess.append('The variants share fewer than two seeds: runs are compared unpaired.')
     return frame, paired
+
+
+def _have(some: int, every: int) -> str:
+    return f'{some} of {count(every, "run")} {"has" if some == 1 else "have"}'
 
 
 def plain_seeds(seeds: pd.Series) -> pd.Series:

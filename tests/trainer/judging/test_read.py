@@ -311,11 +311,9 @@ def test_a_seed_is_one_however_it_is_written(tmp_path, seeds):
     assert found.runs['seed'].tolist() == [0, 1, 2, 0, 1, 2]
 
 
-def test_seeds_that_are_words_stay_words_and_one_that_is_missing_in_a_frame_is_named():
+def test_seeds_that_are_words_stay_words():
     frame = pd.DataFrame({'variant': ['a', 'a', 'b', 'b'], 'seed': ['x', 1, 'x', '1.0'], 'acc': [0.9, 0.8, 0.7, 0.6]})
     assert finish(frame, ['acc'], {}, 'frame', ()).runs['seed'].tolist() == ['x', '1', 'x', '1']
-    with pytest.raises(UserError, match="a run of 'b' has no seed"):
-        finish(frame.assign(seed=[0, 1, 0, None]), ['acc'], {}, 'frame', ())
 
 
 # What is guessed -----------------------------------------------------------------------------------------------------
