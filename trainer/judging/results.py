@@ -141,6 +141,7 @@ def finish(
     if frame.empty:
         raise UserError('there is no run in the results')
     frame = frame.reset_index(drop=True).assign(variant=frame['variant'].astype(str).to_numpy())
+    guess += _alike(frame['variant'].unique())
     frame, paired = _paired(frame, guess)
     lost = ~np.isfinite(frame[list(metrics)].to_numpy(float)).all(1)
     said = _diverged(frame) if 'status' in frame else np.zeros(len(frame), bool)
@@ -196,6 +197,16 @@ def _paired(frame: pd.DataFrame, guess: list[str]) -> tuple[pd.DataFrame, bool]:
     if not paired:
         guess.append('The variants share fewer than two seeds: runs are compared unpaired.')
     return frame, paired
+
+
+def _alike(variants: Iterable[str]) -> list[str]:
+    """Returns a sentence if the names of two variants differ in case, blanks, - and _ alone."""
+    seen: dict[str, str] = {}
+    for name in variants:
+        other = seen.setdefault(re.sub(r'[\s_-]', '', name).casefold(), name)
+        if other != name:
+            return [f"'{other}' and '{name}' are two variants: if they are one, give them one name."]
+    return []
 
 
 def _have(some: int, every: int) -> str:

@@ -223,6 +223,7 @@ def test_names_stay_as_they_are():
     frame = FRAME.assign(variant=FRAME['variant'].map({'A': 'adam_w', 'B': 'adam w'}))
     found = seedwise.judge(frame)
     assert [row['variant'] for row in found['ranking']] == ['adam_w', 'adam w']
+    assert "'adam_w' and 'adam w' are two variants: if they are one, give them one name." in found['guessed']
     assert [(pair['a'], pair['b']) for pair in found['comparisons']] == [('adam_w', 'adam w')]
     alone = seedwise.judge(frame[frame['variant'] == 'adam_w'])
     assert alone['sentence'] == 'adam_w has a mean accuracy on results of 0.920 [0.907, 0.933] over 4 seeds.'
