@@ -55,17 +55,7 @@ def read(
     guess: list[str] = []
     frame, measured, separator = _rows(file, stated, step, guess)
     columns = [c for c in frame.columns if c != 'row']
-    for flag, name in (('--variant', variant), ('--seed', seed)):
-        if name and name not in columns:
-            raise unknown(f'column for {flag}', name, columns)
-    if variant and variant == seed:
-        raise UserError(f"--variant and --seed are both '{seed}': name two columns, or drop --seed")
-    is_long = _is_long([c for c in columns if c not in (variant, seed)])
-    seed = seed or _guessed(frame.drop(columns=variant or []), SEED)
-    variant = variant or _guessed(frame.drop(columns=seed or []), VARIANT)
-    if variant is None and not is_long:
-        texts = [name for name in columns if name != seed and not numeric(frame[name])]
-        variant = texts[0] if len(texts) == 1 else None
+    variant, seed, is_long = _keys(frame, columns, variant, seed)
     # What a tracker has exported has a row a run by now.
     time = None if guess else curves.time_of(frame, [c for c in (variant, seed) if c])
     guess += [*([curves.said(time, step)] if time else []), *curves.about_folds(seed)]
@@ -93,6 +83,24 @@ def read(
     return _a_row_a_run(frame, form, variant, metrics, stated, guess)
 
 
+def _keys(
+    frame: pd.DataFrame, columns: Sequence[str], variant: str | None, seed: str | None
+) -> tuple[str | None, str | None, bool]:
+    """Returns the column of the variant and that of the seed, as named or guessed, and whether a row is one number."""
+    for flag, name in (('--variant', variant), ('--seed', seed)):
+        if name and name not in columns:
+            raise unknown(f'column for {flag}', name, columns)
+    if variant and variant == seed:
+        raise UserError(f"--variant and --seed are both '{seed}': name two columns, or drop --seed")
+    is_long = _is_long([c for c in columns if c not in (variant, seed)])
+    seed = seed or _guessed(frame.drop(columns=variant or []), SEED)
+    variant = variant or _guessed(frame.drop(columns=seed or []), VARIANT)
+    if variant is None and not is_long:
+        texts = [name for name in columns if name != seed and not numeric(frame[name])]
+        variant = texts[0] if len(texts) == 1 else None
+    return variant, seed, is_long
+
+
 def _rows(
     file: Path, goals: Mapping[str, str], step: str, guess: list[str]
 ) -> tuple[pd.DataFrame, Sequence[str] | None, str]:
@@ -110,9 +118,8 @@ def _rows(
     frame, measured = trackers.plain(frame, guess, goals, step)
     if frame.empty:
         raise UserError(f'{file} has no finished run: {" ".join(guess)}')
-    for column in (
-        [] if separator else [c for c in frame if frame[c].dtype.kind == 'O']
-    ):  # lists of JSON and Parquet are words
+    lists = [] if separator else [c for c in frame if frame[c].dtype.kind == 'O']  # of JSON and Parquet: they are words
+    for column in lists:
         frame[column] = [str(cell) if isinstance(cell, list | dict | np.ndarray) else cell for cell in frame[column]]
     return frame, measured, separator
 
