@@ -17,7 +17,7 @@ def checked(frame: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
       metrics: names of columns.
 
     Raises:
-      UserError: a column is there twice, a variant or a seed is missing, a run has several rows, or a metric is no number.
+      UserError: a column is there twice, a variant or a seed is missing, a run has several rows, or a metric is not numbers.
     """
     kept = ['variant', *(name for name in ('seed', 'status') if name in frame), *metrics]
     for name in kept:

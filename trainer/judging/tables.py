@@ -72,7 +72,7 @@ def read(
         if metric not in columns:
             raise unknown('column for --metric', metric, columns)
         if metric in (variant, seed, *NO_RESULT):
-            raise UserError(f"--metric={metric}: column '{metric}' is no metric; rename it if it is")
+            raise UserError(f"--metric={metric}: column '{metric}' is not a metric; rename it if it is")
     if not metrics:
         candidates = columns if measured is None else measured
         candidates = [c for c in candidates if c not in (variant, seed, *NO_RESULT)]

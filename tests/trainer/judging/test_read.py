@@ -100,7 +100,7 @@ def test_flags_that_name_one_column_twice(tmp_path):
     (tmp_path / 'a.csv').write_text('variant,seed,acc\na,0,0.9\na,1,0.8\nb,0,0.7\nb,1,0.6\n', encoding='utf-8')
     with pytest.raises(UserError, match="--variant and --seed are both 'seed'"):
         read([tmp_path / 'a.csv'], variant='seed', seed='seed')
-    with pytest.raises(UserError, match="column 'seed' is no metric"):
+    with pytest.raises(UserError, match="column 'seed' is not a metric"):
         read([tmp_path / 'a.csv'], metrics=['seed'])
 
 

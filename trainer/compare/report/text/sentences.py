@@ -142,7 +142,7 @@ def _mean(place: Place, digits: int | None) -> str:
     """The mean of a variant with its interval, and over how many seeds it is."""
     own = place.estimate
     if own is None:
-        return 'no run that did not diverge'
+        return 'runs that all diverged'
     numbers = f'{number(own.mean, digits)} {interval(own.low, own.high, digits)}'.rstrip()
     return f'{numbers} over {count(own.n, "seed")}' + (f' ({place.diverged} more diverged)' if place.diverged else '')
 
