@@ -225,7 +225,7 @@ def test_long_names_are_cut_and_told_apart(length, letter):
 
 
 def test_a_library_that_the_report_needs_and_that_does_not_load_is_found_out_first(monkeypatch):
-    monkeypatch.setitem(sys.modules, 'trainer.compare.report', None)
+    monkeypatch.setitem(sys.modules, 'trainer.compare.report.write', None)
     with pytest.raises(UserError, match=r'the report cannot be written here \(.*Error: .*--noreport'):
         check.check_libraries()
 
